@@ -42,6 +42,7 @@ docs: $(VENV)/.dev ## rewrite the generated parts of docs/
 	$(BIN)/python -m tests.docs.configuration --write
 	$(BIN)/python -m tests.docs.python_reference --write
 	$(BIN)/python -m tests.docs.faults --write
+	$(BIN)/python -m tests.docs.prompts --write
 	$(BIN)/python -m tests.store.plans --write
 
 format: $(VENV)/.dev ## format the code

@@ -1,7 +1,8 @@
 """Statements of the runner in outbound.db: plain functions of a connection, each run as one transaction."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from attrs import frozen
@@ -11,7 +12,7 @@ from agent_runner.inbound import Candidate, to_address
 from agent_runner.records import Claim, Draft, Sent, Target, Unreadable
 from agent_runner.rows import insert
 from agent_runner.store import Connection
-from agent_runner.text import clip, dump, load
+from agent_runner.text import clean, clip, dump, load
 from agent_runner.times import to_text
 
 FINAL = ("completed", "failed", "released")
@@ -243,6 +244,17 @@ def next_seq(connection: Connection, seen: int, at: datetime) -> int:
     seq = (int(str(mark)) + 1) | 1
     insert(connection, "meta", {"key": "seq", "value": str(seq)}, at, replace=True)
     return seq
+
+
+def sent_contents(connection: Connection, ids: Iterable[object]) -> Mapping[object, Mapping[str, object]]:
+    """Return the contents of the messages with these ids that are still there."""
+    found = dict[object, Mapping[str, object]]()
+    for id_ in (id_ for id_ in ids if isinstance(id_, str)):
+        query = "SELECT content FROM messages_out WHERE id = :id"
+        for (content,) in connection.execute(query, {"id": clean(id_)}):
+            with suppress(ValueError):
+                found[id_] = load(content)
+    return found
 
 
 def target(connection: Connection, seq: int) -> Target | None:

@@ -8,6 +8,7 @@ many in one commit. Only the registry writes.
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from math import inf
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -30,7 +31,7 @@ from nanoclaw.budgets.limits import (
 from nanoclaw.budgets.prices import Prices
 from nanoclaw.config import Config
 from nanoclaw.gateway.meter import ModelUsage
-from nanoclaw.records import MEASURES, Amounts, BudgetReset, BudgetRow, UsageKey
+from nanoclaw.records import MEASURES, Amounts, BudgetReset, BudgetRow, Measure, UsageKey
 from nanoclaw.registry import Changes, NewAlert, RecordUsage, Registry
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import budgets, usage
@@ -99,6 +100,8 @@ class BudgetKeeper:
     """What is not on disk yet."""
     _opened: dict[str, OpenBreaker] = field(init=False, factory=dict)
     """The open breakers, by scope."""
+    _left: dict[str, tuple[tuple[Measure, float], ...]] = field(init=False, factory=dict)
+    """The amounts at which the limits of each scope must be judged again."""
     _raised: set[str] = field(init=False, factory=set)
     """The ids of the alerts of this day."""
     _alerts: list[NewAlert] = field(init=False, factory=list)
@@ -192,7 +195,14 @@ class BudgetKeeper:
         scopes = scopes_of(key.session_id, key.agent_group_id)
         for scope in scopes:
             self._used[scope] = self._used.get(scope, Amounts()).plus(used)
-        self._judge(*scopes)
+        changed = [scope for scope in scopes if self._may_change(scope)]
+        if changed:
+            self._judge(*changed)
+
+    def _may_change(self, scope: str) -> bool:
+        """Return False if no limit of the scope has reached its next state. It spares most judgements."""
+        used, left = self._used[scope], self._left.get(scope)
+        return left is None or any(used.of(measure) >= at for measure, at in left)
 
     # -- writing and reading
 
@@ -264,6 +274,7 @@ class BudgetKeeper:
             for each in self._watchers.values()
             for scope in scopes_of(each.session_id, each.agent_group_id)
         }
+        self._left = {}
         scopes = self._used.keys() | {row.scope for row in self._rules.rows.values()} | watched | {DAY}
         self._judge(*sorted(scopes | self._opened.keys()))
 
@@ -272,10 +283,20 @@ class BudgetKeeper:
         before = dict(self._opened)
         for scope in scopes:
             standings = tuple(self._standings(scope))
+            self._left[scope] = self._next_of(scope, standings)
             self._alert(standings)
             self._set_breaker(scope, first_used_up(standings))
         if before != self._opened:
             self._tell(before)
+
+    def _next_of(self, scope: str, standings: tuple[Standing, ...]) -> tuple[tuple[Measure, float], ...]:
+        """Return the amounts at which the limits of a scope must be judged again, resets included."""
+        reset = self._rules.resets.get(scope)
+        return tuple(
+            (each.measure, each.next_at + (reset.of(each.measure) if reset else 0))
+            for each in standings
+            if each.next_at != inf
+        )
 
     def _set_breaker(self, scope: str, used_up: Standing | None) -> None:
         before, until = self._opened.get(scope), self._until

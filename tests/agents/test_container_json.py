@@ -18,8 +18,13 @@ from tests.host.homes import GUARD_S, config
 GOOD: dict[str, Any] = {
     "provider": "claude",
     "model": {
-        "provider": "openai", "name": "m", "baseUrl": "http://a/v1/", "maxTokens": 10, "timeoutS": 5,
-        "key": {"file": "key"}, "fallback": "small",
+        "provider": "openai",
+        "name": "m",
+        "baseUrl": "http://a/v1/",
+        "maxTokens": 10,
+        "timeoutS": 5,
+        "key": {"file": "key"},
+        "fallback": "small",
     },
     "mcpServers": {"files": {"command": "mcp-files", "args": ["", "--all"], "env": {"EMPTY": ""}}},
     "image": "registry/agent:1",

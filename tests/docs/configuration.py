@@ -52,15 +52,16 @@ def default(value: object) -> str:
 
 def keys() -> Iterator[str]:
     """Return one table of the page for each table of the file."""
-    classes = {field.name: field.type for field in fields(resolve_types(Config))}
-    for table in dict.fromkeys(key.path[0] if key.path[1:] else "" for key in KEYS):
-        cls: Any = classes[table] if table else Config
+    for table in dict.fromkeys(key.path[:-1] for key in KEYS):
+        cls: Any = Config
+        for name in table:
+            cls = {field.name: field.type for field in fields(resolve_types(cls))}[name]
         words = words_of(cls)
         if table:
-            yield f"### `[{table}]`\n\n{cls.__doc__}\n"
+            yield f"### `[{'.'.join(table)}]`\n\n{cls.__doc__}\n"
         yield "| key | must be | default | meaning |\n|---|---|---|---|"
         for key in KEYS:
-            if key.path[:-1] == ((table,) if table else ()):
+            if key.path[:-1] == table:
                 own = {"data": "`<home>/data`", "groups": "`<home>/groups`", "timezone": "the system's"}
                 shown = own.get(key.name) or default(key.default)
                 yield f"| `{key.path[-1]}` | {wanted(key.type)} | {shown} | {words.get(key.path[-1], '')} |"

@@ -25,7 +25,7 @@ def test_every_key_is_described() -> None:
 
 def section(table: tuple[str, ...]) -> str:
     """Return the part of the page with a table's keys."""
-    start = f"### `[{table[0]}]`" if table else "## Keys"
+    start = f"### `[{'.'.join(table)}]`" if table else "## Keys"
     return TEXT[TEXT.index(start) + len(start) :].split("\n#")[0]
 
 

@@ -347,12 +347,12 @@ class LossyWakeups:
     wakeups: Any
     numbers: Iterator[int] = Factory(lambda: count(1))
 
-    def watch(self, directory: Path, changed: Callable[[], None]) -> Any:
+    def watch(self, directory: Path, changed: Callable[[], None], *drafted: Callable[[], None]) -> Any:
         def most_often() -> None:
             if next(self.numbers) % SEVENTH:
                 changed()
 
-        return self.wakeups.watch(directory, most_often)
+        return self.wakeups.watch(directory, most_often, *drafted)
 
     def polled(self, directory: Path) -> str | None:
         return self.wakeups.polled(directory)  # type: ignore[no-any-return]  # the host's have it

@@ -34,6 +34,8 @@ async def obey(session: Session, handler: TurnHandler, call: Call, batch: Batch,
         turn = await claim(session, batch, fetched)
         work = partial(_answer, session, handler, call, fetched.messages[0])
         outcome = await supervise(session, turn, Activity(), work)
+        if isinstance(outcome, Ending):  # stopped; the next turn need not see the command
+            outcome = Ending(outcome.result)
     else:
         turn = unclaimed(session, batch, fetched)
         outcome = await _answer(session, handler, call, fetched.messages[0])

@@ -100,5 +100,8 @@ def given_up(error: ModelError, now: datetime) -> ProviderError:
             return ProviderError(error.reason, now + timedelta(seconds=BUDGET_AFTER_S))
         case Problem.TOO_LONG:
             return ProviderFatal(error.reason, for_user=TOO_LONG)
+        case Problem.QUOTA if error.wait_s:
+            until = f"{now + timedelta(seconds=error.wait_s):%H:%M} UTC"
+            return ProviderFatal(error.reason, for_user=f"{error.for_user} It may work again at {until}.")
         case _:
             return ProviderFatal(error.reason, for_user=error.for_user or _ANSWERLESS)

@@ -49,6 +49,8 @@ class ModelError(Exception):
     """For TOO_LONG: the size of the model's context, if the server says it."""
     is_silence: bool = False
     """Whether the server said nothing for its whole time limit. Then it is not asked again at once."""
+    is_lasting: bool = True
+    """For NO_FILES: whether the model takes none at all, rather than not these."""
 
     def __str__(self) -> str:
         """Return the reason alone."""
@@ -95,6 +97,7 @@ _QUOTA = re.compile(
 _FILES = re.compile(
     r"image|picture|vision|multi-?modal|\bpdf\b|document|mmproj|\bfile\b|content.{0,3}type", re.IGNORECASE
 )
+_NEVER = re.compile(r"support|only|cannot (read|accept)|no endpoints|mmproj|vision|modal", re.IGNORECASE)
 _HISTORY = re.compile(
     r"tool_use|tool_result|tool_calls?\b.{0,80}(follow|respon|preced)|tool_call_id|roles? must|alternat"
     r"|messages\.\d+|messages with role",
@@ -116,6 +119,8 @@ def classify(said: ServerSaid) -> ModelError:
         for_user,
         wait_s=wait_of(said.headers),
         context_tokens=_context(said.message) if problem is Problem.TOO_LONG else 0,
+        is_silence=said.status == 504,  # noqa: PLR2004 -- a gateway has waited for the server
+        is_lasting=bool(_NEVER.search(said.message)),
     )
 
 

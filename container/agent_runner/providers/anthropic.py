@@ -2,7 +2,8 @@
 
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from attrs import define, field
@@ -22,7 +23,7 @@ from agent_runner.loop.conversation import (
 from agent_runner.loop.provider import LoopProvider
 from agent_runner.loop.receiving import Receiving
 from agent_runner.providers import HttpClient, ModelSettings, Provider, ProviderContext
-from agent_runner.providers.sdks import NO_KEY, events, load_sdk, loading, sdk_errors, without_thread
+from agent_runner.providers.sdks import NO_KEY, load_sdk, loading, receive_events, sdk_errors, without_thread
 from agent_runner.text import clean
 
 DEFAULT_MODEL = "claude-sonnet-4-5"
@@ -76,11 +77,8 @@ class AnthropicClient:
         with sdk_errors(request):
             client = await self._client()
             create = client.messages.with_streaming_response.create
-            async with create(**_body(request), stream=True) as response, aclosing(events(response)) as found:
-                async for event in found:
-                    _receive(receiving, event)
-                    if receiving.is_full:
-                        break
+            async with create(**_body(request), stream=True) as response:
+                await receive_events(response, partial(_receive, receiving))
         return receiving.reply()
 
 
@@ -166,7 +164,8 @@ def _result(result: ToolResult) -> Json:
 # -- answers -----------------------------------------------------------------------
 
 
-def _receive(receiving: Receiving, event: Mapping[str, Any]) -> None:
+def _receive(receiving: Receiving, event: Mapping[str, Any]) -> bool:
+    """Take a part of the answer. Return True if the rest need not be read."""
     receiving.heard()
     match event:
         case {"type": "message_start", "message": {"usage": usage}}:
@@ -186,6 +185,7 @@ def _receive(receiving: Receiving, event: Mapping[str, Any]) -> None:
             receiving.usage = _usage(event.get("usage"), receiving.usage)
             if delta.get("stop_reason"):
                 receiving.stop = _STOPS.get(delta["stop_reason"], "end")
+    return receiving.is_full
 
 
 def _usage(reported: object, before: Usage) -> Usage:

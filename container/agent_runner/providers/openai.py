@@ -8,7 +8,8 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Literal
 
 from attrs import define, field
@@ -19,7 +20,7 @@ from agent_runner.loop.errors import ModelError, Problem
 from agent_runner.loop.provider import LoopProvider
 from agent_runner.loop.receiving import Receiving
 from agent_runner.providers import HttpClient, ModelSettings, Provider, ProviderContext
-from agent_runner.providers.sdks import NO_KEY, events, load_sdk, loading, sdk_errors, without_thread
+from agent_runner.providers.sdks import NO_KEY, load_sdk, loading, receive_events, sdk_errors, without_thread
 from agent_runner.text import clean
 
 Json = dict[str, Any]
@@ -100,11 +101,8 @@ class OpenAiClient:
         with sdk_errors(request):
             client, body = await self._client(), _body(request, self._quirks)
             create = client.chat.completions.with_streaming_response.create
-            async with create(**body, stream=True) as response, aclosing(events(response)) as found:
-                async for chunk in found:
-                    _receive(receiving, chunk)
-                    if receiving.is_full:
-                        break
+            async with create(**body, stream=True) as response:
+                await receive_events(response, partial(_receive, receiving))
         return receiving.reply()
 
 
@@ -187,7 +185,8 @@ def _call(call: ToolCall) -> Json:
 # -- answers -----------------------------------------------------------------------
 
 
-def _receive(receiving: Receiving, chunk: Mapping[str, Any]) -> None:
+def _receive(receiving: Receiving, chunk: Mapping[str, Any]) -> bool:
+    """Take a part of the answer. Return True if the rest need not be read."""
     receiving.heard()
     if chunk.get("usage"):
         receiving.usage = _usage(chunk["usage"])
@@ -201,6 +200,7 @@ def _receive(receiving: Receiving, chunk: Mapping[str, Any]) -> None:
             receiving.stop = "refusal"
         if choice.get("finish_reason"):
             receiving.stop = receiving.stop or _STOPS.get(choice["finish_reason"], "end")
+    return receiving.is_full
 
 
 def _receive_call(receiving: Receiving, call: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import gc
 import json
 import sys
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib import import_module
 from typing import Any
@@ -45,8 +45,9 @@ async def loading(package: str, *, now: bool) -> AsyncGenerator[None]:
 
 async def load_sdk(package: str) -> Any:
     """Import an SDK, in a thread because that takes up to a second. Raises ModelError."""
-    if package in sys.modules:
-        return sys.modules[package]
+    found = sys.modules.get(package)
+    if found is not None and not getattr(found.__spec__, "_initializing", False):  # it may just be imported
+        return found
     return await trio.to_thread.run_sync(_import_sdk, package, abandon_on_cancel=True)
 
 
@@ -82,21 +83,39 @@ def without_thread(client: Any) -> Any:
     return client
 
 
-async def events(response: Any) -> AsyncGenerator[Mapping[str, Any]]:
-    """Yield the JSON objects of a stream of server-sent events, up to its end. Raises ModelError.
+async def receive_events(response: Any, receive: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Pass the JSON objects of a stream of server-sent events to `receive`, until it returns True.
 
-    The SDKs' own iterators stop at `[DONE]` and leave generators behind, which the collector then finishes at
-    any time.
+    The SDKs' own iterators leave generators behind, which the collector then finishes at any time. Here the
+    response is closed and read on, so that all generators end. Raises ModelError, and errors of `receive`.
     """
-    async for line in response.iter_lines():
-        if not line.startswith("data:") or line.endswith("[DONE]"):
-            continue
-        value = json.loads(line[5:])
-        if not isinstance(value, dict):
-            raise not_an_answer(f"an event is {line[5:105]!r}, not a JSON object")
-        if value.get("error"):
-            raise classify(_said(200, value, value["error"], {}, has_files=False))
-        yield value
+    failure: Exception | None = None
+    closed = False
+    try:
+        async for line in response.iter_lines():
+            try:
+                closed = closed or receive_line(line, receive)
+            except Exception as error:  # noqa: BLE001 -- raised below
+                failure, closed = error, True
+            if closed:
+                await response.close()
+    except Exception:
+        if not closed:
+            raise
+    if failure is not None:
+        raise failure
+
+
+def receive_line(line: str, receive: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Pass the JSON object of a line to `receive`, if there is one. Raises ModelError, ValueError."""
+    if not line.startswith("data:") or line.endswith("[DONE]"):
+        return False
+    value = json.loads(line[5:])
+    if not isinstance(value, dict):
+        raise not_an_answer(f"an event is {line[5:105]!r}, not a JSON object")
+    if value.get("error"):
+        raise classify(_said(200, value, value["error"], {}, has_files=False))
+    return receive(value)
 
 
 @contextmanager
@@ -115,8 +134,10 @@ def _model_error(error: Exception, request: ModelRequest) -> ModelError:
     if isinstance(status, int):
         headers = getattr(getattr(error, "response", None), "headers", {})
         return classify(_said(status, body, error, headers, has_files=request.has_files))
-    if any(kind.__name__ in _OF_THE_ROAD for kind in type(error).__mro__):
-        return unreachable(f"the model's server is not reached: {describe(error.__cause__ or error)}")
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & _OF_THE_ROAD:
+        words = f"the model's server is not reached: {describe(error.__cause__ or error)}"
+        return unreachable(words, is_silence=bool(kinds & {"APITimeoutError", "ReadTimeout"}))
     return not_an_answer(describe(error))
 
 

@@ -131,6 +131,7 @@ class ModelBreak:
     """
 
     kind: Literal["cut", "no json", "no events", "silent"]
+    """What breaks."""
     text: str = ""
     """The text that comes before. Without one, nothing of the answer comes."""
 

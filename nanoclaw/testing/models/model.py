@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -179,8 +179,9 @@ async def _pieces(
         await trio.lowlevel.checkpoint()
         yield piece
     if end is not None:
-        async for piece in end():
-            yield piece
+        async with aclosing(end()) as rest:
+            async for piece in rest:
+                yield piece
 
 
 async def _cut() -> AsyncGenerator[bytes]:

@@ -125,7 +125,11 @@ class ClaudeHandler:
         saved, memory = read_saved(state.get(KEY)), read_memory(state)
         launch = await self._launch(turn, tools)
         asking = Asking(self._context, turn, tools)
-        tried = await self._ask_models(launch, saved, partial(self._ask, asking, memory, saved))
+        ask = partial(self._ask, asking, memory, saved)
+        tried = await self._ask_models(launch, saved, ask)
+        if self._has(tried.outcome, (Problem.NO_FILES,)):
+            asking.shows_files = False
+            tried = await self._ask_models(launch, saved, ask)
         if tried.outcome.error:
             raise given_up(tried.outcome.error, self._context.clock.now())
         replies = await asking.replies(tried.conversation, tried.outcome)
