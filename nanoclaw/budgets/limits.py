@@ -106,7 +106,7 @@ class Rules:
 
     def having(self, rows: Sequence[BudgetRow], resets: Sequence[BudgetReset]) -> "Rules":
         """Return the rules with other rows."""
-        by_key = {(row.scope, row.measure): row for row in rows}
+        by_key: dict[tuple[str, Measure], BudgetRow] = {(row.scope, row.measure): row for row in rows}
         return Rules(self.defaults, by_key, {reset.scope: reset for reset in resets})
 
     def limit(self, scope: str, measure: Measure) -> Limit:

@@ -83,7 +83,7 @@ def _config(places: Places) -> tuple[Config, bool]:
 def _of_configuration(places: Places) -> Iterator[Finding]:
     problems, hints = checked(places)
     for problem in problems:
-        yield Finding("configuration", "problem", problem)
+        yield Finding("configuration", "problem", problem, "" if "; " in problem else "correct it")
     for hint in hints:
         yield Finding("configuration", "warning", hint)
     if not problems and not hints:

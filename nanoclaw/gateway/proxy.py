@@ -16,7 +16,7 @@ from attrs import Factory, define, evolve, field, frozen
 from nanoclaw.gateway.counting import Counter
 from nanoclaw.gateway.hiding import Hiding
 from nanoclaw.gateway.keys import KeyUnavailable, read_key
-from nanoclaw.gateway.limits import MAX_ANSWER, MAX_BODY, Room, RunnerLimits
+from nanoclaw.gateway.limits import MAX_ANSWER, MAX_BODY, RunnerLimits
 from nanoclaw.gateway.meter import Meter, ModelUsage, NoMeter
 from nanoclaw.gateway.models import SessionModels
 from nanoclaw.gateway.refusals import Refused
@@ -97,7 +97,6 @@ class Proxy:
 
     models: Models
     meter: Meter = Factory(NoMeter)
-    _room: Room = field(factory=Room, init=False)
 
     @asynccontextmanager
     async def handle(self, caller: Caller, request: Request) -> AsyncIterator[Answer]:
@@ -126,7 +125,6 @@ class Proxy:
             raise Refused("budget", reason)
         if len(request.body) > MAX_BODY:
             raise Refused("too_large", f"a request may have {MAX_BODY >> 20} MiB")
-        stack.enter_context(self._room.held(len(request.body)))
         key = await _key(target)
         answer = await self._answer(target, _upstream_request(target, request, key), stack)
         exchange.status = answer.status

@@ -13,8 +13,9 @@ from nanoclaw.operations.budgets import COLUMNS
 from nanoclaw.operations.labels import plain
 from nanoclaw.operations.usage import COLUMNS as USAGE
 from nanoclaw.records import Amounts, UsageKey
-from nanoclaw.registry import RecordUsage
+from nanoclaw.registry import NewAlert, RecordUsage
 from nanoclaw.store import NotFound
+from nanoclaw.store.central.budgets import untold
 from nanoclaw.testing import World
 from tests.operations.desk import Desk, a_desk
 from tests.store.openings import NOW
@@ -176,6 +177,18 @@ async def test_rows_that_another_program_has_damaged_count_as_far_as_they_can(tm
         [day] = await desk.admin.usage.show(days=3660)
         assert (day.turns, day.output, day.input, day.micro_dollars) == (3, 0, 0, 2**53 - 1)
         assert (await row(desk, "day", "money"))[1] == 10.0
+
+
+async def test_an_alert_about_a_damaged_agent_names_its_id(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await desk.ground.registry.ask(_Run("UPDATE agent_groups SET created_at = 'never'"))
+        scope = f"agent:{session.agent_group_id}"
+        key = UsageKey(TODAY, session.id, session.agent_group_id, "", "")
+        alert = NewAlert("1", TODAY, scope, "80 % of a budget of {scope}")
+        await desk.ground.registry.ask(RecordUsage([(key, Amounts(turns=4))], [alert]))
+        [found] = await desk.ground.central.run(untold, TODAY)
+        assert found.text == f"80 % of a budget of {scope}"
 
 
 class _Run:

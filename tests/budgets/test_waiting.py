@@ -1,6 +1,7 @@
 """Sessions wait when a budget is used up, say so once, and go on by themselves."""
 
 import re
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.gateway.meter import ModelUsage
 from nanoclaw.testing import FakeChannel, World
 from nanoclaw.testing.world.chats import Chat, User
+from nanoclaw.testing.world.errors import HostKilled
 from nanoclaw.testing.world.executor import When
 
 USED_UP = re.compile(r"^My budget of today is used up \(3 of 3 turns of this conversation\)")
@@ -229,6 +231,26 @@ async def test_what_a_model_took_is_on_disk_when_it_is_recorded(world: World) ->
     [row] = await world.host.admin.usage.show(by="model")
     assert (row.name, row.output, row.tool_calls) == ("anthropic/claude-sonnet-4-5", 50_000, 2)
     assert (row.micro_dollars, row.cost) == (750_000, "$0.75")
+
+
+@pytest.mark.parametrize(("moment", "counted"), [("before", 0), ("after", 750_000)])
+async def test_a_request_counts_wholly_or_not_at_all_if_the_host_is_killed(
+    world: World, moment: When, counted: int
+) -> None:
+    await world.direct(world.user("ann"))
+
+    def at_commit(path: Path, when: When, n: int) -> None:
+        del n
+        if (path.name, when) == ("v2.db", moment):
+            world.commit_hooks.clear()
+            world.kill_host_now()
+
+    world.commit_hooks.append(at_commit)
+    with trio.move_on_after(1), suppress(HostKilled):
+        await keeper(world).spent(spent("s", 0.75))
+    await world.ended()
+    await world.start()
+    assert sum(row.micro_dollars for row in await world.host.admin.usage.show()) == counted
 
 
 @pytest.mark.world(settings={"budgets.day.money": 1.5})

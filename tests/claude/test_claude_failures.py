@@ -166,3 +166,22 @@ async def test_a_picture_that_the_model_refuses_is_left_out(world: ClaudeWorld) 
         await world.run(id_)
     assert world.texts() == ["I cannot see it"]
     assert '"image"' in json.dumps(model.requests[0].body["messages"])
+
+
+async def test_stop_ends_the_turn_and_the_program_within_a_second(world: ClaudeWorld) -> None:
+    asked = trio.Event()
+
+    async def answer(_: ModelRequest) -> ModelAnswer:
+        asked.set()
+        await trio.sleep_forever()
+        raise AssertionError
+
+    id_ = world.put(2, "write a book")
+    async with world.behind(answer), world.claude():
+        await asked.wait()
+        began = trio.current_time()
+        stop = world.put(4, "/stop")
+        await world.until_acked(id_, stop)
+        assert trio.current_time() - began < 1
+        assert world.processes == []
+    assert world.texts() == ["Stopped."]

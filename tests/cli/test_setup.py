@@ -76,7 +76,7 @@ def interrupted(terminal: AtTerminal) -> int:
     while True:
         terminal.process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
-            return terminal.process.wait(0.5)
+            return terminal.process.wait(5)
 
 
 # -- on a terminal ---------------------------------------------------------------
@@ -84,7 +84,7 @@ def interrupted(terminal: AtTerminal) -> int:
 
 @contextmanager
 def asked(home: Path, model: FakeModel | None, command: str = "run", **more: str) -> Iterator[AtTerminal]:
-    with at_terminal(home, command=command, asks=True, **variables(model, **more)) as terminal:
+    with at_terminal(home, command=command, asks=True, stderr=None, **variables(model, **more)) as terminal:
         yield terminal
 
 

@@ -24,7 +24,7 @@ from nanoclaw.gateway import (
     proxy,
 )
 from nanoclaw.gateway.hiding import Hiding
-from nanoclaw.gateway.limits import BURST, MAX_ANSWER, MAX_HELD, Room, RunnerLimits
+from nanoclaw.gateway.limits import A_MINUTE, BURST, MAX_ANSWER, Room, RunnerLimits
 from nanoclaw.gateway.proxy import SPEND_S
 from nanoclaw.gateway.refusals import Refused
 from tests.gateway.stage import KEY, Book, model
@@ -233,17 +233,21 @@ async def test_the_rate_recovers_with_time(autojump_clock: MockClock) -> None:
 
     assert await admitted() == BURST
     await trio.sleep(5.0)
-    assert await admitted() == 10
+    assert await admitted() == A_MINUTE // 60 * 5
     await trio.sleep(3600.0)
     assert await admitted() == BURST
 
 
-def test_the_bodies_of_all_runners_have_room_together() -> None:
-    room = Room()
-    with room.held(MAX_HELD), pytest.raises(Refused, match="too many large requests"), room.held(1):
-        pass
-    with room.held(MAX_HELD):
-        pass
+def test_a_runner_has_room_of_its_own_within_that_of_all() -> None:
+    everybody = Room(100)
+    one, other = Room(80, everybody), Room(80, everybody)
+    one.take(80)
+    for room, size in ((one, 1), (other, 21)):
+        with pytest.raises(Refused, match="too many large requests"):
+            room.take(size)
+    other.take(20)
+    one.give(80)
+    other.take(60)
 
 
 @given(st.text("ab", min_size=8, max_size=12), st.lists(st.text("ab", max_size=9), max_size=12))

@@ -320,6 +320,22 @@ async def _send(stream: trio.SocketStream, data: bytes) -> None:
         await stream.send_all(data)
 
 
+async def test_a_runner_that_sends_much_on_many_connections_is_refused(tmp_path: Path) -> None:
+    async with a_stage(tmp_path, hello) as stage:
+        client, other = await stage.client("s1"), await stage.client("s2")
+        held = [await stage.connection() for _ in range(2)]
+        async with trio.open_nursery() as nursery:
+            for stream in held:
+                nursery.start_soon(stream.send_all, POST % MAX_BODY + b"x" * (MAX_BODY - 1))
+        await wait_all_tasks_blocked(0.05)
+        assert error(await client.post(CHAT, json={"model": "m"})) == (429, "nanoclaw_rate")
+        assert (await other.post(CHAT, json={"model": "m"})).status_code == 200
+        for stream in held:
+            await stream.aclose()
+        await wait_all_tasks_blocked(0.05)
+        assert (await client.post(CHAT, json={"model": "m"})).status_code == 200
+
+
 async def test_a_runner_has_so_many_requests_at_a_time_and_no_more(tmp_path: Path) -> None:
     go, running = trio.Event(), trio.Event()
 

@@ -96,3 +96,10 @@ async def test_a_key_of_a_model_is_never_passed(tmp_path: Path) -> None:
 async def test_a_key_of_one_agent_is_not_passed_to_it(tmp_path: Path) -> None:
     own = '{"model": {"provider": "openai", "baseUrl": "http://a/v1", "key": {"env": "OPENAI_API_KEY"}}}'
     assert "OPENAI_API_KEY" not in await environment(tmp_path, "OPENAI_*", container=own)
+
+
+async def test_a_key_of_another_agent_is_not_passed_either(tmp_path: Path) -> None:
+    other = tmp_path / "groups" / "other"
+    other.mkdir(parents=True)
+    (other / "container.json").write_text('{"model": {"provider": "openai"}}')
+    assert "OPENAI_API_KEY" not in await environment(tmp_path, "OPENAI_*")

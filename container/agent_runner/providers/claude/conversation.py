@@ -62,7 +62,7 @@ class Conversation:
         """Send a message of this id, a UUID, as a user, and return what came of it. Raises SDK errors."""
         self._begin()
         self._shows_files = any(block["type"] != "text" for block in content)
-        await self.client.query(_one(_user_message(content, id_)))
+        await self.client.query(_One([_user_message(content, id_)]))
         return await self._until_result(alive, draft)
 
     async def add(self, id_: str, content: Content) -> bool:
@@ -70,7 +70,7 @@ class Conversation:
         if not self._takes_more or len(self._waiting) >= MOST_WAITING:
             return False
         self._waiting.add(id_)
-        await self.client.query(_one(_user_message(content, id_)))
+        await self.client.query(_One([_user_message(content, id_)]))
         return True
 
     async def command(self, text: str) -> Outcome:
@@ -177,5 +177,16 @@ def _user_message(content: Content, id_: str) -> dict[str, Any]:
     }
 
 
-async def _one(message: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    yield message
+@define(eq=False)
+class _One:
+    """An iterator over one message. It is no generator, which a cancellation would leave open."""
+
+    _left: list[dict[str, Any]]
+
+    def __aiter__(self) -> "_One":
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
