@@ -109,7 +109,8 @@ class OpenAiClient:
         with sdk_errors(request):
             client, body = await self._client(), _body(request, self._quirks)
             create = client.chat.completions.with_streaming_response.create
-            async with create(**body, stream=True) as response:
+            # As `extra_body`, since the SDK takes 0.15 ms a message to look at all that it might convert.
+            async with create(model=request.model, messages=(), stream=True, extra_body=body) as response:
                 await receive_events(response, partial(_receive, receiving))
         return receiving.reply()
 
