@@ -57,12 +57,12 @@ async def listed(target: Target) -> Verdict:
 
 
 def _has(names: tuple[str, ...], name: str) -> bool:
-    """Return whether a list has a model; a name may stand for its newest version."""
+    """Return True if a list has a model; a name may stand for its newest version."""
     return name in names or f"{name}:latest" in names or any(each.startswith(f"{name}-20") for each in names)
 
 
 async def asked(target: Target) -> Verdict:
-    """Ask the model for a few words, and return whether it answers. It costs a fraction of a cent."""
+    """Ask the model for a few words, and return its verdict. It costs a fraction of a cent."""
     door = _Door(target, CALL_S)
     reply = await _words(door)
     if not reply.good:

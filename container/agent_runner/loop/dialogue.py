@@ -1,4 +1,4 @@
-"""The conversation with a model during one turn: what the next request says, and how it is made to fit."""
+"""The conversation with a model during one turn: it builds each request, and makes it fit the model."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -232,7 +232,7 @@ def _read_result(call_id: object, text: object, is_error: object) -> ToolResult:
 
 
 def _is_whole(messages: Sequence[Message]) -> bool:
-    """Return whether the turn begins with a question, and all calls have their results right after them."""
+    """Return True if the turn begins with a question, and all calls have their results right after them."""
     waiting: list[str] = []
     for message in messages:
         given = [each.call_id for each in message.results] if isinstance(message, Returned) else []

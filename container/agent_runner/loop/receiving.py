@@ -32,7 +32,7 @@ class Receiving:
 
     @property
     def is_full(self) -> bool:
-        """Whether the answer is as long as an answer may be."""
+        """True if the answer is as long as an answer may be."""
         return len(self._text) >= LONGEST_ANSWER or self._size >= LONGEST_ARGUMENTS
 
     def heard(self) -> None:

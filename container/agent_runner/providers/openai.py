@@ -89,7 +89,7 @@ class OpenAiClient:
         return await self._ask(request, streamed)
 
     def _learns(self, error: ModelError) -> bool:
-        """Return whether the error tells of a quirk that was not known."""
+        """Return True if the error tells of a quirk that was not known."""
         if error.problem in {Problem.RETRY, Problem.BUDGET, Problem.QUOTA}:
             return False
         found = {quirk for quirk, words in _QUIRKS.items() if words.search(error.reason)} - self._quirks
