@@ -18,6 +18,8 @@ MAX_LINE = 4 << 20
 MAX_COUNT = 10**9
 CHARACTERS_A_TOKEN = 4
 """For an estimate, where the server sent no count."""
+MAX_ESTIMATED = 400_000
+"""Bytes of a request that an estimate counts. What is beyond them is mostly pictures."""
 
 
 @frozen
@@ -40,6 +42,8 @@ class Counter:
     wire: Wire
     streamed: bool
     """True if the answer is a stream of server-sent events."""
+    asked: int = 0
+    """Bytes of the request's body."""
     _rest: bytearray = field(factory=bytearray, init=False)
     _too_long: bool = field(default=False, init=False)
     _model: str = field(default="", init=False)
@@ -76,15 +80,19 @@ class Counter:
         cached = usage.get("cached", 0)
         # OpenAI's count of the input includes what was cached, Anthropic's does not.
         inside = cached if self.wire == "openai" else 0
-        estimate = -(-self._characters // CHARACTERS_A_TOKEN)
         return Counts(
             self._model,
-            max(0, usage.get("input", 0) - inside),
+            max(0, usage.get("input", self._asked_tokens()) - inside),
             cached,
             usage.get("written", 0),
-            usage.get("output", 0) or estimate,
+            usage.get("output", 0) or _estimate(self._characters),
             len(self._calls),
         )
+
+    def _asked_tokens(self) -> int:
+        """Estimate the tokens of the request, if the model has begun to answer it."""
+        answered = self._characters or self._calls
+        return _estimate(min(self.asked, MAX_ESTIMATED)) if answered else 0
 
     # -- server-sent events
 
@@ -157,6 +165,10 @@ class Counter:
             "written": _count(usage, "cache_creation_input_tokens"),
         }
         self._usage.update({key: count for key, count in found.items() if count is not None})
+
+
+def _estimate(characters: int) -> int:
+    return -(-characters // CHARACTERS_A_TOKEN)
 
 
 def _parsed(data: bytes) -> object:

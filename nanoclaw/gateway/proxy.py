@@ -203,7 +203,7 @@ def _passed_on(exchange: "_Exchange", answer: UpstreamAnswer, hiding: Hiding) ->
     ]
     if target is not None and target.route.answers and answer.status < 400:  # noqa: PLR2004 -- not an error
         kind = next((value for name, value in headers if name == "content-type"), "")
-        exchange.counter = Counter(target.route.wire, "event-stream" in kind)
+        exchange.counter = Counter(target.route.wire, "event-stream" in kind, len(exchange.request.body))
     silence = target.model.timeout_s if target is not None else 0.0
     return Answer(answer.status, headers, _Body(answer.body, exchange, hiding, silence))
 

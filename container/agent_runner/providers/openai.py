@@ -92,8 +92,9 @@ class OpenAiClient:
         """Return True if the error tells of a quirk that was not known."""
         if error.problem in {Problem.RETRY, Problem.BUDGET, Problem.QUOTA}:
             return False
-        found = {quirk for quirk, words in _QUIRKS.items() if words.search(error.reason)} - self._quirks
-        self._quirks |= found
+        named: set[Quirk] = {quirk for quirk, words in _QUIRKS.items() if words.search(error.reason)}
+        found = named - self._quirks
+        self._quirks.update(found)
         return bool(found)
 
     async def _ask(self, request: ModelRequest, streamed: Callable[[str], None]) -> ModelReply:
