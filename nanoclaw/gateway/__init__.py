@@ -1,4 +1,4 @@
-"""The gateway: the way of agents to their models. It holds the keys."""
+"""The gateway: runners ask models through it. It adds the keys, which no runner has."""
 
 from nanoclaw.gateway.doors import DoorFailed, Gateway, open_gateway
 from nanoclaw.gateway.local import LocalDoors, NoDoor
