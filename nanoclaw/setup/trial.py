@@ -11,7 +11,7 @@ import trio
 from attrs import evolve, frozen
 
 from nanoclaw.config.model import KeyConfig, ModelConfig
-from nanoclaw.gateway import Caller, HttpModels, Model, Proxy, SessionModels, resolve
+from nanoclaw.gateway import Caller, HttpServers, Model, Proxy, SessionModels, resolve
 from nanoclaw.gateway.proxy import Answer, AnswerCut, Request
 from nanoclaw.setup.targets import Target
 from nanoclaw.setup.verdicts import (
@@ -129,7 +129,7 @@ class _Door:
             (("host", "gateway"), *_HEADERS),
             content,
         )
-        upstream = HttpModels()
+        upstream = HttpServers()
         try:
             with _with_key(self.target.typed, self.model) as model, trio.move_on_after(self.timeout_s):
                 async with Proxy(upstream).handle(Caller("", "", SessionModels(model)), request) as answer:
