@@ -22,7 +22,7 @@ from nanoclaw.gateway.meter import Meter, ModelUsage, NoMeter
 from nanoclaw.gateway.models import SessionModels
 from nanoclaw.gateway.refusals import Refused
 from nanoclaw.gateway.targets import Target, checked_target
-from nanoclaw.gateway.upstream import Models, UpstreamAnswer, UpstreamFailed, UpstreamRequest
+from nanoclaw.gateway.upstream import ModelServers, UpstreamAnswer, UpstreamFailed, UpstreamRequest
 
 Headers = Sequence[tuple[str, str]]
 
@@ -99,7 +99,7 @@ class Answer:
 class Proxy:
     """Serves the requests of all runners of a host."""
 
-    models: Models
+    models: ModelServers
     meter: Meter = Factory(NoMeter)
 
     @asynccontextmanager

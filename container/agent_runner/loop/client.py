@@ -59,7 +59,7 @@ class ModelRequest:
     tools: Sequence[ToolSpec] = ()
     """The tools that it may know."""
     may_call: bool = True
-    """Whether it may call tools. If not, it still sees them, so that the server's cache stays valid."""
+    """True if it may call tools. If not, it still sees them, so that the server's cache stays valid."""
     max_tokens: int = 4096
     """The most tokens of the answer."""
     settled: int = 0
@@ -67,7 +67,7 @@ class ModelRequest:
 
     @property
     def has_files(self) -> bool:
-        """Whether it shows files."""
+        """True if it shows files."""
         return any(
             isinstance(part, Blob)
             for message in self.messages

@@ -60,7 +60,7 @@ class Models:
         return self.first
 
     def failed(self, model: Model, error: ModelError) -> bool:
-        """Note that a model is down. Return whether there is another one to ask now."""
+        """Note that a model is down. Return True if there is another one to ask now."""
         if model.is_fallback or self.fallback is None:
             return False
         self._down_until = trio.current_time() + max(AGAIN_AFTER_S, error.wait_s or 0.0)
@@ -119,7 +119,7 @@ async def _ask_once(
 
 @define(eq=False)
 class _Streamed:
-    """Notes whether any text has come."""
+    """Notes if any text has come."""
 
     pass_on: Callable[[str], None]
     has_text: bool = False

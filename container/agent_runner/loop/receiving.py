@@ -32,7 +32,7 @@ class Receiving:
 
     @property
     def is_full(self) -> bool:
-        """Whether the answer is as long as an answer may be."""
+        """True if the answer is as long as an answer may be."""
         too_many = len(self._calls) >= MOST_CALLS or self._size >= LONGEST_ARGUMENTS
         return too_many or len(self._text) >= LONGEST_ANSWER
 

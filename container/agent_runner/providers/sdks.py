@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import Any
 
 import trio
+from attrs import define, field
 
 from agent_runner.background import background
 from agent_runner.foreign import describe
 from agent_runner.loop.client import ModelRequest
 from agent_runner.loop.errors import ModelError, Problem, ServerSaid, classify, not_an_answer, unreachable
+from agent_runner.providers import HttpClient, ModelSettings, ProviderContext
 
 NO_KEY = "the-gateway-adds-the-key"
 """Sent in place of a key, which no runner has."""
@@ -78,7 +80,41 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def without_thread(client: Any) -> Any:
+@define(eq=False)
+class SdkClient:
+    """A client of an SDK. It is made for the first request."""
+
+    _package: str
+    _client_class: str
+    _settings: ModelSettings
+    _http: HttpClient
+    _made: Any = field(default=None, init=False)
+
+    async def get(self) -> Any:
+        """Return the client. Raises ModelError if the SDK is not installed."""
+        if self._made is None:
+            sdk = await load_sdk(self._package)
+            client = getattr(sdk, self._client_class)(
+                api_key=NO_KEY,
+                base_url=self._settings.url,
+                max_retries=0,
+                timeout=self._settings.timeout_s,
+                http_client=self._http,
+            )
+            self._made = _without_thread(client)
+        return self._made
+
+
+@asynccontextmanager
+async def open_sdk(
+    package: str, client_class: str, context: ProviderContext, settings: ModelSettings
+) -> AsyncGenerator[SdkClient]:
+    """Open a client. The SDK is loaded at once for the first model, and for a fallback when it is asked."""
+    async with context.http.open() as http, loading(package, now=settings is context.model):
+        yield SdkClient(package, client_class, settings, http)
+
+
+def _without_thread(client: Any) -> Any:
     """Let a client of an SDK name its platform at once. Else its first request asks a thread for it."""
     base = import_module(f"{type(client).__module__.partition('.')[0]}._base_client")
     client._platform = base.get_platform()  # noqa: SLF001 -- there is no public way
