@@ -118,6 +118,9 @@ class Proxy:
         except Refused as refused:
             exchange.status, exchange.refusal, exchange.is_waiting = refused.status, refused, False
             return Answer(refused.status, refused.headers, _whole(refused.body))
+        except Exception:
+            exchange.is_waiting = False
+            raise
 
     async def _asked(self, exchange: "_Exchange", stack: AsyncExitStack) -> Answer:
         caller, request = exchange.caller, exchange.request

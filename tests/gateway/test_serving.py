@@ -7,10 +7,11 @@ from pathlib import Path
 import httpx2
 import pytest
 import trio
+from structlog.testing import CapturingLogger
 from trio.testing import wait_all_tasks_blocked
 
 from agent_runner.system import HttpxClients
-from nanoclaw.gateway import Caller, DoorFailed, SessionModels
+from nanoclaw.gateway import Caller, DoorFailed, SessionModels, doors, proxy
 from nanoclaw.gateway.doors import MAX_CONNECTIONS
 from nanoclaw.gateway.limits import MAX_AT_ONCE, MAX_BODY, RunnerLimits
 from nanoclaw.gateway.serving import MOST_SMALL_PIECES
@@ -472,6 +473,29 @@ async def test_a_stale_socket_is_replaced_and_anything_else_is_left_alone(tmp_pa
 async def test_a_path_that_is_too_long_for_a_socket_is_served_all_the_same(tmp_path: Path) -> None:
     async with a_stage(tmp_path / ("x" * 120), hello) as stage:
         assert (await (await stage.client()).post(CHAT, json={})).status_code == 200
+
+
+async def test_a_bug_ends_one_connection_and_its_log_line_has_no_local_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_target: object, _request: object, _key: str) -> None:
+        raise RuntimeError("a bug")
+
+    log = CapturingLogger()
+    monkeypatch.setattr(doors, "_log", log)
+    async with a_stage(tmp_path, hello) as stage:
+        client = await stage.client()
+        with monkeypatch.context() as patch:
+            patch.setattr(proxy, "_upstream_request", broken)
+            with pytest.raises(httpx2.RemoteProtocolError):
+                await client.post(CHAT, json={})
+        assert (await client.post(CHAT, json={})).status_code == 200
+    [line] = log.calls
+    assert isinstance(
+        line.kwargs["exception"], str
+    )  # an exception would be rendered, with a key among its locals
+    assert "a bug" in line.kwargs["exception"]
+    assert len(stage.meter.spendings) == 1
 
 
 async def test_open_doors_come_back_when_the_actor_crashes(tmp_path: Path) -> None:
