@@ -92,7 +92,7 @@ class Notes:
         return found
 
     async def forget(self, id_: int) -> bool:
-        """Remove a note. Return whether there was one with this number."""
+        """Remove a note. Return True if there was one with this number."""
         return self._is_there() and await self._run(lambda connection: _forget(connection, id_), "commit")
 
     async def notebook(self) -> Notebook:

@@ -18,7 +18,7 @@ from nanoclaw.gateway.limits import MAX_HELD_BY_ONE, Room
 from nanoclaw.gateway.local import LocalDoors
 from nanoclaw.gateway.proxy import Caller, Proxy
 from nanoclaw.gateway.serving import Connection
-from nanoclaw.gateway.upstream import HttpModels
+from nanoclaw.gateway.upstream import HttpServers
 from nanoclaw.system.obstacles import Obstacle, kind_of
 from nanoclaw.system.sockets import listening
 from nanoclaw.system.supervision import Supervision
@@ -122,7 +122,7 @@ class DoorKeeper:
             ) from error
         opened = self._open[door.path] = _Open(door, bound, Room(MAX_HELD_BY_ONE, self._room))
         self.nursery.start_soon(self._serve, opened)
-        if isinstance(self.proxy.models, HttpModels):
+        if isinstance(self.proxy.models, HttpServers):
             self.nursery.start_soon(self.proxy.models.ready)  # while the runner starts
 
     def close_old(self) -> None:

@@ -44,7 +44,7 @@ class UpstreamFailed(Exception):
     """A server cannot be reached, or its answer was cut. The text says why, without the key."""
 
 
-class Models(Protocol):
+class ModelServers(Protocol):
     """Asks the servers of models. A simulation puts scripted models here."""
 
     def ask(self, request: UpstreamRequest, /) -> AbstractAsyncContextManager[UpstreamAnswer]:
@@ -60,7 +60,7 @@ class Models(Protocol):
 
 
 @define(eq=False)
-class HttpModels:
+class HttpServers:
     """Asks over HTTP. The client is made when the first runner with a model starts: it takes 0.3 s."""
 
     _client: "httpx2.AsyncClient | None" = field(default=None, init=False)

@@ -33,7 +33,7 @@ class ModelRequest:
 
     @property
     def stream(self) -> bool:
-        """Whether the answer is to be streamed."""
+        """True if the answer is to be streamed."""
         return bool(self.body.get("stream"))
 
     @property
@@ -60,7 +60,7 @@ class ModelRequest:
 
     @property
     def has_results(self) -> bool:
-        """Whether the last message brings results of tools."""
+        """True if the last message brings results of tools."""
         last = self.messages[-1] if self.messages else {}
         content = last.get("content")
         parts = content if isinstance(content, list) else []
