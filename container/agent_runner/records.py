@@ -91,6 +91,8 @@ class Turn:
     """The chat that is being answered."""
     admin_user_ids: tuple[str, ...] = ()
     """The ids of the users who may change this agent: owners and admins."""
+    now: datetime | None = None
+    """The time at which the turn starts. Its messages may be older."""
 
 
 @frozen

@@ -32,7 +32,8 @@ async def take_turn(session: Session, provider: OpenProvider, batch: Batch) -> N
         return
     claimed = await claim(session, batch, fetched)
     session.drafts.begin(claimed.turn)
-    await commit_outcome(session, claimed, await _ask(session, provider, claimed))
+    with session.usage.of(claimed.turn.turn_id):
+        await commit_outcome(session, claimed, await _ask(session, provider, claimed))
     session.drafts.end()
 
 

@@ -67,7 +67,12 @@ async def commit_outcome(
 async def _release(session: Session, claimed: ClaimedTurn, error: ProviderError) -> None:
     now = session.seams.clock.now()
     ack = Ack("released", claimed.turn.turn_id, error.retry_at or now + RETRY_AFTER, error.reason)
-    await session.outbound.write(lambda connection: _write_release(connection, claimed, ack, now))
+
+    def change(connection: Connection) -> None:
+        session.usage.write(connection)
+        _write_release(connection, claimed, ack, now)
+
+    await session.outbound.write(change)
     session.seams.log("turn.released", level="warning", turn=claimed.turn.turn_id, reason=error.reason)
 
 
@@ -97,6 +102,7 @@ async def _complete(session: Session, claimed: ClaimedTurn, ending: Ending) -> N
     now = session.seams.clock.now()
 
     def change(connection: Connection) -> None:
+        session.usage.write(connection)
         _write_end(connection, claimed, outcome, now)
         ending.also(connection, now)
 

@@ -4,7 +4,9 @@ The numbers come from a server, so each is checked. What cannot be read counts n
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from attrs import define, field, frozen
@@ -18,8 +20,10 @@ MAX_LINE = 4 << 20
 MAX_COUNT = 10**9
 CHARACTERS_A_TOKEN = 4
 """For an estimate, where the server sent no count."""
-MAX_ESTIMATED = 400_000
-"""Bytes of a request that an estimate counts. What is beyond them is mostly pictures."""
+_BYTES_A_TOKEN_OF_FILES = 32
+_MOST_FILES = 1000
+_FILE = re.compile(rb'(?:;base64,|"data": ?")[A-Za-z0-9+/=]+')
+"""A picture or document in a request."""
 
 
 @frozen
@@ -42,8 +46,6 @@ class Counter:
     wire: Wire
     streamed: bool
     """True if the answer is a stream of server-sent events."""
-    asked: int = 0
-    """Bytes of the request's body."""
     _rest: bytearray = field(factory=bytearray, init=False)
     _too_long: bool = field(default=False, init=False)
     _model: str = field(default="", init=False)
@@ -80,19 +82,15 @@ class Counter:
         cached = usage.get("cached", 0)
         # OpenAI's count of the input includes what was cached, Anthropic's does not.
         inside = cached if self.wire == "openai" else 0
+        estimate = -(-self._characters // CHARACTERS_A_TOKEN)
         return Counts(
             self._model,
-            max(0, usage.get("input", self._asked_tokens()) - inside),
+            max(0, usage.get("input", 0) - inside),
             cached,
             usage.get("written", 0),
-            usage.get("output", 0) or _estimate(self._characters),
+            usage.get("output", 0) or estimate,
             len(self._calls),
         )
-
-    def _asked_tokens(self) -> int:
-        """Estimate the tokens of the request, if the model has begun to answer it."""
-        answered = self._characters or self._calls
-        return _estimate(min(self.asked, MAX_ESTIMATED)) if answered else 0
 
     # -- server-sent events
 
@@ -167,8 +165,10 @@ class Counter:
         self._usage.update({key: count for key, count in found.items() if count is not None})
 
 
-def _estimate(characters: int) -> int:
-    return -(-characters // CHARACTERS_A_TOKEN)
+def estimated_input(body: bytes) -> int:
+    """Estimate the tokens of a request, for an answer that ended before its counts came."""
+    files = sum(found.end() - found.start() for found in islice(_FILE.finditer(body), _MOST_FILES))
+    return -(-(len(body) - files) // CHARACTERS_A_TOKEN) + files // _BYTES_A_TOKEN_OF_FILES
 
 
 def _parsed(data: bytes) -> object:

@@ -57,12 +57,14 @@ def _from_environment(name: str) -> str:
 def _from_file(file: Path) -> bytes:
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as opened:
+        try:  # `os.fdopen` would leave the descriptor of a directory open
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise KeyUnavailable(
                     f"the key's file {file} is no regular file; name a file with the key alone"
                 )
-            return opened.read(MAX_KEY + 1)
+            return os.read(descriptor, MAX_KEY + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         reason = error.strerror or "it cannot be read"
         raise KeyUnavailable(

@@ -76,6 +76,7 @@ TURN = Turn(
     ),
     home=HOME,
     admin_user_ids=("telegram:1",),
+    now=NOON + timedelta(hours=1),
 )
 ANSWERS = (
     "Ben buys it.",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from math import inf
 
 import pytest
 import trio
@@ -160,6 +161,24 @@ async def test_an_answer_is_counted_when_it_ends_and_when_its_runner_ends() -> N
     assert (usage.session_id, usage.agent_group_id, usage.provider) == ("s1", "a1", "openai")
 
 
+async def test_a_runner_that_leaves_before_the_counts_come_is_charged_for_its_request() -> None:
+    async def piece() -> AsyncGenerator[bytes]:
+        await trio.lowlevel.checkpoint()
+        yield b'data: {"choices": [{"delta": {"content": "well"}}]}\n\n'
+        await trio.sleep_forever()
+
+    picture = "data:image/png;base64," + "A" * 3200
+    large = request(json.dumps({"model": "m", "text": "x" * 4000, "url": picture}).encode())
+    book = Book()
+    for delay_s in (0.0, inf):
+        with trio.move_on_after(0.1):
+            async with Proxy(Scripted(piece, delay_s=delay_s), book).handle(caller(), large) as answer:
+                async for _ in answer.body:
+                    pass
+    early, waiting = [(usage.model, usage.input_tokens, usage.output_tokens) for usage in book.spendings]
+    assert (early, waiting) == (("m", 1113, 1), ("m", 1113, 0))
+
+
 async def test_a_meter_that_hangs_holds_up_nobody_for_long(autojump_clock: MockClock) -> None:
     del autojump_clock
 
@@ -259,6 +278,14 @@ def test_a_key_is_hidden_however_it_is_cut_and_nothing_else_is_lost(key: str, ch
     assert key.encode() not in shown
     if key not in text:
         assert shown.decode() == text
+
+
+@pytest.mark.parametrize("form", ["sk/a+b==", r"sk\/a+b==", r"sk/a+b\u003d\u003d", "sk%2Fa%2Bb%3D%3D"])
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_a_key_is_hidden_in_each_form_in_which_servers_repeat_it(form: str, size: int) -> None:
+    hiding, data = Hiding("sk/a+b=="), f"<{form}>".encode()
+    pieces = [hiding.feed(data[start : start + size]) for start in range(0, len(data), size)]
+    assert b"".join([*pieces, hiding.end()]) == f"<{'*' * len(form)}>".encode()
 
 
 @pytest.mark.parametrize("key", ["", "ollama", "none"])

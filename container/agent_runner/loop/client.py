@@ -11,7 +11,9 @@ from agent_runner.providers.toolbox import ToolSpec
 LONGEST_ANSWER = 100_000
 """Characters of an answer's text. The rest is not read: an honest server stops at `max_tokens`."""
 LONGEST_ARGUMENTS = 1_000_000
-"""Characters of the arguments of all calls of an answer."""
+"""Characters of the names and arguments of all calls of an answer."""
+MOST_CALLS = 200
+"""Calls of an answer. The rest is not read."""
 
 Stop = Literal["end", "length", "refusal"]
 

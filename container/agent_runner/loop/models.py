@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from agent_runner.loop.client import ModelClient, ModelReply, ModelRequest
 from agent_runner.loop.errors import ModelError, Problem, unreachable
@@ -16,6 +16,8 @@ QUICK_TRIES = 2
 QUICK_WAITS = (1.0, 3.0)
 QUICK_S = 8.0
 """The longest wait that a server may ask for in between."""
+NEARLY = 0.1
+"""The part of the silence that is left at most when the gateway, which waits as long, gives a server up."""
 
 
 @frozen(eq=False)
@@ -105,7 +107,13 @@ async def _ask_once(
             scope.deadline = trio.current_time() + silence
             streamed(text)
 
-        return await model.client.ask(request, heard)
+        try:
+            return await model.client.ask(request, heard)
+        except ModelError as error:
+            left = scope.deadline - trio.current_time()
+            if error.problem is Problem.RETRY and left < silence * NEARLY:
+                raise evolve(error, is_silence=True) from error
+            raise
     raise unreachable(f"the model's server was silent for {silence:g} s", is_silence=True)
 
 

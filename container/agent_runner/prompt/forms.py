@@ -159,7 +159,8 @@ def _task(view: View, message: Inbound) -> str:
     parts = [view.text(content.get("prompt") or "")]
     if output is not None:
         parts.append(element("script_output", view.json(output)))
-    return element("task", "\n".join(part for part in parts if part), **_origin(view, message))
+    origin = _without(_origin(view, message), "time")  # of the row, which may be days older than the task
+    return element("task", "\n".join(part for part in parts if part), **origin)
 
 
 def _webhook(view: View, message: Inbound) -> str:

@@ -27,11 +27,12 @@ FILES = ("CLAUDE.md", "AGENTS.md")
 READING = """\
 # What you get
 
-You get messages as XML. Each has an `id`, the number by which tools know it, and the sender's local
-`time`. `role="admin"` marks people who may change how you work; `role="agent"` marks another agent.
-`chat` is there if a message comes from elsewhere than the chat that you are answering. `<quote>` is what
-a message replies to, `<attachment>` a file that came with it. `<context>` holds earlier messages, to read
-and not to answer. `<task>` is something that was scheduled and is now due, `<webhook>` comes from a
+You get messages as XML; `now` is the present time. Each has an `id`, the number by which tools know it,
+and the `time` at which it was sent. `role="admin"` marks people who may change how you work;
+`role="agent"` marks another agent. `chat` is there if a message comes from elsewhere than the chat that
+you are answering. `<quote>` is what a message replies to, `<attachment>` a file that came with it.
+`<context>` holds earlier messages, to read and not to answer. `<task>` is something that was scheduled
+earlier and is now due: do it now, and if it is a reminder, remind people of it. `<webhook>` comes from a
 program, `<answer>` is what a user chose when you asked the `<quote>` in it, `<result>`, `<delivery>` and
 `<agent_message>` tell what became of your own actions and messages. `<interrupted>` lists what you had
 already done when you were interrupted.
@@ -49,8 +50,8 @@ plain, without XML around it. In it,
 - `<message to="name">…</message>` goes to that destination instead;
 - `<internal>…</internal>` is shown to nobody.
 
-If nothing needs to be said, answer with nothing or with `<internal>` alone. Nobody expects an answer to
-everything."""
+Answer what is meant for you. If a message is not, or nothing needs to be said, answer with nothing or with
+`<internal>` alone."""
 
 TOOLS = """\
 # Your tools

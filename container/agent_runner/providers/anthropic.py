@@ -23,7 +23,7 @@ from agent_runner.loop.conversation import (
 from agent_runner.loop.provider import LoopProvider
 from agent_runner.loop.receiving import Receiving
 from agent_runner.providers import ModelSettings, Provider, ProviderContext
-from agent_runner.providers.sdks import SdkClient, open_sdk, receive_events, sdk_errors
+from agent_runner.providers.sdks import SdkClient, open_sdk, receive_events, sdk_errors, token_count
 from agent_runner.text import clean
 
 DEFAULT_MODEL = "claude-sonnet-4-5"
@@ -175,15 +175,9 @@ def _receive(receiving: Receiving, event: Mapping[str, Any]) -> bool:
 
 def _usage(reported: object, before: Usage) -> Usage:
     """Return the tokens so far. The end of a stream reports them again, but not all servers all of them."""
-    values = reported if isinstance(reported, Mapping) else {}
-
-    def of(name: str, known: int) -> int:
-        value = values.get(name)
-        return value if isinstance(value, int) and value > 0 else known
-
     return Usage(
-        of("input_tokens", before.input),
-        of("output_tokens", before.output),
-        of("cache_read_input_tokens", before.cached),
-        of("cache_creation_input_tokens", before.written),
+        token_count(reported, "input_tokens") or before.input,
+        token_count(reported, "output_tokens") or before.output,
+        token_count(reported, "cache_read_input_tokens") or before.cached,
+        token_count(reported, "cache_creation_input_tokens") or before.written,
     )

@@ -31,6 +31,8 @@ _STATUS_OF_KIND: Mapping[str, int] = {
     "overloaded_error": 529,
 }
 """The statuses of errors that come in the middle of a stream, which has status 200."""
+_MOST_TOKENS = 10**9
+"""A larger number of tokens is none."""
 
 
 @asynccontextmanager
@@ -152,6 +154,13 @@ def receive_line(line: str, receive: Callable[[Mapping[str, Any]], bool]) -> boo
     if value.get("error"):
         raise classify(_said(200, value, value["error"], {}, has_files=False))
     return receive(value)
+
+
+def token_count(reported: object, name: str) -> int | None:
+    """Return a number of tokens that a server reports, or None if that is none."""
+    value = reported.get(name) if isinstance(reported, Mapping) else None
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
+    return value if is_count else None
 
 
 @contextmanager
