@@ -16,7 +16,7 @@ import trio
 from attrs import field, frozen
 
 from agent_runner.background import background
-from agent_runner.sockets import connect
+from agent_runner.sockets.unix import connect
 
 HEAD_TIMEOUT = 10.0
 """Seconds that a client may take for the head of its first request."""
