@@ -66,7 +66,7 @@ async def _admitted(client: trio.SocketStream, key: str) -> bytes:
                 received += data
                 connection.receive_data(data)
     except h11.RemoteProtocolError as error:
-        await _refuse(client, connection, 400, "nanoclaw_forbidden", f"this is no HTTP request: {error}")
+        await _refuse(client, connection, 400, "nanoclaw_forbidden", f"this is not an HTTP request: {error}")
         return b""
     if not isinstance(event, h11.Request):
         return b""

@@ -40,7 +40,7 @@ class TurnToolbox:
         return self._tools.specs
 
     def draft(self, text: str) -> None:
-        """Show the text so far of the final answer. Raises TypeError if it is no text."""
+        """Show the text so far of the final answer. Raises TypeError if it is not text."""
         if not isinstance(text, str):
             raise TypeError(f"a draft must be text, got {type(text).__name__}")
         self._activity.note()

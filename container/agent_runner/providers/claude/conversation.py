@@ -186,7 +186,7 @@ def _user_message(content: Content, id_: str) -> dict[str, Any]:
 
 @define(eq=False)
 class _One:
-    """An iterator over one message. It is no generator, which a cancellation would leave open."""
+    """An iterator over one message. It is not a generator, which a cancellation would leave open."""
 
     _left: list[dict[str, Any]]
 
