@@ -138,10 +138,10 @@ async def test_an_answer_that_is_too_long_is_cut() -> None:
 
 async def test_a_budget_that_is_used_up_stops_answers_and_nothing_else() -> None:
     server = Scripted(nothing)
-    limited = Proxy(server, Book("the budget of today is used up"))
+    limited = Proxy(server, Book("the budget for today is used up"))
     status, body = await asked(limited, caller(), request())
     assert (status, kind(body), server.asked) == (402, "nanoclaw_budget", [])
-    assert "the budget of today is used up" in body.decode()
+    assert "the budget for today is used up" in body.decode()
     assert (await asked(limited, caller(), request(method="GET", target="/model/models")))[0] == 200
 
 

@@ -465,7 +465,7 @@ async def test_a_stale_socket_is_replaced_and_anything_else_is_left_alone(tmp_pa
         dead.close()
         assert (await (await stage.client("s1")).post(CHAT, json={})).status_code == 200
         stage.socket("s2").write_text("mine")
-        with pytest.raises(DoorFailed, match="it is no socket; move it away"):
+        with pytest.raises(DoorFailed, match="it is not a socket; move it away"):
             await stage.client("s2")
         assert stage.socket("s2").read_text() == "mine"
 
