@@ -7,7 +7,7 @@ what they accept; a parameter that one refuses is left out from then on.
 import json
 import re
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Container, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Literal
 
@@ -98,11 +98,11 @@ class OpenAiClient:
     async def _ask(self, request: ModelRequest, streamed: Callable[[str], None]) -> ModelReply:
         receiving = Receiving(streamed, spoken)
         with sdk_errors(request):
-            client, body = await self._client(), _body(request, self._quirks)
+            client, body = await self._client(), request_body(request, self._quirks)
             create = client.chat.completions.with_streaming_response.create
             async with create(**body, stream=True) as response, aclosing(events(response)) as found:
                 async for chunk in found:
-                    _receive(receiving, chunk)
+                    receive_chunk(receiving, chunk)
                     if receiving.is_full:
                         break
         return receiving.reply()
@@ -117,7 +117,8 @@ def spoken(text: str) -> str:
 # -- requests ----------------------------------------------------------------------
 
 
-def _body(request: ModelRequest, quirks: set[Quirk]) -> Json:
+def request_body(request: ModelRequest, quirks: Container[Quirk] = ()) -> Json:
+    """Return the body of a request, without `stream`."""
     limit = "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens"
     body: Json = {"model": request.model, limit: request.max_tokens, "messages": list(_messages(request))}
     if "no stream_options" not in quirks:
@@ -187,7 +188,8 @@ def _call(call: ToolCall) -> Json:
 # -- answers -----------------------------------------------------------------------
 
 
-def _receive(receiving: Receiving, chunk: Mapping[str, Any]) -> None:
+def receive_chunk(receiving: Receiving, chunk: Mapping[str, Any]) -> None:
+    """Take a chunk of a streamed answer."""
     receiving.heard()
     if chunk.get("usage"):
         receiving.usage = _usage(chunk["usage"])

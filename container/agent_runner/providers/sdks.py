@@ -89,14 +89,20 @@ async def events(response: Any) -> AsyncGenerator[Mapping[str, Any]]:
     any time.
     """
     async for line in response.iter_lines():
-        if not line.startswith("data:") or line.endswith("[DONE]"):
-            continue
-        value = json.loads(line[5:])
-        if not isinstance(value, dict):
-            raise not_an_answer(f"an event is {line[5:105]!r}, not a JSON object")
-        if value.get("error"):
-            raise classify(_said(200, value, value["error"], {}, has_files=False))
-        yield value
+        if (event := event_of(line)) is not None:
+            yield event
+
+
+def event_of(line: str) -> Mapping[str, Any] | None:
+    """Return the JSON object in a line of server-sent events; None if there is none. Raises ModelError."""
+    if not line.startswith("data:") or line.endswith("[DONE]"):
+        return None
+    value = json.loads(line[5:])
+    if not isinstance(value, dict):
+        raise not_an_answer(f"an event is {line[5:105]!r}, not a JSON object")
+    if value.get("error"):
+        raise classify(server_said(200, value, value["error"], {}, has_files=False))
+    return value
 
 
 @contextmanager
@@ -114,15 +120,16 @@ def _model_error(error: Exception, request: ModelRequest) -> ModelError:
     status, body = getattr(error, "status_code", None), getattr(error, "body", None)
     if isinstance(status, int):
         headers = getattr(getattr(error, "response", None), "headers", {})
-        return classify(_said(status, body, error, headers, has_files=request.has_files))
+        return classify(server_said(status, body, error, headers, has_files=request.has_files))
     if any(kind.__name__ in _OF_THE_ROAD for kind in type(error).__mro__):
         return unreachable(f"the model's server is not reached: {describe(error.__cause__ or error)}")
     return not_an_answer(describe(error))
 
 
-def _said(
+def server_said(
     status: int, body: object, error: object, headers: Mapping[str, str], *, has_files: bool
 ) -> ServerSaid:
+    """Return what a server said, from the parsed body of its response and the SDK's error."""
     found = body.get("error", body) if isinstance(body, Mapping) else {}
     details = found if isinstance(found, Mapping) else {"message": str(found)}
     names = [str(details[key]) for key in ("type", "code") if details.get(key)]

@@ -22,6 +22,8 @@ from nanoclaw.testing.models.answers import (
 )
 from nanoclaw.testing.models.failures import failure_body
 
+FAKE_MODEL = "fake-model"
+"""The name of the model, and of the provider that asks it in a world."""
 JSON = {"content-type": "application/json"}
 STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 HTML = b"<html><body>The service is being updated.</body></html>"
@@ -47,8 +49,10 @@ class FakeModel:
     """What it answers. A sequence that has ended is an error 500."""
     url: str = "http://model"
     """Its address, without `/v1`."""
-    names: Sequence[str] = ("fake-model",)
+    names: Sequence[str] = (FAKE_MODEL,)
     """The names of its models, for GET /v1/models."""
+    keeps: bool = True
+    """Whether it keeps its requests. Long runs would keep too much."""
     requests: list[ModelRequest] = field(factory=list, init=False)
     """The requests so far, oldest first."""
     asked: trio.Event = field(factory=trio.Event, init=False)
@@ -77,7 +81,8 @@ class FakeModel:
         except ValueError:
             return _failure(wire, ModelFailure(400, "the body is not JSON"))
         request = ModelRequest(wire, path, headers, parsed)
-        self.requests.append(request)
+        if self.keeps:
+            self.requests.append(request)
         asked, self.asked = self.asked, trio.Event()
         asked.set()
         return await _response(request, await self._reaction(request))
