@@ -23,7 +23,7 @@ from nanoclaw.simulation.checks import PROMPTNESS_CHECKS, REST_CHECKS, STEP_CHEC
 from nanoclaw.simulation.checks.promptness import PROMPT_S
 from nanoclaw.simulation.fault_injector import FaultInjector
 from nanoclaw.simulation.fault_table import inject
-from nanoclaw.simulation.model_ledger import CountedModels, ModelLedger
+from nanoclaw.simulation.model_ledger import CountedModel, ModelLedger
 from nanoclaw.simulation.network import FaultyNetwork
 from nanoclaw.simulation.quiescence import QuiescenceWatch
 from nanoclaw.simulation.scripted_agent import FILE, ScriptedAgent
@@ -31,7 +31,6 @@ from nanoclaw.simulation.scripted_model import KEY, KEY_VARIABLE, ScriptedModel
 from nanoclaw.simulation.snapshot import NOTES, Check, Snapshot, found, readable
 from nanoclaw.simulation.workload import VISITORS, PlannedChat, Say, Workload
 from nanoclaw.store.engine.times import to_text
-from nanoclaw.testing import FakeModel
 from nanoclaw.testing.invariants import Asked, opened_once
 from nanoclaw.testing.world.chats import Chat, User
 from nanoclaw.testing.world.errors import WorldError
@@ -119,12 +118,14 @@ def _key_in_environment() -> Iterator[None]:
 
 async def _run(workload: Workload, invariants: Sequence[Check], alter: Callable[[World], None]) -> RunResult:
     network, tally = FaultyNetwork(repeat=workload.repeat), Tally()
-    world = _world(workload, network)
+    ledger = ModelLedger()
+    world = _world(workload, network, ledger)
     try:
         async with world:
             world.clock.epoch, world.timeline.home = workload.began, str(world.home)
             injector = FaultInjector(world, network, tally.strikes, tally.missed)
-            ledger = _counting(world)
+            ledger.database = world.home / "data" / "v2.db"
+            world.timeline.steps.append(ledger.note)
             alter(world)
             await WorkloadRun(workload, world, network, injector, ledger, tuple(invariants), tally).live()
     except Exception as error:  # noqa: BLE001 -- any error is a violation
@@ -147,7 +148,7 @@ async def _run(workload: Workload, invariants: Sequence[Check], alter: Callable[
     )
 
 
-def _world(workload: Workload, network: FaultyNetwork) -> World:
+def _world(workload: Workload, network: FaultyNetwork, ledger: ModelLedger) -> World:
     settings = {
         "timezone": workload.zone,
         "runtime.slow_poll_s": POLL_S,
@@ -157,23 +158,15 @@ def _world(workload: Workload, network: FaultyNetwork) -> World:
     }
     timeline = Timeline()
     model = ScriptedModel(workload.seed, timeline.add, lambda: world.now)
-    world = World(
+    world: World = World(
         seed=workload.seed,
         channel=network,
         settings=settings,
         outliving=workload.outliving,
         timeline=timeline,
-        model=FakeModel(model, keeps=False),
+        model=CountedModel(model, keeps=False, ledger=ledger),
     )
     return world
-
-
-def _counting(world: World) -> ModelLedger:
-    """Count the answers of the world's model."""
-    ledger = ModelLedger(world.home / "data" / "v2.db")
-    world.timeline.steps.append(ledger.note)
-    world.seams = lambda seams: evolve(seams, models=CountedModels(seams.models or NoModels(), ledger))
-    return ledger
 
 
 def _places(network: FaultyNetwork) -> Mapping[str, str]:
