@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -156,33 +156,31 @@ def _beginning(request: ModelRequest, broken: ModelBreak) -> Sequence[bytes]:
 
 
 async def _pieces(
-    found: Sequence[bytes], end: Callable[[], AsyncGenerator[bytes]] | None = None
+    found: Sequence[bytes], end: Callable[[], Awaitable[bytes]] | None = None
 ) -> AsyncGenerator[bytes]:
     for piece in found:
         await trio.lowlevel.checkpoint()
         yield piece
     if end is not None:
-        async for piece in end():
-            yield piece
+        yield await end()
 
 
-async def _cut() -> AsyncGenerator[bytes]:
+async def _cut() -> bytes:
     await trio.lowlevel.checkpoint()
-    yield b""
     raise ConnectionCut
 
 
-async def _no_json() -> AsyncGenerator[bytes]:
+async def _no_json() -> bytes:
     await trio.lowlevel.checkpoint()
-    yield b"event: message_delta\ndata: {this is no JSON\n\n"
+    return b"event: message_delta\ndata: {this is no JSON\n\n"
 
 
-async def _silence() -> AsyncGenerator[bytes]:
-    yield b""
+async def _silence() -> bytes:
     await trio.sleep_forever()
+    return b""
 
 
-_ENDS: Mapping[str, Callable[[], AsyncGenerator[bytes]]] = {
+_ENDS: Mapping[str, Callable[[], Awaitable[bytes]]] = {
     "cut": _cut,
     "no json": _no_json,
     "silent": _silence,

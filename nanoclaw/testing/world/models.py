@@ -25,7 +25,7 @@ SETTINGS: Mapping[str, Any] = {
 
 def fake_model_provider() -> Provider:
     """Return the provider `fake-model`: the real agent loop, with a client that needs no SDK."""
-    from nanoclaw.testing.models.client import provider  # noqa: PLC0415 -- the loop is not for every world
+    from nanoclaw.testing.world.model_client import provider  # noqa: PLC0415 -- the loop is not for every world
 
     return provider()
 
@@ -42,15 +42,23 @@ class FakeModels:
         path = urlsplit(request.url)._replace(scheme="", netloc="").geturl()
         response = await self.model.respond(request.method, path, dict(request.headers), request.body)
         async with aclosing(response.body) as pieces:
-            yield UpstreamAnswer(response.status, tuple(response.headers.items()), _body(pieces))
+            yield UpstreamAnswer(response.status, tuple(response.headers.items()), _Body(pieces))
 
 
-async def _body(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    try:
-        async for piece in pieces:
-            yield piece
-    except ConnectionCut:
-        raise UpstreamFailed("the connection was closed") from None
+@frozen
+class _Body:
+    """The body of an answer. It is no generator, which would be left to the garbage collector."""
+
+    pieces: AsyncIterator[bytes]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self.pieces)
+        except ConnectionCut:
+            raise UpstreamFailed("the connection was closed") from None
 
 
 @frozen

@@ -61,8 +61,6 @@ REAL_PATIENCE_S = 10.0
 RARELY_S = 3600.0
 """Seconds between polls. No wake-up is lost in a simulation, so polls find nothing."""
 SIMULATED_ONLY = ("providers", "outliving", "commit_hooks", "model")
-ALLOWED = frozenset({"httpx2"})
-"""Packages that may use the real clock: the runners' HTTP client notes how long each request takes."""
 SHOWN_LINES = 30
 """The number of events that a failed test shows."""
 
@@ -173,7 +171,7 @@ class World:
     async def _simulated(self, stack: AsyncExitStack) -> SimulatedEnvironment:
         stack.enter_context(virtual_time())
         order = stack.enter_context(scheduled_by(self.seed))
-        self.isolation = Isolation(lambda: self.now, ALLOWED.union(self.allowed))
+        self.isolation = Isolation(lambda: self.now, frozenset(self.allowed))
         stack.callback(self.isolation.check)
         stack.enter_context(self.isolation.up())
         environment = SimulatedEnvironment(
