@@ -114,9 +114,7 @@ class ScriptedModel:
         if random.random() < ODD:
             lines.append('<message to="nowhere">is anybody there?</message>')
         between = random.choice(SPEAKS_S)
-        return Answer(
-            ModelAnswer("\n".join(lines), between=between), f"says {', '.join(lines[: len(names)])}"
-        )
+        return Answer(ModelAnswer("\n".join(lines), between=between), "answers")
 
     def _measured(self, request: ModelRequest, answer: ModelAnswer) -> ModelAnswer:
         """Report the tokens. One cached token counts the answers."""

@@ -177,7 +177,6 @@ async def _no_json() -> bytes:
 
 async def _silence() -> bytes:
     await trio.sleep_forever()
-    return b""
 
 
 _ENDS: Mapping[str, Callable[[], Awaitable[bytes]]] = {
