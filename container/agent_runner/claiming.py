@@ -61,4 +61,5 @@ def _turn(session: Session, batch: Batch, fetched: Fetched) -> Turn:
         destinations=fetched.destinations,
         home=next((row.address for row in fetched.messages if row.address), fetched.routing),
         admin_user_ids=session.config.admin_user_ids,
+        now=session.seams.clock.now(),
     )

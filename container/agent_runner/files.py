@@ -70,10 +70,11 @@ class TextFiles:
         return cast("T", kept.value)
 
     def is_news(self, problem: str) -> bool:
-        """Return True the first time that it is called with this problem."""
-        news = problem not in self._reported and len(self._reported) < MOST_KEPT
+        """Return True the first time that it is called with this problem, for the first 1,000 problems."""
+        if problem in self._reported or len(self._reported) >= MOST_KEPT:
+            return False
         self._reported.add(problem)
-        return news
+        return True
 
 
 def _parsed(path: Path, parse: Callable[[str], object]) -> object:

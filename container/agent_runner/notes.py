@@ -92,7 +92,7 @@ class Notes:
         return found
 
     async def forget(self, id_: int) -> bool:
-        """Remove a note. Return whether there was one with this number."""
+        """Remove a note. Return True if there was one with this number."""
         return self._is_there() and await self._run(lambda connection: _forget(connection, id_), "commit")
 
     async def notebook(self) -> Notebook:
@@ -267,7 +267,10 @@ def _count(connection: Connection) -> int:
 
 def _notes(connection: Connection, which: str, most: int, **values: str) -> Sequence[Note]:
     rows = connection.execute(
-        f"SELECT notes.id, notes.text, notes.tags, notes.written_at FROM notes {which} LIMIT :most",  # noqa: S608 -- of this file
-        {**values, "most": most},
+        f"""
+        SELECT notes.id, substr(notes.text, 1, :longest), substr(notes.tags, 1, 600), notes.written_at
+        FROM notes {which} LIMIT :most
+        """,  # noqa: S608 -- of this file
+        {**values, "most": most, "longest": LONGEST_NOTE},
     )
     return [Note(int(str(id_)), str(text), str(tags), str(at)) for id_, text, tags, at in rows]

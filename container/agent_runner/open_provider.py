@@ -81,7 +81,7 @@ def _context(session: Session, tools: SessionTools) -> ProviderContext:
     return ProviderContext(
         state=StoredState(session.outbound, seams.clock),
         tools=tools,
-        events=events.StoredEvents(session.outbound, seams.clock),
+        events=events.StoredEvents(session.outbound, seams.clock, session.usage),
         http=seams.http,
         clock=seams.clock,
         workspace=config.workspace,

@@ -1,17 +1,18 @@
 """Statements of the runner in outbound.db: plain functions of a connection, each run as one transaction."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from attrs import frozen
 
 from agent_runner import events
 from agent_runner.inbound import Candidate, to_address
-from agent_runner.records import Claim, Draft, Sent, Target, Unreadable
+from agent_runner.records import Claim, OutgoingRow, Sent, Target, Unreadable
 from agent_runner.rows import insert
 from agent_runner.store import Connection
-from agent_runner.text import clip, dump, load
+from agent_runner.text import clean, clip, dump, load
 from agent_runner.times import to_text
 
 FINAL = ("completed", "failed", "released")
@@ -207,22 +208,22 @@ def _sent(connection: Connection, turn_id: str) -> list[Sent]:
 # -- messages ------------------------------------------------------------------
 
 
-def send(connection: Connection, draft: Draft, seen: int) -> int:
+def send(connection: Connection, outgoing: OutgoingRow, seen: int) -> int:
     """Add a message and return its number. `seen` is the largest inbound number known."""
-    seq = next_seq(connection, seen, draft.at)
+    seq = next_seq(connection, seen, outgoing.at)
     row = {
-        "id": draft.id,
+        "id": outgoing.id,
         "seq": seq,
-        "in_reply_to": draft.in_reply_to,
-        "timestamp": to_text(draft.at),
-        "kind": draft.kind,
-        "channel_type": draft.address and draft.address.channel_type,
-        "platform_id": draft.address and draft.address.platform_id,
-        "thread_id": draft.address and draft.address.thread_id,
-        "content": dump(draft.content),
-        "turn_id": draft.turn_id,
+        "in_reply_to": outgoing.in_reply_to,
+        "timestamp": to_text(outgoing.at),
+        "kind": outgoing.kind,
+        "channel_type": outgoing.address and outgoing.address.channel_type,
+        "platform_id": outgoing.address and outgoing.address.platform_id,
+        "thread_id": outgoing.address and outgoing.address.thread_id,
+        "content": dump(outgoing.content),
+        "turn_id": outgoing.turn_id,
     }
-    insert(connection, "messages_out", row, draft.at)
+    insert(connection, "messages_out", row, outgoing.at)
     return seq
 
 
@@ -243,6 +244,17 @@ def next_seq(connection: Connection, seen: int, at: datetime) -> int:
     seq = (int(str(mark)) + 1) | 1
     insert(connection, "meta", {"key": "seq", "value": str(seq)}, at, replace=True)
     return seq
+
+
+def sent_contents(connection: Connection, ids: Iterable[object]) -> Mapping[object, Mapping[str, object]]:
+    """Return the contents of the messages with these ids that are still there."""
+    found = dict[object, Mapping[str, object]]()
+    for id_ in (id_ for id_ in ids if isinstance(id_, str)):
+        query = "SELECT content FROM messages_out WHERE id = :id"
+        for (content,) in connection.execute(query, {"id": clean(id_)}):
+            with suppress(ValueError):
+                found[id_] = load(content)
+    return found
 
 
 def target(connection: Connection, seq: int) -> Target | None:

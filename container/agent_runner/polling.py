@@ -1,13 +1,15 @@
 """Reads open rows and waits for the next change: for the loop, and for turns that take follow-ups."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import trio
+from attrs import evolve
 
 from agent_runner import inbound, outbound
 from agent_runner.inbound import Candidate, Fetched
+from agent_runner.records import Inbound
 from agent_runner.session import Session
 from agent_runner.store import Connection
 
@@ -49,7 +51,31 @@ async def fetch(session: Session, ids: Sequence[str]) -> Fetched:
     fetched = await session.inbound.read(lambda connection: inbound.fetch(connection, ids, now))
     if fetched.unreadable:
         await _fail_unreadable(session, fetched)
-    return fetched
+    return await _with_questions(session, fetched)
+
+
+async def _with_questions(session: Session, fetched: Fetched) -> Fetched:
+    """Add `title` and `question` to users' choices: the turn that asked may have ended long ago."""
+    ids = {_question_id(row) for row in (*fetched.messages, *fetched.context)} - {None}
+    if not ids:
+        return fetched
+    asked = await session.outbound.read(lambda connection: outbound.sent_contents(connection, ids))
+    return evolve(
+        fetched,
+        messages=tuple(_with_question(row, asked) for row in fetched.messages),
+        context=tuple(_with_question(row, asked) for row in fetched.context),
+    )
+
+
+def _question_id(row: Inbound) -> object:
+    is_choice = row.kind == "system" and row.content.get("type") == "question_response"
+    return row.content.get("questionId") if is_choice else None
+
+
+def _with_question(row: Inbound, asked: Mapping[object, Mapping[str, object]]) -> Inbound:
+    question = asked.get(_question_id(row), {})
+    words = {key: question[key] for key in ("title", "question") if key in question}
+    return evolve(row, content={**words, **row.content}) if words else row
 
 
 async def _fail_unreadable(session: Session, fetched: Fetched) -> None:

@@ -91,6 +91,8 @@ class Turn:
     """The chat that is being answered."""
     admin_user_ids: tuple[str, ...] = ()
     """The ids of the users who may change this agent: owners and admins."""
+    now: datetime | None = None
+    """The time at which the turn starts. Its messages may be older."""
 
 
 @frozen
@@ -118,7 +120,7 @@ class Result:
 
 
 @frozen
-class Draft:
+class OutgoingRow:
     """A row of messages_out before it has its number. Only a request (kind `system`) needs no address."""
 
     id: str

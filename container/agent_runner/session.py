@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from attrs import frozen
+from attrs import field, frozen
 
 from agent_runner import events
 from agent_runner.changes import Changes
@@ -36,6 +36,7 @@ class Session:
     notes: Notes
     files: TextFiles
     """Reads files that people and agents wrote."""
+    usage: events.TurnUsage = field(factory=events.TurnUsage)
 
 
 @asynccontextmanager

@@ -54,12 +54,15 @@ def _key(skill: Skill | BadSkill) -> str:
 
 def _in(files: TextFiles, root: Path) -> Iterator[Skill | BadSkill]:
     try:
-        names = sorted(each.name for each in os.scandir(root / FOLDER) if not each.name.startswith("."))
+        with os.scandir(root / FOLDER) as entries:
+            names = sorted(each.name for each in entries if not each.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         yield BadSkill(FOLDER, f"the folder cannot be read: {error.strerror}")
         return
+    if len(names) > MOST_SKILLS:
+        yield BadSkill(FOLDER, f"only the first {MOST_SKILLS} of {len(names):,} folders are looked at")
     for name in names[:MOST_SKILLS]:
         try:
             header = files.parse(root, f"{FOLDER}/{name}/SKILL.md", _header)

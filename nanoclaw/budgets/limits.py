@@ -1,6 +1,7 @@
 """The limits that hold for a session: those of its scopes, from the configuration or set by an operation."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Literal
 
 from attrs import Factory, frozen
@@ -78,6 +79,14 @@ class Standing:
             return "used up"
         return "near" if self.percent >= NEAR else "ok"
 
+    @property
+    def next_at(self) -> float:
+        """The use at which the state changes next. Infinity if it does not."""
+        amount = self.limit.amount
+        if amount is None or self.state == "used up":
+            return inf
+        return -(-amount * NEAR // 100) if self.state == "ok" else amount
+
     def key(self, day: str) -> str:
         """Return the name of this budget on this day. One that is set or reset again has another name.
 
@@ -97,7 +106,7 @@ class Rules:
 
     def having(self, rows: Sequence[BudgetRow], resets: Sequence[BudgetReset]) -> "Rules":
         """Return the rules with other rows."""
-        by_key = {(row.scope, row.measure): row for row in rows}
+        by_key: dict[tuple[str, Measure], BudgetRow] = {(row.scope, row.measure): row for row in rows}
         return Rules(self.defaults, by_key, {reset.scope: reset for reset in resets})
 
     def limit(self, scope: str, measure: Measure) -> Limit:

@@ -83,6 +83,10 @@ def _rows(config_: Config, home_place: str) -> Iterator[_Row]:
         for part in key.path:
             value = getattr(value, part)
         yield _Row(key.name, value, _place(config_, key.path))
+    for model, price in config_.prices.items():
+        for field in fields(type(price)):
+            path = ("prices", model, field.name)
+            yield _Row(".".join(path), getattr(price, field.name), config_.origins.place(path))
     read, _ = read_channels(config_.channels, config_.home)
     known = {each.name: each for each in read}
     for name in config_.channels:
@@ -116,6 +120,8 @@ def _plain(value: object) -> object:
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, list):
         return f"[{', '.join(map(_text, value))}]"
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -26,7 +26,7 @@ PROBLEMS = 1
 """Exit code: something keeps the host from its work."""
 DOCTOR = (
     "Look at all that a host needs: configuration, model, data directory, limits of the system, clock, "
-    "runtime, and the running host. Each line says what is so, and what to do. Nothing is changed."
+    "runtime, and the running host. Each line says what it found, and what to do. Nothing is changed."
 )
 EPILOG = (
     "Works while a host runs and while none does, and with a config.toml that cannot be read. Exit codes: 0 "
@@ -83,7 +83,7 @@ def _config(places: Places) -> tuple[Config, bool]:
 def _of_configuration(places: Places) -> Iterator[Finding]:
     problems, hints = checked(places)
     for problem in problems:
-        yield Finding("configuration", "problem", problem)
+        yield Finding("configuration", "problem", problem, "" if "; " in problem else "correct it")
     for hint in hints:
         yield Finding("configuration", "warning", hint)
     if not problems and not hints:

@@ -17,7 +17,7 @@ from nanoclaw.config.nearest import nearest
 from nanoclaw.config.system_zone import system_zone
 from nanoclaw.config.zone_files import is_zone, zone_names
 from nanoclaw.setup.files import require_writable
-from nanoclaw.setup.finding import FREE, cost_of, find, target_of
+from nanoclaw.setup.finding import cost_of, find, target_of
 from nanoclaw.setup.ranking import can_chat, ranked
 from nanoclaw.setup.saving import Answers, save
 from nanoclaw.setup.services import SERVICES, Service
@@ -284,17 +284,3 @@ def zone_of(answer: str) -> str | None:
     if is_zone(answer):
         return answer
     return next((name for name in zone_names() if name.lower() == answer.lower().replace(" ", "_")), None)
-
-
-__all__ = [
-    "FREE",
-    "ask",
-    "ask_model",
-    "ask_name",
-    "ask_zone",
-    "say",
-    "timed",
-    "url_problem",
-    "whole_url",
-    "zone_of",
-]

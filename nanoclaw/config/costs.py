@@ -100,6 +100,12 @@ class BudgetsConfig:
     day: DayBudget = DayBudget()
 
 
+UNLIMITED = BudgetsConfig(
+    SessionBudget(NONE, NONE, NONE, NONE, NONE),
+    AgentBudget(NONE, NONE, NONE, NONE, NONE),
+    DayBudget(NONE, NONE, NONE, NONE, NONE),
+)
+"""Budgets without any limit."""
 NO_BUDGETS: Mapping[str, str] = {
     f"budgets.{scope.name}.{measure.name}": NONE
     for scope in fields(BudgetsConfig)

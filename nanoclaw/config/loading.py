@@ -230,17 +230,18 @@ def _with_nearest(problem: Problem) -> Problem:
     """Improve the advice for an unknown key: name the nearest of all keys and old names."""
     if not problem.text.startswith("is not known") or len(problem.path) > 2:  # noqa: PLR2004 -- below a key
         return problem
-    name = dotted(problem.path)
-    return evolve(problem, text=f"is not known; {_advice(name, problem)}")
+    return evolve(problem, text=f"is not known; {_advice(problem)}")
 
 
-def _advice(name: str, problem: Problem) -> str:
+def _advice(problem: Problem) -> str:
     tables = [*dict.fromkeys(key.path[0] for key in KEYS if len(key.path) > 1), *ENTRIES, *ROOMS]
-    table, key = ("", name) if len(problem.path) == 1 else (str(problem.path[0]), str(problem.path[-1]))
-    same_table = [each.path[-1] for each in KEYS if each.path[:-1] == ((table,) if table else ())]
+    above, key = problem.path[:-1], str(problem.path[-1])
+    table, size = dotted(above), len(above)
+    within = [each.path for each in KEYS if each.path[:size] == above and (above or len(each.path) == 1)]
+    same_table = list(dict.fromkeys(path[size] for path in within))
     for near in _nearest_of(key, [*same_table, *([] if table else tables)]):
         whole = f"{table}.{near}" if table else near
-        return f"the nearest is {in_table(whole) if whole in BY_NAME else f'[{near}]'}"
+        return f"the nearest is {in_table(whole) if whole in BY_NAME else f'[{whole}]'}"
     for near in _nearest_of(key, [*OLD_NAMES, *(each.path[-1] for each in KEYS)]):
         whole = OLD_NAMES.get(near) or next(each.name for each in KEYS if each.path[-1] == near)
         return f"the nearest is {in_table(whole)}"

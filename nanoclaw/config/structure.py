@@ -114,7 +114,7 @@ def wanted(kind: Any, base: Path = Path()) -> str:
         return " or ".join(wanted(each, base) for each in get_args(kind) if each is not NoneType)
     if _is_items(kind):
         return f"{Items().wanted}; each {wanted(get_args(kind)[0])}"
-    return "a table"
+    return "a string or a table" if getattr(kind, "SHORT", "") else "a table"
 
 
 def nearest(key: str, known: list[str]) -> str:

@@ -14,9 +14,11 @@ import trio
 from attrs import Factory, define, field, frozen
 
 from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Supervisor
+from nanoclaw.gateway.limits import MAX_HELD_BY_ONE, Room
 from nanoclaw.gateway.local import LocalDoors
 from nanoclaw.gateway.proxy import Caller, Proxy
 from nanoclaw.gateway.serving import Connection
+from nanoclaw.gateway.upstream import HttpServers
 from nanoclaw.system.obstacles import Obstacle, kind_of
 from nanoclaw.system.sockets import listening
 from nanoclaw.system.supervision import Supervision
@@ -54,6 +56,7 @@ class _Open:
 
     door: Door
     socket: socket.socket
+    room: Room
     scope: trio.CancelScope = Factory(trio.CancelScope)
     connections: int = 0
 
@@ -100,6 +103,7 @@ class DoorKeeper:
     nursery: trio.Nursery
     wanted: dict[Path, Door]
     _open: dict[Path, _Open] = field(factory=dict, init=False)
+    _room: Room = field(factory=Room, init=False)
 
     def open(self, door: Door) -> None:
         """Open a door, unless it was taken from the list meanwhile. Raises DoorFailed."""
@@ -116,8 +120,10 @@ class DoorKeeper:
             raise DoorFailed(
                 f"{door.path}: the gateway's socket cannot be made: {reason}", passes=passes
             ) from error
-        opened = self._open[door.path] = _Open(door, bound)
+        opened = self._open[door.path] = _Open(door, bound, Room(MAX_HELD_BY_ONE, self._room))
         self.nursery.start_soon(self._serve, opened)
+        if isinstance(self.proxy.models, HttpServers):
+            self.nursery.start_soon(self.proxy.models.ready)  # while the runner starts
 
     def close_old(self) -> None:
         """Close all doors that are not in the list any more."""
@@ -147,7 +153,7 @@ class DoorKeeper:
             return
         opened.connections += 1
         try:
-            await Connection(stream, self.proxy, opened.door.caller).serve()
+            await Connection(stream, self.proxy, opened.door.caller, opened.room).serve()
         except Exception as error:  # noqa: BLE001 -- a bug that one runner's request meets ends that request
             _log.error("gateway.connection_failed", session=opened.door.caller.session_id, exc_info=error)
         finally:

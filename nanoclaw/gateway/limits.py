@@ -20,6 +20,8 @@ BURST = 100
 """Requests of one runner at once after a rest."""
 MAX_HELD = 256 << 20
 """Bytes of request bodies of all runners at a time."""
+MAX_HELD_BY_ONE = 2 * MAX_BODY
+"""Bytes of request bodies of one runner at a time."""
 
 
 @define(eq=False)
@@ -56,17 +58,21 @@ class RunnerLimits:
 
 @define(eq=False)
 class Room:
-    """The room for request bodies of all runners."""
+    """The room for bodies of requests. A runner has a room of its own within that of all runners."""
 
     _free: int = MAX_HELD
+    _above: "Room | None" = None
 
-    @contextmanager
-    def held(self, size: int) -> Iterator[None]:
-        """Hold room for a body while the context is open. Raises Refused if there is none now."""
+    def take(self, size: int) -> None:
+        """Take room for so many bytes. Raises Refused if there is none now."""
         if size > self._free:
             raise Refused("rate", "the gateway has too many large requests now", retry_after_s=2)
+        if self._above is not None:
+            self._above.take(size)
         self._free -= size
-        try:
-            yield
-        finally:
-            self._free += size
+
+    def give(self, size: int) -> None:
+        """Give room back."""
+        self._free += size
+        if self._above is not None:
+            self._above.give(size)

@@ -115,9 +115,9 @@ def _completed(model: Model) -> Model:
     return evolve(model, base_url=address, key=key, name=model.name or known.model)
 
 
-def key_variables(config: ModelConfig) -> frozenset[str]:
-    """Return the environment variables that hold the keys of `[model]`. No runner is given them."""
-    return resolve(config).key_variables
+def key_variables(config: ModelConfig, layers: Iterable[ModelLayer] = ()) -> frozenset[str]:
+    """Return the environment variables that hold the keys of models. No runner is given them."""
+    return resolve(config, layers).key_variables
 
 
 def problems(config: ModelConfig) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -13,15 +13,15 @@ import structlog
 import trio
 from attrs import Factory, define, evolve, field, frozen
 
-from nanoclaw.gateway.counting import Counter
+from nanoclaw.gateway.counting import Counter, Counts, estimated_input
 from nanoclaw.gateway.hiding import Hiding
 from nanoclaw.gateway.keys import KeyUnavailable, read_key
-from nanoclaw.gateway.limits import MAX_ANSWER, MAX_BODY, Room, RunnerLimits
+from nanoclaw.gateway.limits import MAX_ANSWER, MAX_BODY, RunnerLimits
 from nanoclaw.gateway.meter import Meter, ModelUsage, NoMeter
 from nanoclaw.gateway.models import SessionModels
 from nanoclaw.gateway.refusals import Refused
 from nanoclaw.gateway.targets import Target, checked_target
-from nanoclaw.gateway.upstream import Models, UpstreamAnswer, UpstreamFailed, UpstreamRequest
+from nanoclaw.gateway.upstream import ModelServers, UpstreamAnswer, UpstreamFailed, UpstreamRequest
 
 Headers = Sequence[tuple[str, str]]
 
@@ -95,9 +95,8 @@ class Answer:
 class Proxy:
     """Serves the requests of all runners of a host."""
 
-    models: Models
+    models: ModelServers
     meter: Meter = Factory(NoMeter)
-    _room: Room = field(factory=Room, init=False)
 
     @asynccontextmanager
     async def handle(self, caller: Caller, request: Request) -> AsyncIterator[Answer]:
@@ -113,7 +112,7 @@ class Proxy:
         try:
             return await self._asked(exchange, stack)
         except Refused as refused:
-            exchange.status, exchange.refusal = refused.status, refused
+            exchange.status, exchange.refusal, exchange.is_waiting = refused.status, refused, False
             return Answer(refused.status, refused.headers, _whole(refused.body))
 
     async def _asked(self, exchange: "_Exchange", stack: AsyncExitStack) -> Answer:
@@ -126,10 +125,10 @@ class Proxy:
             raise Refused("budget", reason)
         if len(request.body) > MAX_BODY:
             raise Refused("too_large", f"a request may have {MAX_BODY >> 20} MiB")
-        stack.enter_context(self._room.held(len(request.body)))
         key = await _key(target)
+        exchange.is_waiting = target.route.answers
         answer = await self._answer(target, _upstream_request(target, request, key), stack)
-        exchange.status = answer.status
+        exchange.status, exchange.is_waiting = answer.status, False
         return _passed_on(exchange, answer, Hiding(key))
 
     async def _answer(
@@ -220,16 +219,17 @@ class _Exchange:
     target: Target | None = None
     status: int = 0
     counter: Counter | None = None
+    is_waiting: bool = False
+    """True while the model's server has the request and has not answered. It costs if the runner leaves."""
     refusal: Refused | None = None
     cut: str | None = None
     """Why the answer was not passed on to its end."""
 
     def usage(self) -> ModelUsage | None:
-        """Return what the request took; None if the model answered nothing."""
-        if self.counter is None or self.target is None:
+        """Return what the request took; None if the model was not asked, or its server refused."""
+        if self.target is None or (self.counter is None and not self.is_waiting):
             return None
-        self.counter.end()
-        counts, model = self.counter.counts(), self.target.model
+        counts, model = self._counts(), self.target.model
         return ModelUsage(
             session_id=self.caller.session_id,
             agent_group_id=self.caller.agent_group_id,
@@ -242,6 +242,17 @@ class _Exchange:
             tool_calls=counts.tool_calls,
             base_url=model.base_url,
         )
+
+    def _counts(self) -> Counts:
+        """Return the counts of the answer. A runner that leaves before they come is charged an estimate."""
+        if self.counter is None:
+            counts = Counts()
+        else:
+            self.counter.end()
+            counts = self.counter.counts()
+        if counts.input_tokens or counts.cached_tokens or counts.cache_write_tokens:
+            return counts
+        return evolve(counts, input_tokens=estimated_input(self.request.body))
 
     def log(self, usage: ModelUsage | None) -> None:
         """Log one line."""

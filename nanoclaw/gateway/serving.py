@@ -7,7 +7,7 @@ import h11
 import trio
 from attrs import define, field
 
-from nanoclaw.gateway.limits import MAX_BODY
+from nanoclaw.gateway.limits import MAX_BODY, Room
 from nanoclaw.gateway.proxy import Answer, AnswerCut, Caller, Proxy, Request
 from nanoclaw.gateway.refusals import Refused
 
@@ -31,6 +31,9 @@ class Connection:
     stream: trio.abc.Stream
     proxy: Proxy
     caller: Caller
+    room: Room
+    """The room for the bodies of this runner's requests."""
+    _held: int = field(default=0, init=False)
     _http: h11.Connection = field(
         factory=lambda: h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD), init=False
     )
@@ -40,9 +43,12 @@ class Connection:
         try:
             async with self.stream:
                 while await self._one():
+                    self._give_back()
                     self._http.start_next_cycle()
         except* (_Ended, AnswerCut, *Gone):
             pass
+        finally:
+            self._give_back()
 
     async def _one(self) -> bool:
         """Serve a request. Return True if the connection may be used again."""
@@ -96,12 +102,19 @@ class Connection:
         """Read the body of a request. Raises Refused if it is too large."""
         body = bytearray()
         while isinstance(event := await self._event(), h11.Data):
-            body += event.data
-            if len(body) > MAX_BODY:
+            if len(body) + len(event.data) > MAX_BODY:
                 raise Refused("too_large", f"a request may have {MAX_BODY >> 20} MiB")
+            self.room.take(len(event.data))
+            self._held += len(event.data)
+            body += event.data
         if not isinstance(event, h11.EndOfMessage):
             raise _Ended
         return bytes(body)
+
+    def _give_back(self) -> None:
+        """Give back the room of the last request's body."""
+        held, self._held = self._held, 0
+        self.room.give(held)
 
     async def _cancel_when_gone(self, scope: trio.CancelScope) -> None:
         """Cancel the request when the runner closes the connection. The next request may come early."""

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from http.cookiejar import DefaultCookiePolicy
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import trio
@@ -45,7 +44,7 @@ class UpstreamFailed(Exception):
     """A server cannot be reached, or its answer was cut. The text says why, without the key."""
 
 
-class Models(Protocol):
+class ModelServers(Protocol):
     """Asks the servers of models. A simulation puts scripted models here."""
 
     def ask(self, request: UpstreamRequest, /) -> AbstractAsyncContextManager[UpstreamAnswer]:
@@ -61,8 +60,8 @@ class Models(Protocol):
 
 
 @define(eq=False)
-class HttpModels:
-    """Asks over HTTP. The client is made for the first request: its import takes 0.1 s."""
+class HttpServers:
+    """Asks over HTTP. The client is made when the first runner with a model starts: it takes 0.3 s."""
 
     _client: "httpx2.AsyncClient | None" = field(default=None, init=False)
     _making: trio.Lock = field(factory=trio.Lock, init=False)
@@ -70,9 +69,8 @@ class HttpModels:
     @asynccontextmanager
     async def ask(self, request: UpstreamRequest) -> AsyncGenerator[UpstreamAnswer]:
         """Send a request over a pooled connection. It follows no redirect and keeps no cookie."""
-        async with self._making:
-            library = await trio.to_thread.run_sync(_import) if self._client is None else _import()
-            self._client = client = self._client or _client(library)
+        client = await self.ready()
+        library = import_module("httpx2")
         response = await _sent(library, client, request)
         headers = [(name.lower(), value) for name, value in response.headers.multi_items()]
         body = _body(library, response)
@@ -83,6 +81,13 @@ class HttpModels:
             with trio.move_on_after(CLOSE_S, shield=True):
                 await response.aclose()
 
+    async def ready(self) -> "httpx2.AsyncClient":
+        """Return the client. It is made in a thread, as the certificates of the system are read."""
+        async with self._making:
+            if self._client is None:
+                self._client = await trio.to_thread.run_sync(_client)
+            return self._client
+
     async def aclose(self) -> None:
         """Close all connections."""
         if self._client is not None:
@@ -90,11 +95,8 @@ class HttpModels:
             await client.aclose()
 
 
-def _import() -> ModuleType:
-    return import_module("httpx2")
-
-
-def _client(library: Any) -> "httpx2.AsyncClient":
+def _client() -> "httpx2.AsyncClient":
+    library = import_module("httpx2")
     made: Any = library.AsyncClient(
         follow_redirects=False,
         timeout=library.Timeout(None, connect=CONNECT_S),  # the proxy bounds the silence of a server

@@ -138,19 +138,21 @@ class Budgets(Noun):
             tokens: tokens read and written, without those from the server's cache.
             money: US dollars, by the table of prices.
         """
-        given = {
+        given: dict[Measure, str | None] = {
             "turns": turns,
             "tool_calls": tool_calls,
             "messages": messages,
             "tokens": tokens,
             "money": money,
         }
-        named = {measure: given[measure] for measure in MEASURES if given[measure] is not None}
+        named: dict[Measure, str] = {each: value for each, value in given.items() if value is not None}
         if not named:
             raise BadArguments("give at least one limit, such as --money 5")
         id_ = await self._central.run(_resolved, scope)
-        defaults = [measure for measure, value in named.items() if value == DEFAULT]
-        amounts = {each: _amount(each, value or "") for each, value in named.items() if value != DEFAULT}
+        defaults: Sequence[Measure] = [measure for measure, value in named.items() if value == DEFAULT]
+        amounts: dict[Measure, int | None] = {
+            each: _amount(each, value) for each, value in named.items() if value != DEFAULT
+        }
         await self._registry.ask(SetBudget(id_, amounts, defaults))
         return [each for each in await self._views(id_) if each.measure in named]
 

@@ -50,7 +50,7 @@ class UsageView:
 def _read(connection: Connection, by: Group, since: str, until: str) -> list[tuple[str, Amounts]]:
     found = usage.by(connection, by, since, until)
     if by not in {"agent", "session"}:
-        return [(name or "(no model)", amounts) for name, amounts in found]
+        return found
     return [(name_of(connection, f"{by}:{name}").removeprefix("the "), amounts) for name, amounts in found]
 
 

@@ -33,7 +33,17 @@ class Amounts:
 
     def plus(self, other: "Amounts") -> "Amounts":
         """Return the sum."""
-        return Amounts(**{name: min(MOST, getattr(self, name) + getattr(other, name)) for name in AMOUNTS})
+        return Amounts(
+            turns=min(MOST, self.turns + other.turns),
+            tool_calls=min(MOST, self.tool_calls + other.tool_calls),
+            messages=min(MOST, self.messages + other.messages),
+            input_tokens=min(MOST, self.input_tokens + other.input_tokens),
+            cached_tokens=min(MOST, self.cached_tokens + other.cached_tokens),
+            cache_write_tokens=min(MOST, self.cache_write_tokens + other.cache_write_tokens),
+            output_tokens=min(MOST, self.output_tokens + other.output_tokens),
+            micro_dollars=min(MOST, self.micro_dollars + other.micro_dollars),
+            unpriced_tokens=min(MOST, self.unpriced_tokens + other.unpriced_tokens),
+        )
 
     def of(self, measure: Measure) -> int:
         """Return one measure. Money is in micro-dollars."""

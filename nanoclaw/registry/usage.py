@@ -7,7 +7,7 @@ from attrs import Factory, frozen
 
 from nanoclaw.records import Amounts, BudgetAlert, BudgetReset, BudgetRow, Measure, UsageKey
 from nanoclaw.registry.actor import CheckedMessage, Registry
-from nanoclaw.store import Connection
+from nanoclaw.store import Connection, DamagedRow
 from nanoclaw.store.central import agent_groups, budgets, messaging_groups, sessions, usage
 
 SCOPE = "{scope}"
@@ -50,8 +50,14 @@ class RecordUsage:
 
 
 def name_of(connection: Connection, scope: str) -> str:
-    """Return the name of a scope for people."""
-    kind, _, id_ = scope.partition(":")
+    """Return the name of a scope for people. Where its row is damaged, that is its id."""
+    try:
+        return _name_of(connection, *scope.split(":", maxsplit=1))
+    except DamagedRow:
+        return scope
+
+
+def _name_of(connection: Connection, kind: str, id_: str = "") -> str:
     if kind == "day":
         return "the whole installation"
     if kind == "agent":

@@ -2,13 +2,16 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 from attrs import asdict, evolve
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
+from nanoclaw.agents.container_json import FILE
+from nanoclaw.config import Config
 from nanoclaw.config.passed_variables import missing, passed
 from nanoclaw.gateway import SessionModels, key_variables
 from nanoclaw.records import AgentGroup
@@ -44,7 +47,7 @@ def runner_start(
         workspace,
         models.first.provider,
         {
-            **_passed(config.runtime.pass_env, without=models.key_variables | key_variables(config.model)),
+            **_passed(config, without=models.key_variables),
             **container.env,
             **_contract(services, conversation, view, models, container),
         },
@@ -88,14 +91,27 @@ def _unusable(folder: Path, error: OSError) -> str:
     )
 
 
-def _passed(names: Sequence[str], *, without: Collection[str]) -> Mapping[str, str]:
-    """Return the variables that `pass_env` admits, without those that hold the keys of models."""
+def _passed(config: Config, *, without: frozenset[str]) -> Mapping[str, str]:
+    """Return the variables that `pass_env` admits, without those that hold the key of any agent's model."""
+    names = config.runtime.pass_env
+    if not names:
+        return {}
+    without |= _key_variables(config)
     if absent := missing(names, os.environ):
         _log.debug("session.variables_not_set", names=absent, key="runtime.pass_env")
     found = passed(names, os.environ)
     if held := sorted(found.keys() & without):
         _log.debug("session.variables_withheld", names=held, key="runtime.pass_env")
     return {name: value for name, value in found.items() if name not in without}
+
+
+def _key_variables(config: Config) -> frozenset[str]:
+    """Return the variables with the keys of all agents. A file that cannot be used names none."""
+    found = key_variables(config.model)
+    for file in config.groups.glob(f"*/{FILE}"):
+        with suppress(BadContainerJson, OSError):
+            found |= key_variables(config.model, [read_container_json(file.parent).model])
+    return found
 
 
 def with_container(spec: RunnerSpec, container: ContainerConfig) -> RunnerSpec:

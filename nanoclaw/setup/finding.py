@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 
 import trio
 
+from nanoclaw.budgets.prices import Prices
 from nanoclaw.config.model import KeyConfig
 from nanoclaw.setup.http import Unanswered, send
 from nanoclaw.setup.ranking import can_chat, ranked
-from nanoclaw.setup.services import LOCAL, OWNERS, PRICES_OF, SERVICES, LocalServer, Service
+from nanoclaw.setup.services import LOCAL, OWNERS, SERVICES, LocalServer, Service
 from nanoclaw.setup.targets import Offer, Target
 from nanoclaw.setup.verdicts import models_in
 
@@ -52,7 +53,9 @@ def target_of(service: Service, key: KeyConfig | None = None) -> Target:
 
 def cost_of(service: Service) -> str:
     """Return the cost of a service's model, for people."""
-    return f"{service.cost} per million tokens" if "$" in service.cost else service.cost
+    price = Prices({}).find(service.model, service.base_url)
+    cost = service.cost if price is None else f"about ${price.input:g} in, ${price.output:g} out"
+    return f"{cost} per million tokens" if "$" in cost else cost
 
 
 def base_url(server: LocalServer, environ: Mapping[str, str]) -> str:
@@ -91,6 +94,3 @@ async def offer_of(server: LocalServer, url: str) -> Offer | None:
         return None
     label = OWNERS.get(found[1] or "", server.label)
     return Offer(Target("openai", names[0], url), f"{label} on this machine", FREE, names)
-
-
-__all__ = ["FREE", "PRICES_OF", "base_url", "cost_of", "find", "offer_of", "target_of"]

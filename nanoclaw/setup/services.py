@@ -4,8 +4,6 @@ from attrs import frozen
 
 from nanoclaw.gateway.providers import KNOWN
 
-PRICES_OF = "prices of 2026, in dollars per million tokens; the service's own page counts"
-
 
 @frozen
 class Service:
@@ -23,7 +21,7 @@ class Service:
     model: str
     """The model to offer."""
     cost: str
-    """The cost of that model, for people."""
+    """The cost of that model, where the table of prices does not know it; in dollars per million tokens."""
     own: bool = False
     """The address is the provider's own, so the configuration need not name it."""
 
@@ -36,7 +34,7 @@ SERVICES: tuple[Service, ...] = (
         KNOWN["anthropic"].base_url or "",
         ("ANTHROPIC_API_KEY",),
         KNOWN["anthropic"].model,
-        "about $3 in, $15 out",
+        "its own price",
         own=True,
     ),
     Service(
@@ -46,7 +44,7 @@ SERVICES: tuple[Service, ...] = (
         KNOWN["openai"].base_url or "",
         ("OPENAI_API_KEY",),
         KNOWN["openai"].model,
-        "about $0.25 in, $2 out",
+        "its own price",
         own=True,
     ),
     Service(

@@ -38,11 +38,11 @@ class Outcome(Enum):
 
 @frozen
 class Verdict:
-    """What is known of a model after a request."""
+    """The verdict on a model, after a request."""
 
     outcome: Outcome
     text: str
-    """What is so, or what is wrong; no key is in it."""
+    """The finding, in words. It never has a key."""
     advice: str = ""
     """What to do."""
     models: tuple[str, ...] = ()
@@ -175,7 +175,7 @@ def _is_name(value: object) -> bool:
 
 
 def is_reply(body: bytes) -> bool:
-    """Return whether a body is the answer of a model, of either kind of server."""
+    """Return True if a body is the answer of a model, of either kind of server."""
     found = _parsed(body)
     return isinstance(found, dict) and (
         isinstance(found.get("choices"), list) or isinstance(found.get("content"), list)

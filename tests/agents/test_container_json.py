@@ -11,11 +11,21 @@ from hypothesis import strategies as st
 
 from nanoclaw import Host, open_host, render
 from nanoclaw.agents import BadContainerJson, ContainerConfig, Grant, LimitsConfig, read_container_json
+from nanoclaw.config.model import FallbackConfig, KeyConfig
 from nanoclaw.testing.world.channel import FakeChannel, wire
 from tests.host.homes import GUARD_S, config
 
 GOOD: dict[str, Any] = {
     "provider": "claude",
+    "model": {
+        "provider": "openai",
+        "name": "m",
+        "baseUrl": "http://a/v1/",
+        "maxTokens": 10,
+        "timeoutS": 5,
+        "key": {"file": "key"},
+        "fallback": "small",
+    },
     "mcpServers": {"files": {"command": "mcp-files", "args": ["", "--all"], "env": {"EMPTY": ""}}},
     "image": "registry/agent:1",
     "mounts": [
@@ -45,6 +55,9 @@ def problems(folder: Path, value: object) -> list[str]:
 def test_every_key_is_read(tmp_path: Path) -> None:
     assert read_container_json(tmp_path) == ContainerConfig()
     found = read_container_json(write(tmp_path, GOOD))
+    assert (found.model.base_url, found.model.max_tokens) == ("http://a/v1", 10)
+    assert found.model.key == KeyConfig(file=tmp_path / "key")
+    assert found.model.fallback == FallbackConfig(name="small")
     assert found.mounts == (
         Grant(tmp_path / "notes", PurePosixPath("/notes"), read_only=True),
         Grant(Path("/srv/photos"), PurePosixPath("/photos"), read_only=False),

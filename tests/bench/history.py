@@ -10,6 +10,7 @@ from statistics import median
 import trio
 
 from nanoclaw.config import Config
+from nanoclaw.config.costs import UNLIMITED
 from nanoclaw.host import open_host
 from nanoclaw.logs import configure_logging
 from nanoclaw.records import Address, SessionPaths
@@ -59,6 +60,6 @@ async def _take_turns(bench: BenchHost, old: Address, new: Address) -> dict[Addr
 @asynccontextmanager
 async def _open(home: Path, channel: BenchChannel) -> AsyncIterator[BenchHost]:
     configure_logging("warning", human=False)
-    config = Config(home, home / "data", home / "groups", timezone="UTC")
+    config = Config(home, home / "data", home / "groups", timezone="UTC", budgets=UNLIMITED)
     async with open_host(config, channels=[channel]) as host:
         yield BenchHost(host, channel, home)

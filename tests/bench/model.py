@@ -22,7 +22,7 @@ from nanoclaw.channels.terminal.desk import Speaker
 from nanoclaw.channels.terminal.terminal import CHAT as TERMINAL_CHAT
 from nanoclaw.channels.terminal.terminal import Terminal
 from nanoclaw.config.model import ModelConfig
-from nanoclaw.gateway import Caller, HttpModels, Model, NoMeter, Proxy, SessionModels, open_gateway
+from nanoclaw.gateway import Caller, HttpServers, Model, NoMeter, Proxy, SessionModels, open_gateway
 from nanoclaw.registry import WireChat
 from nanoclaw.system.supervision import Supervision
 from nanoclaw.testing.models import FakeModel, ModelAnswer, ModelRequest, open_fake_model
@@ -160,7 +160,7 @@ async def _requests() -> Line:
 
 async def _door(stack: AsyncExitStack, model: FakeModel, path: Path) -> httpx2.AsyncClient:
     """Open a gateway with one door, and return a client of it."""
-    supervision, models = Supervision(Random(1)), HttpModels()
+    supervision, models = Supervision(Random(1)), HttpServers()
     stack.push_async_callback(models.aclose)
     root = await stack.enter_async_context(supervision.open("bench", under=None, policy=Policy()))
     proxy = Proxy(models, NoMeter())

@@ -12,6 +12,7 @@ from attrs import Factory, define
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.simple import SimpleChannel
 from nanoclaw.config import Config
+from nanoclaw.config.costs import UNLIMITED
 from nanoclaw.config.model import ModelConfig
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.logs import configure_logging
@@ -68,7 +69,7 @@ async def wired_host(
         home = Path(folder)
         channel = BenchChannel()
         asked = model or ModelConfig()
-        config = Config(home, home / "data", home / "groups", timezone="UTC", model=asked)
+        config = Config(home, home / "data", home / "groups", timezone="UTC", model=asked, budgets=UNLIMITED)
         structlog.contextvars.clear_contextvars()
         async with open_host(config, channels=[channel, *others], seams=seams) as host:
             await host.bootstrap(CHAT, "Bench", owner_id=USER, owner_name="User")

@@ -1,6 +1,7 @@
 """Sessions wait when a budget is used up, say so once, and go on by themselves."""
 
 import re
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.gateway.meter import ModelUsage
 from nanoclaw.testing import FakeChannel, World
 from nanoclaw.testing.world.chats import Chat, User
+from nanoclaw.testing.world.errors import HostKilled
 from nanoclaw.testing.world.executor import When
 
 USED_UP = re.compile(r"^My budget of today is used up \(3 of 3 turns of this conversation\)")
@@ -75,7 +77,8 @@ async def test_the_status_shows_a_session_that_waits(world: World) -> None:
     assert session.details.runner.state == "absent"
     assert session.details.to_answer == 1
     assert session.details.budget == (
-        "the budget of today is used up: 3 of 3 turns of this conversation; it goes on at 2026-01-02 00:00 (UTC)"
+        "the budget of today is used up: 3 of 3 turns of this conversation; "
+        "it goes on at 2026-01-02 00:00 (UTC)"
     )
     assert report.budgets == (f"used up: 3 of 3 turns of session:{session.id}",)
 
@@ -207,22 +210,22 @@ async def test_the_day_with_23_hours_ends_at_midnight(world: World) -> None:
 # -- models --------------------------------------------------------------------
 
 
-def spent(world: World, session_id: str, dollars: float, **values: int) -> ModelUsage:
-    del world
+def spent(session_id: str, dollars: float, tool_calls: int = 0) -> ModelUsage:
+    """Return a request of this price."""
     return ModelUsage(
         session_id=session_id,
         agent_group_id="ag",
         provider="anthropic",
         model="claude-sonnet-4-5",
         output_tokens=round(dollars / 15 * 1_000_000),
-        **values,
+        tool_calls=tool_calls,
     )
 
 
 @pytest.mark.world(settings={"budgets.day.money": 1.5})
 async def test_what_a_model_took_is_on_disk_when_it_is_recorded(world: World) -> None:
     await world.direct(world.user("ann"))
-    await keeper(world).spent(spent(world, "s", 0.75, tool_calls=2))
+    await keeper(world).spent(spent("s", 0.75, tool_calls=2))
     await world.kill_host()
     await world.start()
     [row] = await world.host.admin.usage.show(by="model")
@@ -230,11 +233,31 @@ async def test_what_a_model_took_is_on_disk_when_it_is_recorded(world: World) ->
     assert (row.micro_dollars, row.cost) == (750_000, "$0.75")
 
 
+@pytest.mark.parametrize(("moment", "counted"), [("before", 0), ("after", 750_000)])
+async def test_a_request_counts_wholly_or_not_at_all_if_the_host_is_killed(
+    world: World, moment: When, counted: int
+) -> None:
+    await world.direct(world.user("ann"))
+
+    def at_commit(path: Path, when: When, n: int) -> None:
+        del n
+        if (path.name, when) == ("v2.db", moment):
+            world.commit_hooks.clear()
+            world.kill_host_now()
+
+    world.commit_hooks.append(at_commit)
+    with trio.move_on_after(1), suppress(HostKilled):
+        await keeper(world).spent(spent("s", 0.75))
+    await world.ended()
+    await world.start()
+    assert sum(row.micro_dollars for row in await world.host.admin.usage.show()) == counted
+
+
 @pytest.mark.world(settings={"budgets.day.money": 1.5})
 async def test_the_gateway_is_told_why_it_must_refuse(world: World) -> None:
     await world.direct(world.user("ann"))
     assert keeper(world).refusal("s", "ag") is None
-    await keeper(world).spent(spent(world, "s", 1.5))
+    await keeper(world).spent(spent("s", 1.5))
     assert keeper(world).refusal("another", "another") == (
         "the budget of today is used up: $1.50 of $1.50 of the whole installation; it is free again at "
         "2026-01-02 00:00 (UTC). To raise it: nanoclaw budgets set day --money 3"
@@ -250,7 +273,7 @@ async def test_requests_that_end_together_share_commits_and_none_is_lost(world: 
     before = world.executor.commits
     async with trio.open_nursery() as nursery:
         for n in range(50):
-            nursery.start_soon(keeper(world).spent, spent(world, f"s{n}", 0.015))
+            nursery.start_soon(keeper(world).spent, spent(f"s{n}", 0.015))
     assert world.executor.commits - before < 10
     [row] = await world.host.admin.usage.show()
     assert row.micro_dollars == 750_000
@@ -260,7 +283,7 @@ async def test_requests_that_end_together_share_commits_and_none_is_lost(world: 
 async def test_a_turn_whose_answer_is_paid_for_may_end(world: World) -> None:
     async def brain(turn: Turn, tools: Toolbox) -> str:
         del tools
-        await keeper(world).spent(spent(world, "s", 2))
+        await keeper(world).spent(spent("s", 2))
         await trio.sleep(60)
         return f"thought about {turn.messages[-1].content['text']}"
 
@@ -276,7 +299,7 @@ async def test_a_turn_whose_answer_is_paid_for_may_end(world: World) -> None:
 async def test_a_turn_that_does_not_end_is_stopped_after_5_minutes(world: World) -> None:
     async def brain(turn: Turn, tools: Toolbox) -> str:
         del turn, tools
-        await keeper(world).spent(spent(world, "s", 2))
+        await keeper(world).spent(spent("s", 2))
         await trio.sleep(3600)
         return "late"
 

@@ -13,6 +13,10 @@ from agent_runner.providers.claude.outcomes import failed
 from nanoclaw.testing.models import ModelAnswer, ModelBreak, ModelCall, ModelFailure, ModelRequest
 from tests.claude.world import SETTINGS, ClaudeWorld
 
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360f8cfc0"
+    "f01f0005000101ff1a8e4b2c0000000049454e44ae426082"
+)
 SEND = "mcp__nanoclaw__send_message"
 
 
@@ -144,3 +148,40 @@ async def test_a_wrong_key_is_told_to_the_user_once(world: ClaudeWorld) -> None:
         await world.run(id_)
     assert len(world.texts()) == 1
     assert "[model] key" in world.texts()[0]
+
+
+async def test_a_picture_that_the_model_refuses_is_left_out(world: ClaudeWorld) -> None:
+    picture = world.root / "inbound" / "inbox" / "in-2" / "cat.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(PNG)
+    attached = [{"name": "cat.png", "localPath": "in/inbox/in-2/cat.png"}]
+    content = {"id": "p2", "text": "look", "sender": "Ann", "senderId": "tg:1", "attachments": attached}
+
+    def answer(request: ModelRequest) -> ModelAnswer | ModelFailure:
+        shows = "image/png" in json.dumps(request.body["messages"]) and '"image"' in json.dumps(request.body)
+        return ModelFailure(400, kind="no pictures") if shows else ModelAnswer("I cannot see it")
+
+    id_ = world.put(2, content=json.dumps(content))
+    async with world.behind(answer) as model:
+        await world.run(id_)
+    assert world.texts() == ["I cannot see it"]
+    assert '"image"' in json.dumps(model.requests[0].body["messages"])
+
+
+async def test_stop_ends_the_turn_and_the_program_within_a_second(world: ClaudeWorld) -> None:
+    asked = trio.Event()
+
+    async def answer(_: ModelRequest) -> ModelAnswer:
+        asked.set()
+        await trio.sleep_forever()
+        raise AssertionError
+
+    id_ = world.put(2, "write a book")
+    async with world.behind(answer), world.claude():
+        await asked.wait()
+        began = trio.current_time()
+        stop = world.put(4, "/stop")
+        await world.until_acked(id_, stop)
+        assert trio.current_time() - began < 1
+        assert world.processes == []
+    assert world.texts() == ["Stopped."]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 
+import pytest
 import trio
 
 from agent_runner.loop.conversation import Said
@@ -92,17 +93,29 @@ async def test_in_a_sandbox_it_has_its_own_tools_and_the_socket_of_ours(world: C
     assert str(world.root / "outbound" / ".tools.sock") in str(model.requests[-1].messages)
 
 
-async def test_its_environment_has_nothing_of_the_hosts(world: ClaudeWorld, monkeypatch: object) -> None:
-    del monkeypatch
-    async with world.behind("yes"), world.claude():
+async def test_its_environment_has_nothing_of_the_hosts(
+    world: ClaudeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOST_SECRET", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "leaked")
+    async with world.behind("yes") as model, world.claude():
         await world.until_acked(world.put(2, "hi"))
         [pid] = world.processes
         seen = variables(pid)
-    ours = {"PATH", "LANG", "HOME", "TZ", "PWD", "IS_SANDBOX"}
-    theirs = {
-        name for name in seen if not name.startswith(("CLAUDE_", "DISABLE_", "ANTHROPIC_", "MCP_", "API_"))
-    }
-    assert theirs - ours <= {"ENABLE_TOOL_SEARCH"}
+    assert "leaked" not in seen.values()
+    assert "leaked" not in model.requests[0].headers.values()
+    prefixes = ("CLAUDE_", "DISABLE_", "ANTHROPIC_", "MCP_", "API_")
+    others = {name for name in seen if not name.startswith(prefixes)}
+    assert others <= {"PATH", "LANG", "HOME", "TZ", "PWD", "ENABLE_TOOL_SEARCH"}
+
+
+async def test_the_model_of_a_session_can_be_changed(world: ClaudeWorld) -> None:
+    async with world.behind("yes") as model:
+        await world.run(world.put(2, "one"))
+        await world.run(world.put(4, "/model another"))
+        await world.run(world.put(6, "two"))
+    assert [request.model for request in model.requests] == ["fake-model", "another"]
+    assert ("assistant", "yes") in said(model.requests[1])
 
 
 async def test_a_new_runner_continues_the_conversation(world: ClaudeWorld) -> None:

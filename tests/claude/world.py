@@ -19,7 +19,7 @@ from nanoclaw.testing.models import Answers, FakeModel, open_fake_model
 from tests.runner.world import World
 
 SETTINGS = ModelSettings(provider="claude", name="fake-model", url="http://gateway/model")
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @define(eq=False)

@@ -223,3 +223,99 @@ def test_show_prints_the_names_of_passed_variables_and_no_value(tmp_path: Path) 
     [line] = [line for line in lines if line.startswith("runtime.pass_env")]
     assert (code, "[OPENAI_API_KEY]" in line) == (0, True)
     assert "sk-1" not in "\n".join(lines)
+
+
+# -- models ---------------------------------------------------------------------
+
+MODEL = """\
+[model]
+provider = "openai"
+base_url = "http://localhost:11434/v1/"
+key = { file = "key" }
+fallback = { name = "small", key = { env = "SMALL_KEY" } }
+"""
+
+
+def test_show_prints_the_place_of_a_key_and_never_the_key(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(MODEL)
+    (tmp_path / "key").write_text("sk-topsecret")
+    code, lines, error = nanoclaw("show", "--home", str(tmp_path), SMALL_KEY="sk-topsecret-too")
+    rows = {line.split(maxsplit=1)[0]: line for line in lines}
+    assert code == 0
+    assert f"the file {tmp_path}/key " in rows["model.key"]
+    assert "{ name = small, key = the environment variable SMALL_KEY }" in rows["model.fallback"]
+    assert rows["model.name"].split()[1:] == ["none", "default"]
+    assert "topsecret" not in "".join(lines) + error
+    as_json = "".join(nanoclaw("show", "--json", "--home", str(tmp_path))[1])
+    assert {"key": "model.key", "value": f"the file {tmp_path}/key"}.items() <= next(
+        row for row in json.loads(as_json) if row["key"] == "model.key"
+    ).items()
+
+
+def test_check_names_keys_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(MODEL)
+    code, lines, _ = nanoclaw("check", "--home", str(tmp_path))
+    file, variable = lines
+    assert code == 1
+    assert file.startswith(f"{tmp_path}/config.toml line 4: model.key: the key's file {tmp_path}/key cannot")
+    assert variable.startswith(f"hint: {tmp_path}/config.toml line 5: model.fallback.key: the environment")
+    (tmp_path / "key").write_text("sk-topsecret")
+    assert nanoclaw("check", "--home", str(tmp_path), SMALL_KEY="sk-1234") == (
+        0,
+        ["the configuration is good"],
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ('provider = "openai"\nkey = "sk-topsecret"', "line 3: model.key must be a table such as"),
+        (
+            'provider = "openai"\nkey = { env = "sk-topsecret" }',
+            "line 3: model.key.env must be the name of an environment variable, in capitals",
+        ),
+        (
+            'provider = "openai"\nkey = { env = "A", file = "sk-topsecret" }',
+            "line 3: model.key must have exactly one of env, file and command",
+        ),
+        (
+            'provider = "openai"\nkey = { value = "sk-topsecret" }',
+            "line 3: model.key.value is not known; known are env, file, command",
+        ),
+        (
+            'provider = "openai"\nname = "m"\nfallback = "m"',
+            "line 4: model.fallback is the first model again; name another",
+        ),
+        (
+            'base_url = "http://localhost:1/v1"',
+            "line 2: model.base_url has no use: the provider 'echo' asks no",
+        ),
+        (
+            'provider = "openai"\nname = "m"\nfallback = { provider = "opnai" }',
+            "line 4: model.fallback.provider: the process runtime isolates nothing, so it runs no provider",
+        ),
+        ('provider = "openai"\nbase_url = "localhost"', "line 3: model.base_url must be an address such as"),
+    ],
+)
+def test_check_names_settings_of_a_model_that_cannot_work(tmp_path: Path, table: str, problem: str) -> None:
+    (tmp_path / "config.toml").write_text(f"[model]\n{table}\n")
+    code, lines, error = nanoclaw("check", "--home", str(tmp_path), OPENAI_API_KEY="sk-1234")
+    assert code == 1
+    assert lines[0].startswith(f"{tmp_path}/config.toml {problem}")
+    assert "topsecret" not in "".join(lines) + error
+
+
+def test_check_names_the_models_of_agents(tmp_path: Path) -> None:
+    folder = tmp_path / "groups" / "main"
+    folder.mkdir(parents=True)
+    model = {"provider": "nosuch", "key": {"env": "AGENT_KEY"}, "baseUrl": "http://a/v1"}
+    (folder / "container.json").write_text(json.dumps({"model": model}))
+    (tmp_path / "config.toml").write_text('[runtime]\npass_env = ["AGENT_*"]\n')
+    code, lines, _ = nanoclaw("check", "--home", str(tmp_path), AGENT_KEY="sk-1")
+    provider, passed = lines
+    assert code == 1
+    assert provider.startswith(
+        f"{folder}/container.json line 1: model.provider: the process runtime isolates"
+    )
+    assert "runtime.pass_env: AGENT_KEY holds the key of a model, so no runner is given it" in passed

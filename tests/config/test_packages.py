@@ -172,7 +172,7 @@ async def test_a_runtime_of_a_package_is_created_with_its_table(tmp_path: Path) 
         ),
         (
             "[model]\nprovider = 'gpt'",
-            "line 2: model.provider: the process runtime isolates nothing, so it runs no provider but echo, scripted, ",
+            "line 2: model.provider: the process runtime isolates nothing, so it runs no provider but echo, ",
         ),
         (
             "[runtimes.process]\nspeed = 3",

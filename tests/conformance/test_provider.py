@@ -14,7 +14,14 @@ from agent_runner.errors import ProviderError
 from agent_runner.providers import SimpleProvider, Toolbox, load
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.testing import calls, says, thinks
-from nanoclaw.testing.conformance import NotConforming, ProviderUnderTest, lifecycle, provider_checks, watches
+from nanoclaw.testing.conformance import (
+    NotConforming,
+    ProviderUnderTest,
+    lifecycle,
+    provider_checks,
+    watches,
+    with_model,
+)
 from nanoclaw.testing.conformance.provider import CHECKS
 from nanoclaw.testing.world.scripted_provider import provider_of
 from tests.conformance.broken_lives import (
@@ -24,9 +31,10 @@ from tests.conformance.broken_lives import (
     Remembering,
     adds_a_tool_with_a_bad_schema,
 )
+from tests.conformance.broken_models import MODEL_FAULTS, minded
 from tests.conformance.broken_providers import CALL, FAULTS, Run, sleeps, yes
 
-NAMES = [check.__name__ for check in (*CHECKS, *lifecycle.CHECKS)]
+NAMES = [check.__name__ for check in (*CHECKS, *lifecycle.CHECKS, *with_model.CHECKS)]
 Opens = Callable[[], AbstractAsyncContextManager[ProviderUnderTest]]
 
 
@@ -87,7 +95,7 @@ async def model() -> AsyncIterator[ProviderUnderTest]:
     yield ProviderUnderTest(made, unable=made.down)
 
 
-@pytest.mark.parametrize("opens", [echo, scripted, model])
+@pytest.mark.parametrize("opens", [echo, scripted, model, minded])
 @pytest.mark.parametrize("name", NAMES)
 async def test_our_providers_conform(name: str, opens: Opens, autojump_clock: trio.testing.MockClock) -> None:
     del autojump_clock
@@ -237,6 +245,15 @@ async def test_each_broken_provider_lifecycle_fails_its_check(
         await check(name, opens)
 
 
+@pytest.mark.parametrize(("name", "fault"), MODEL_FAULTS)
+async def test_each_provider_that_fails_with_its_model_fails_its_check(
+    name: str, fault: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    with pytest.raises(NotConforming, match=f"^{name}: "):
+        await check(name, lambda: minded(fault))
+
+
 @contextmanager
 def down(made: Living) -> Iterator[None]:
     made.up = False
@@ -265,4 +282,4 @@ async def test_a_tool_with_a_bad_schema_is_named() -> None:
 
 
 def test_every_check_has_a_failing_example() -> None:
-    assert {name for name, _ in (*FAULTS, *LIFE_FAULTS)} | {"it_has_a_name"} == set(NAMES)
+    assert {name for name, _ in (*FAULTS, *LIFE_FAULTS, *MODEL_FAULTS)} | {"it_has_a_name"} == set(NAMES)

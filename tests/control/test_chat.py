@@ -231,6 +231,29 @@ async def test_a_message_shown_late_is_not_shown_again(autojump_clock: trio.test
         nursery.cancel_scope.cancel()
 
 
+async def test_a_reply_shown_late_is_not_shown_again_while_its_line_is_open(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    del autojump_clock
+    intake, channel = Arrivals(), Terminal(None, Random(1))
+    channel.open()
+    async with channel.sender() as sender, trio.open_nursery() as nursery:
+        nursery.start_soon(channel.receive, intake)
+        with channel.visit() as slow:
+            slow.listen(confirms=True, drafts=False)
+            await slow.say("tag", "hello")
+            reply = Outgoing("out-1", CHAT, TextContent("hi"), intake.events[-1].event_id)
+            with pytest.raises(Unattended, match="have not shown it yet"):
+                await sender.deliver(reply)
+            assert await slow.next() == Shown("hi", "tag", 1)
+            slow.confirm(1)
+            await intake.arrived(2)
+            assert await sender.deliver(reply) == Receipt("out-1")
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(slow._events) == 1
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_reply_that_its_asker_does_not_show_goes_to_the_others(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -192,7 +192,8 @@ def test_the_prompt_waits_for_a_host_that_stops_and_connects_again(tmp_path: Pat
                 env=environment(TERM="xterm-256color"),
             ) as process:
                 screen = pexpect.fdpexpect.fdspawn(master, timeout=GUARD_S)
-                screen.expect_exact("NanoClaw (provider echo: it repeats what you type) answers here.")
+                screen.expect_exact("NanoClaw (provider echo: it repeats what you type; `nanoclaw setup`")
+                screen.expect_exact("answers here.")
                 screen.expect_exact("> ")
                 host.send_signal(signal.SIGTERM)
                 screen.expect_exact("the host has stopped; waiting for it to run again")

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, get_args
 
-from attrs import NOTHING, Attribute, fields, resolve_types
+from attrs import NOTHING, Attribute, fields, has, resolve_types
 
 from nanoclaw.agents import ContainerConfig, Grant, LimitsConfig, McpServer
 from nanoclaw.config import Config
 from nanoclaw.config.keys import KEYS, OLD_NAMES, in_table
+from nanoclaw.config.model import FallbackConfig, ModelLayer
 from nanoclaw.config.structure import APART, wanted
 from tests.docs.generated import write_or_compare
 
@@ -44,30 +45,49 @@ def default(value: object) -> str:
     """Return a default as written in the file."""
     if isinstance(value, tuple):
         return f"`[{', '.join(default(item).strip('`') for item in value)}]`"
+    if value is None:
+        return "none"
     return f'`"{value}"`' if isinstance(value, str) else f"`{str(value).removesuffix('.0')}`"
 
 
 def keys() -> Iterator[str]:
     """Return one table of the page for each table of the file."""
-    classes = {field.name: field.type for field in fields(resolve_types(Config))}
-    for table in dict.fromkeys(key.path[0] if key.path[1:] else "" for key in KEYS):
-        cls: Any = classes[table] if table else Config
+    for table in dict.fromkeys(key.path[:-1] for key in KEYS):
+        cls: Any = Config
+        for name in table:
+            cls = {field.name: field.type for field in fields(resolve_types(cls))}[name]
         words = words_of(cls)
         if table:
-            yield f"### `[{table}]`\n\n{cls.__doc__}\n"
+            yield f"### `[{'.'.join(table)}]`\n\n{cls.__doc__}\n"
         yield "| key | must be | default | meaning |\n|---|---|---|---|"
         for key in KEYS:
-            if key.path[:-1] == ((table,) if table else ()):
+            if key.path[:-1] == table:
                 own = {"data": "`<home>/data`", "groups": "`<home>/groups`", "timezone": "the system's"}
                 shown = own.get(key.name) or default(key.default)
                 yield f"| `{key.path[-1]}` | {wanted(key.type)} | {shown} | {words.get(key.path[-1], '')} |"
+                yield from (
+                    f"| `{key.path[-1]}.{field.name}` | {wanted(field.type)} | none | {text} |"
+                    for field, text in inner_keys(key.type)
+                )
         yield ""
+
+
+def inner_keys(kind: Any) -> Iterator[tuple["Attribute[Any]", str]]:
+    """Return the keys of an optional table within a table, if it has keys of its own."""
+    for cls in get_args(kind):
+        if isinstance(cls, type) and has(cls) and cls is not FallbackConfig:
+            yield from ((field, words_of(cls)[field.name]) for field in fields(resolve_types(cls)))
 
 
 def container() -> Iterator[str]:
     """The keys of `container.json`, those of objects within it below their own."""
     yield "| key | must be | meaning |\n|---|---|---|"
-    below = {"mcp_servers": (".<name>.", McpServer), "mounts": ("[].", Grant), "limits": (".", LimitsConfig)}
+    below = {
+        "mcp_servers": (".<name>.", McpServer),
+        "mounts": ("[].", Grant),
+        "limits": (".", LimitsConfig),
+        "model": (".", ModelLayer),
+    }
     for field in fields(resolve_types(ContainerConfig)):
         if APART in field.metadata:
             continue
@@ -82,7 +102,8 @@ def container() -> Iterator[str]:
 def json_row(cls: type, field: "Attribute[Any]", above: str) -> str:
     needed = " It must be given." if field.default is NOTHING else ""
     kind = wanted(field.type).replace("a table", "an object")
-    return f"| `{above}{camel(field.name)}` | {kind} | {words_of(cls).get(field.name, '')}{needed} |"
+    words = {name: text for each in reversed(cls.__mro__[:-1]) for name, text in words_of(each).items()}
+    return f"| `{above}{camel(field.name)}` | {kind} | {words.get(field.name, '')}{needed} |"
 
 
 def camel(name: str) -> str:

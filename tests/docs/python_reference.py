@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 from attrs import NOTHING, Factory, fields, frozen, has
 
-from nanoclaw.testing.conformance import channel, lifecycle, provider, runtime
+from nanoclaw.testing.conformance import channel, lifecycle, provider, runtime, with_model
 from tests.docs.configuration import words_of
 from tests.docs.generated import cell, write_or_compare
 
@@ -130,9 +130,37 @@ PARTS = (
         "A provider",
         "These are of the runner, a process of its own. See [Write a provider](how-to/write-a-provider.md).",
         {
-            "agent_runner.providers": ("Provider", "TurnHandler", "SimpleProvider", "ProviderContext"),
+            "agent_runner.providers": (
+                "Provider",
+                "TurnHandler",
+                "SimpleProvider",
+                "ProviderContext",
+                "ModelSettings",
+            ),
             "agent_runner.records": ("Turn", "Inbound", "Sent", "Result", "Reply"),
-            "agent_runner.errors": ("ProviderError", "ToolError"),
+            "agent_runner.errors": ("ProviderError", "ProviderFatal", "ToolError"),
+        },
+    ),
+    Part(
+        "A provider with a model",
+        "The agent loop makes a provider of a client of a model's API.",
+        {
+            "agent_runner.loop": (
+                "LoopProvider",
+                "ModelClient",
+                "ModelRequest",
+                "Asked",
+                "Said",
+                "Returned",
+                "Text",
+                "Blob",
+                "ToolCall",
+                "ToolResult",
+                "ModelReply",
+                "Usage",
+                "ModelError",
+                "Problem",
+            ),
         },
     ),
     Part(
@@ -195,7 +223,7 @@ PARTS = (
 
 SUITES: Mapping[str, Sequence[Callable[..., object]]] = {
     "channel": channel.CHECKS,
-    "provider": (*provider.CHECKS, *lifecycle.CHECKS),
+    "provider": (*provider.CHECKS, *lifecycle.CHECKS, *with_model.CHECKS),
     "runtime": runtime.CHECKS,
 }
 HOOK = re.compile(r"\bhook\(it\.(\w+)")

@@ -25,7 +25,7 @@ def test_every_key_is_described() -> None:
 
 def section(table: tuple[str, ...]) -> str:
     """Return the part of the page with a table's keys."""
-    start = f"### `[{table[0]}]`" if table else "## Keys"
+    start = f"### `[{'.'.join(table)}]`" if table else "## Keys"
     return TEXT[TEXT.index(start) + len(start) :].split("\n#")[0]
 
 
@@ -36,4 +36,4 @@ def test_the_examples_are_valid(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(toml)
     assert read_config(home=tmp_path, environ={}).problems == ()
     (tmp_path / "container.json").write_text(json)
-    assert read_container_json(tmp_path).provider == "echo"
+    assert read_container_json(tmp_path).model.provider == "openai"

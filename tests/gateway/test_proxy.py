@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from math import inf
 
 import pytest
 import trio
@@ -24,7 +25,7 @@ from nanoclaw.gateway import (
     proxy,
 )
 from nanoclaw.gateway.hiding import Hiding
-from nanoclaw.gateway.limits import BURST, MAX_ANSWER, MAX_HELD, Room, RunnerLimits
+from nanoclaw.gateway.limits import A_MINUTE, BURST, MAX_ANSWER, Room, RunnerLimits
 from nanoclaw.gateway.proxy import SPEND_S
 from nanoclaw.gateway.refusals import Refused
 from tests.gateway.stage import KEY, Book, model
@@ -160,11 +161,30 @@ async def test_an_answer_is_counted_when_it_ends_and_when_its_runner_ends() -> N
     assert (usage.session_id, usage.agent_group_id, usage.provider) == ("s1", "a1", "openai")
 
 
+async def test_a_runner_that_leaves_before_the_counts_come_is_charged_for_its_request() -> None:
+    async def piece() -> AsyncGenerator[bytes]:
+        await trio.lowlevel.checkpoint()
+        yield b'data: {"choices": [{"delta": {"content": "well"}}]}\n\n'
+        await trio.sleep_forever()
+
+    picture = "data:image/png;base64," + "A" * 3200
+    large = request(json.dumps({"model": "m", "text": "x" * 4000, "url": picture}).encode())
+    book = Book()
+    for delay_s in (0.0, inf):
+        with trio.move_on_after(0.1):
+            async with Proxy(Scripted(piece, delay_s=delay_s), book).handle(caller(), large) as answer:
+                async for _ in answer.body:
+                    pass
+    early, waiting = [(usage.model, usage.input_tokens, usage.output_tokens) for usage in book.spendings]
+    assert (early, waiting) == (("m", 1113, 1), ("m", 1113, 0))
+
+
 async def test_a_meter_that_hangs_holds_up_nobody_for_long(autojump_clock: MockClock) -> None:
     del autojump_clock
 
     class Hanging(Book):
-        async def spent(self, _usage: object) -> None:
+        async def spent(self, usage: object) -> None:
+            del usage
             await trio.sleep_forever()
 
     assert (await asked(Proxy(Scripted(nothing), Hanging()), caller(), request()))[0] == 200
@@ -233,17 +253,21 @@ async def test_the_rate_recovers_with_time(autojump_clock: MockClock) -> None:
 
     assert await admitted() == BURST
     await trio.sleep(5.0)
-    assert await admitted() == 10
+    assert await admitted() == A_MINUTE // 60 * 5
     await trio.sleep(3600.0)
     assert await admitted() == BURST
 
 
-def test_the_bodies_of_all_runners_have_room_together() -> None:
-    room = Room()
-    with room.held(MAX_HELD), pytest.raises(Refused, match="too many large requests"), room.held(1):
-        pass
-    with room.held(MAX_HELD):
-        pass
+def test_a_runner_has_room_of_its_own_within_that_of_all() -> None:
+    everybody = Room(100)
+    one, other = Room(80, everybody), Room(80, everybody)
+    one.take(80)
+    for room, size in ((one, 1), (other, 21)):
+        with pytest.raises(Refused, match="too many large requests"):
+            room.take(size)
+    other.take(20)
+    one.give(80)
+    other.take(60)
 
 
 @given(st.text("ab", min_size=8, max_size=12), st.lists(st.text("ab", max_size=9), max_size=12))
@@ -254,6 +278,14 @@ def test_a_key_is_hidden_however_it_is_cut_and_nothing_else_is_lost(key: str, ch
     assert key.encode() not in shown
     if key not in text:
         assert shown.decode() == text
+
+
+@pytest.mark.parametrize("form", ["sk/a+b==", r"sk\/a+b==", r"sk/a+b\u003d\u003d", "sk%2Fa%2Bb%3D%3D"])
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_a_key_is_hidden_in_each_form_in_which_servers_repeat_it(form: str, size: int) -> None:
+    hiding, data = Hiding("sk/a+b=="), f"<{form}>".encode()
+    pieces = [hiding.feed(data[start : start + size]) for start in range(0, len(data), size)]
+    assert b"".join([*pieces, hiding.end()]) == f"<{'*' * len(form)}>".encode()
 
 
 @pytest.mark.parametrize("key", ["", "ollama", "none"])

@@ -9,9 +9,10 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from nanoclaw.gateway import DoorFailed, SessionModels
+from agent_runner.system import HttpxClients
+from nanoclaw.gateway import Caller, DoorFailed, SessionModels
 from nanoclaw.gateway.doors import MAX_CONNECTIONS
-from nanoclaw.gateway.limits import BURST, MAX_AT_ONCE, MAX_BODY
+from nanoclaw.gateway.limits import MAX_AT_ONCE, MAX_BODY, RunnerLimits
 from tests.gateway.stage import KEY, Stage, a_stage, model
 from tests.gateway.upstreams import Asked, Reply, open_upstream
 
@@ -320,6 +321,22 @@ async def _send(stream: trio.SocketStream, data: bytes) -> None:
         await stream.send_all(data)
 
 
+async def test_a_runner_that_sends_much_on_many_connections_is_refused(tmp_path: Path) -> None:
+    async with a_stage(tmp_path, hello) as stage:
+        client, other = await stage.client("s1"), await stage.client("s2")
+        held = [await stage.connection() for _ in range(2)]
+        async with trio.open_nursery() as nursery:
+            for stream in held:
+                nursery.start_soon(stream.send_all, POST % MAX_BODY + b"x" * (MAX_BODY - 1))
+        await wait_all_tasks_blocked(0.05)
+        assert error(await client.post(CHAT, json={"model": "m"})) == (429, "nanoclaw_rate")
+        assert (await other.post(CHAT, json={"model": "m"})).status_code == 200
+        for stream in held:
+            await stream.aclose()
+        await wait_all_tasks_blocked(0.05)
+        assert (await client.post(CHAT, json={"model": "m"})).status_code == 200
+
+
 async def test_a_runner_has_so_many_requests_at_a_time_and_no_more(tmp_path: Path) -> None:
     go, running = trio.Event(), trio.Event()
 
@@ -342,12 +359,15 @@ async def test_a_runner_has_so_many_requests_at_a_time_and_no_more(tmp_path: Pat
             assert (await other.post(CHAT, json={})).status_code == 200
 
 
-async def test_a_runner_that_asks_too_often_is_slowed_down(tmp_path: Path) -> None:
+async def test_a_runner_that_asks_too_often_is_told_when_to_ask_again(tmp_path: Path) -> None:
     async with a_stage(tmp_path, hello) as stage:
-        client = await stage.client()
-        statuses = [(await client.get("http://gateway/model/models")).status_code for _ in range(BURST + 10)]
-    assert statuses[:BURST] == [200] * BURST
-    assert 429 in statuses[BURST:]
+        used_up = Caller(
+            "s1", "agent", stage.default, RunnerLimits(tokens=0.0, since=trio.current_time() + 60)
+        )
+        path = stage.socket("s1")
+        async with stage.gateway.door(path, used_up), HttpxClients(path).open() as client:
+            response = await client.request("GET", "http://gateway/model/models")
+    assert (response.status_code, response.headers["retry-after"]) == (429, "1")
 
 
 async def test_a_runner_has_so_many_connections_and_no_more(tmp_path: Path) -> None:

@@ -84,3 +84,22 @@ async def test_the_variables_of_an_agent_come_before_those_of_the_host(tmp_path:
 async def test_no_value_is_in_the_text_of_a_specification(tmp_path: Path) -> None:
     spec = await spec_of_a_runner(tmp_path, runtime={"pass_env": ["OPENAI_API_KEY"]})
     assert "sk-1" not in repr(spec)
+
+
+async def test_a_key_of_a_model_is_never_passed(tmp_path: Path) -> None:
+    model = {"provider": "openai", "fallback": {"provider": "anthropic", "key": {"env": "SSL_CERT_FILE"}}}
+    spec = await spec_of_a_runner(tmp_path, model=model, runtime={"pass_env": ["OPENAI_*", "SSL_*"]})
+    assert {"OPENAI_API_KEY", "SSL_CERT_FILE"}.isdisjoint(spec.environment)
+    assert "sk-1" not in str(dict(spec.environment))
+
+
+async def test_a_key_of_one_agent_is_not_passed_to_it(tmp_path: Path) -> None:
+    own = '{"model": {"provider": "openai", "baseUrl": "http://a/v1", "key": {"env": "OPENAI_API_KEY"}}}'
+    assert "OPENAI_API_KEY" not in await environment(tmp_path, "OPENAI_*", container=own)
+
+
+async def test_a_key_of_another_agent_is_not_passed_either(tmp_path: Path) -> None:
+    other = tmp_path / "groups" / "other"
+    other.mkdir(parents=True)
+    (other / "container.json").write_text('{"model": {"provider": "openai"}}')
+    assert "OPENAI_API_KEY" not in await environment(tmp_path, "OPENAI_*")

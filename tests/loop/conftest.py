@@ -1,6 +1,23 @@
-"""Loads both SDKs once, so that no test of the loop waits for a thread in virtual time."""
+"""Async tests here run in virtual time, except those with real processes and sockets."""
+
+from inspect import iscoroutinefunction
+from pathlib import Path
 
 import anthropic
 import openai
+import pytest
 
-__all__ = ["anthropic", "openai"]
+from tests.runner.world import virtually
+
+__all__ = ["anthropic", "openai"]  # loaded here, so that no test waits for a thread in virtual time
+
+HERE = Path(__file__).parent
+REAL_TIME = {"test_missing_sdk.py", "test_model_processes.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        virtual = item.path.parent == HERE and item.path.name not in REAL_TIME
+        if virtual and iscoroutinefunction(getattr(item, "obj", None)):
+            # Inserted first, because trio_mode has marked the test, too.
+            item.add_marker(pytest.mark.trio(run=virtually), append=False)

@@ -415,3 +415,22 @@ def test_an_operation_that_returns_a_list_of_strings_is_refused() -> None:
 
     with pytest.raises(BadNoun, match="the result is a list of str"):
         Catalogue.of([Texts])
+
+
+async def test_a_session_may_have_a_provider_and_a_model_of_its_own(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.perform("agents.create", folder="helper", name="Helper")
+        session = await desk.session("notes", "helper", "7")
+
+        async def shown(**changes: Any) -> tuple[object, object]:
+            await desk.perform("sessions.set", session=session.id, **changes)
+            found = await desk.perform("sessions.show", session=session.id)
+            return found["agent_provider"], found["model"]
+
+        assert await shown(model="small") == (None, "small")
+        assert await shown(provider="openai") == ("openai", None)  # a name belongs to its provider
+        assert await shown(provider="openai", model="large") == ("openai", "large")
+        assert await shown(model="") == ("openai", None)
+        assert await shown(provider="") == (None, None)
+        with pytest.raises(OperationFailed, match="give --provider or --model"):
+            await desk.perform("sessions.set", session=session.id)

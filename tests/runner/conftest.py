@@ -10,9 +10,12 @@ from tests.runner.world import World, virtually
 HERE = Path(__file__).parent
 REAL_TIME = {
     "test_new_provider.py",
+    "test_runner_forwarder.py",
+    "test_runner_mcp_server.py",
     "test_runner_process.py",
     "test_runner_script_processes.py",
     "test_runner_system.py",
+    "test_runner_tool_socket.py",
 }
 
 

@@ -478,3 +478,15 @@ async def test_clear_forgets_a_stopped_turn(world: World) -> None:
     ids = [world.put(2, "work"), world.put(4, "/stop"), world.put(6, "/clear"), world.put(8, "hi")]
     await world.serve(Script(act), *ids)
     assert [turn.context for turn in heard.turns] == [()]
+
+
+async def test_stop_aborts_a_compaction_too(world: World) -> None:
+    @define
+    class Slow(Memory):
+        async def compact(self) -> str:
+            await trio.sleep_forever()
+            raise AssertionError
+
+    await world.serve(Slow({}), world.put(2, "/compact"), world.put(4, "/stop"), world.put(6, "hi"))
+    assert world.texts() == ["Stopped.", "ok"]
+    assert world.out("SELECT * FROM meta WHERE key = 'stopped'") == []

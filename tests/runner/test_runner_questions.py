@@ -47,13 +47,15 @@ async def test_while_it_waits_it_declares_its_patience(world: World) -> None:
 
 
 async def test_an_answer_after_its_time_is_a_message_of_a_later_turn(world: World) -> None:
-    message = world.put(2, CALL)
-    async with world.running(Listener()):
+    message, heard = world.put(2, CALL), Listener()
+    async with world.running(heard):
         await world.until_acked(message)
         assert world.texts()[-1].startswith("no answer yet: nobody has chosen within 50 s.")
         ((id_, _, _),) = cards(world)
         await world.until_acked(choose(world, str(id_), "No"))
     assert world.texts()[-1] == "echo: No"
+    told = heard.turns[-1].messages[0].content
+    assert (told["title"], told["question"]) == ("Deploy", "Ship it?")
 
 
 async def test_a_question_that_could_not_be_delivered_is_not_waited_for(world: World) -> None:

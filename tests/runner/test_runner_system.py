@@ -2,10 +2,12 @@
 
 import sys
 from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Self
 
 import apsw
+import httpx2
 import pytest
 import trio
 import trio.testing
@@ -13,6 +15,7 @@ import trio.testing
 from agent_runner.changes import Changes
 from agent_runner.errors import ProviderError
 from agent_runner.system import HttpxClients, PollingWakeups, SystemClock, ThreadExecutor, wakeups
+from nanoclaw.system.sockets import nameable
 from tests.runner.world import World
 
 GUARD = 10
@@ -102,3 +105,39 @@ async def test_without_httpx2_the_error_says_what_to_do(monkeypatch: pytest.Monk
     with pytest.raises(ProviderError, match="httpx2 is not installed; install it where the runner runs"):
         async with HttpxClients().open():
             pass
+
+
+async def _answers_once(path: Path, task_status: trio.TaskStatus[None]) -> None:
+    """Be a gateway that answers one request with its head."""
+    listener = trio.socket.socket(trio.socket.AF_UNIX)
+    with nameable(path) as name:
+        await listener.bind(name)
+    listener.listen(1)
+    task_status.started()
+    with listener:
+        connection, _ = await listener.accept()
+        async with trio.SocketStream(connection) as stream:
+            head = bytes(await stream.receive_some(65536)).split(b"\r\n\r\n")[0]
+            await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(head), head))
+
+
+@pytest.mark.parametrize("folder", ["short", "x" * 150])
+async def test_with_a_socket_every_request_goes_to_the_gateway(
+    tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # it must not be used
+    (tmp_path / folder).mkdir()
+    path = tmp_path / folder / "model.sock"
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_answers_once, path)
+        async with HttpxClients(path).open() as client:
+            response = await client.request("GET", "http://gateway/model/models")
+    head = (await response.aread()).decode()
+    assert head.startswith("GET /model/models HTTP/1.1")
+    assert "gateway" in head
+
+
+async def test_a_socket_that_is_not_there_fails_the_request_and_not_the_provider(tmp_path: Path) -> None:
+    async with HttpxClients(tmp_path / "none.sock").open() as client:
+        with pytest.raises(httpx2.ConnectError):
+            await client.request("GET", "http://gateway/model/models")

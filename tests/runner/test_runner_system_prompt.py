@@ -233,9 +233,20 @@ async def test_what_changes_least_comes_first(context: ProviderContext) -> None:
         "# What you get",
         "# Your tools",
         "Europe/Berlin",
-        "<instructions",
+        "<instructions whose",
         "<skills>",
         "<destinations>",
     ]
     found = [prompt.index(each) for each in order]
     assert found == sorted(found)
+
+
+async def test_of_too_many_skills_the_first_are_listed_and_the_prompt_says_so(
+    context: ProviderContext,
+) -> None:
+    for number in range(201):
+        skill(context.workspace, f"s{number:03}")
+    prompt = await system_prompt(context, TURN)
+    assert "only the first 200 of 201 folders are looked at" in prompt
+    assert 'name="s199"' in prompt
+    assert 'name="s200"' not in prompt

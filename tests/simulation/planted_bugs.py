@@ -25,7 +25,7 @@ from agent_runner.records import Result, Turn
 from agent_runner.seams import Seams as RunnerSeams
 from nanoclaw.channels.protocol import DraftingSender, Outcome, Sender
 from nanoclaw.channels.wrapper import ChannelWrapper
-from nanoclaw.gateway import Models, UpstreamAnswer, UpstreamRequest
+from nanoclaw.gateway import ModelServers, UpstreamAnswer, UpstreamRequest
 from nanoclaw.host import Seams
 from nanoclaw.records import (
     Address,
@@ -423,7 +423,7 @@ COUNTED = b'"cached_tokens": 1'
 class _SilentOnUsage:
     """The servers of models. They report no cached tokens, by which the ledger counts answers."""
 
-    models: Models
+    models: ModelServers
 
     @asynccontextmanager
     async def ask(self, request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
@@ -439,7 +439,7 @@ def usage_is_lost(world: World) -> None:
 
     def changed(usual: Seams) -> Seams:
         own = seams(usual)
-        return evolve(own, models=_SilentOnUsage(cast("Models", own.models)))
+        return evolve(own, models=_SilentOnUsage(cast("ModelServers", own.models)))
 
     world.seams = changed
 

@@ -26,7 +26,7 @@ def breaks(*_: object) -> Provider:
 def test_a_runner_that_breaks_in_a_turn_costs_the_message_a_try(
     monkeypatch: pytest.MonkeyPatch, *, outliving: bool
 ) -> None:
-    monkeypatch.setattr(turn, "_turn", breaks)
+    monkeypatch.setattr(turn, "_ask", breaks)
     lines, _ = simulate(one_message, seed=1, outliving=outliving)
     assert [line for line in lines if "host failed" in line or "host killed" in line] == []
     assert any("runner broke: KeyError: 'no'" in line for line in lines)

@@ -5,7 +5,6 @@ from functools import partial
 import trio
 from attrs import evolve
 
-from agent_runner.asking import checked, supervise
 from agent_runner.claiming import claim, unclaimed
 from agent_runner.commands.base import Answered, CommandContext, is_admin
 from agent_runner.commands.call import Call
@@ -14,6 +13,7 @@ from agent_runner.errors import ProviderError
 from agent_runner.foreign import describe, foreign_code
 from agent_runner.heartbeat import Activity
 from agent_runner.inbound import Fetched
+from agent_runner.provider_call import checked, supervise
 from agent_runner.providers import TurnHandler
 from agent_runner.records import Inbound, Reply, Result
 from agent_runner.selection import Batch
@@ -34,6 +34,8 @@ async def obey(session: Session, handler: TurnHandler, call: Call, batch: Batch,
         turn = await claim(session, batch, fetched)
         work = partial(_answer, session, handler, call, fetched.messages[0])
         outcome = await supervise(session, turn, Activity(), work)
+        if isinstance(outcome, Ending):  # stopped; the next turn need not see the command
+            outcome = Ending(outcome.result)
     else:
         turn = unclaimed(session, batch, fetched)
         outcome = await _answer(session, handler, call, fetched.messages[0])

@@ -63,7 +63,7 @@ class Asking:
         return reply
 
     async def _switched(self, model: Model, error: ModelError) -> bool:
-        """Return whether another model can be asked instead of one that is down."""
+        """Return True if another model can be asked instead of one that is down."""
         is_down = error.problem in {Problem.RETRY, Problem.QUOTA}
         if not is_down or not self.requests.left or not self.models.failed(model, error):
             return False
@@ -100,5 +100,8 @@ def given_up(error: ModelError, now: datetime) -> ProviderError:
             return ProviderError(error.reason, now + timedelta(seconds=BUDGET_AFTER_S))
         case Problem.TOO_LONG:
             return ProviderFatal(error.reason, for_user=TOO_LONG)
+        case Problem.QUOTA if error.wait_s:
+            until = f"{now + timedelta(seconds=error.wait_s):%H:%M} UTC"
+            return ProviderFatal(error.reason, for_user=f"{error.for_user} It may work again at {until}.")
         case _:
             return ProviderFatal(error.reason, for_user=error.for_user or _ANSWERLESS)

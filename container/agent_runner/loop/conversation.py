@@ -17,6 +17,7 @@ class Text:
     """A text of a user's message."""
 
     text: str
+    """The text."""
 
 
 @frozen
@@ -24,8 +25,11 @@ class FilePart:
     """A file that a user sent. The model is shown its content while the message is recent."""
 
     name: str
+    """The name that the user gave it."""
     path: Path
+    """The file, below the session's inbox."""
     media_type: str
+    """Its type, such as `image/png`."""
 
 
 @frozen
@@ -33,8 +37,11 @@ class Blob:
     """The content of a picture or PDF, as a model is shown it."""
 
     name: str
+    """The name that the user gave it."""
     media_type: str
+    """Its type, such as `image/png`."""
     data: bytes = field(repr=False)
+    """Its bytes."""
 
 
 Part: TypeAlias = Text | FilePart | Blob
@@ -59,8 +66,11 @@ class ToolResult:
     """The result of a call, in words."""
 
     call_id: str
+    """The id of the call."""
     text: str
+    """The words for the model."""
     is_error: bool = False
+    """True if the call failed."""
 
 
 @frozen
@@ -68,6 +78,7 @@ class Asked:
     """A message to the model, from users or from the loop."""
 
     parts: tuple[Part, ...]
+    """Its texts and files, in order."""
 
 
 @frozen
@@ -75,7 +86,9 @@ class Said:
     """An answer of the model: a text, calls, or both."""
 
     text: str = ""
+    """Its text."""
     calls: tuple[ToolCall, ...] = ()
+    """The tools that it calls."""
 
 
 @frozen
@@ -83,6 +96,7 @@ class Returned:
     """The results of all calls of the answer before, in their order."""
 
     results: tuple[ToolResult, ...]
+    """One for each call."""
 
 
 Message: TypeAlias = Asked | Said | Returned

@@ -1,4 +1,4 @@
-"""The conversation with a model during one turn: what the next request says, and how it is made to fit."""
+"""The conversation with a model during one turn: it builds each request, and makes it fit the model."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,15 @@ from agent_runner.loop.asking import Asking
 from agent_runner.loop.client import ModelReply, ModelRequest
 from agent_runner.loop.conversation import Message, joined
 from agent_runner.loop.errors import ModelError, Problem
-from agent_runner.loop.files import Gallery
+from agent_runner.loop.gallery import Gallery
 from agent_runner.loop.history import (
     History,
-    Learned,
     PastTurn,
     StateChanges,
     read_history,
-    read_learned,
     shortened,
 )
+from agent_runner.loop.learned import Learned, read_learned
 from agent_runner.loop.models import Model
 from agent_runner.loop.tokens import Room, room, tokens_of_request
 from agent_runner.providers import Toolbox
@@ -29,6 +28,8 @@ MODEL_KEY = "model"
 SHORTER = (20_000, 4_000, 1_000, 200)
 """Lengths to which the texts of a turn are cut, one after the other, until a request fits."""
 TOO_LONG_TRIES = 3
+FILE_TRIES = 2
+"""The first model and its fallback may each refuse files."""
 LEAST_CONTEXT = 1000
 STARTED_FRESH = "(I could not go on with our earlier conversation, so I started afresh.)"
 
@@ -82,7 +83,7 @@ class Dialogue:
     def _request(self, model: Model, *, may_call: bool = True) -> ModelRequest:
         name, past = self._name(model), self._past()
         recent = len(past) - (len(self.history.turns[-1].messages) if self.history.turns else 0)
-        allowed = name not in self.learned.no_files
+        allowed = name not in self.learned.no_files and not self._recovered[Problem.NO_FILES]
         shown = self._gallery.show([*past, *self.current], recent=recent, allowed=allowed)
         return ModelRequest(
             model=name,
@@ -159,9 +160,8 @@ class Dialogue:
         self._recovered[error.problem] += 1
         tries = self._recovered[error.problem]
         match error.problem:
-            case Problem.NO_FILES if self._name(model) not in self.learned.no_files:
-                names = self.learned.no_files | {self._name(model)}
-                self.learned = evolve(self.learned, no_files=names)
+            case Problem.NO_FILES if tries <= FILE_TRIES:
+                self._hide_files(model, error)
             case Problem.HISTORY if tries == 1 and self.history.turns:
                 self.notes.append(STARTED_FRESH)
                 await self._start_fresh()
@@ -171,6 +171,12 @@ class Dialogue:
                 return False
         await self._asking.report(f"the request is changed, because of: {error.reason}")
         return True
+
+    def _hide_files(self, model: Model, error: ModelError) -> None:
+        """Show no files for the rest of the turn; from then on, if the model takes none at all."""
+        if error.is_lasting:
+            names = self.learned.no_files | {self._name(model)}
+            self.learned = evolve(self.learned, no_files=names)
 
     async def _start_fresh(self) -> None:
         if self.history.turns:

@@ -1,4 +1,4 @@
-"""What can be wrong with a request to a model, and how an answer of its server says so."""
+"""The problems of requests to a model, and how they are found in the answers of its server."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ LONGEST_REASON = 500
 
 
 class Problem(Enum):
-    """What is wrong, by what to do about it."""
+    """The kind of a failure. It decides what the loop does next."""
 
     RETRY = "retry"
     """The server is down, busy, silent or broken. Try later."""
@@ -48,7 +48,9 @@ class ModelError(Exception):
     context_tokens: int = 0
     """For TOO_LONG: the size of the model's context, if the server says it."""
     is_silence: bool = False
-    """Whether the server said nothing for its whole time limit. Then it is not asked again at once."""
+    """True if the server said nothing for its whole time limit. Then it is not asked again at once."""
+    is_lasting: bool = True
+    """For NO_FILES: True if the model takes none at all, rather than not these."""
 
     def __str__(self) -> str:
         """Return the reason alone."""
@@ -67,7 +69,7 @@ class ServerSaid:
     headers: Mapping[str, str]
     """Its headers, with names in lower case."""
     has_files: bool = False
-    """Whether the request showed files to the model."""
+    """True if the request showed files to the model."""
 
 
 _KEY = "The model's server refuses the key. Owner: check [model] key in config.toml, or run `nanoclaw setup`."
@@ -95,6 +97,7 @@ _QUOTA = re.compile(
 _FILES = re.compile(
     r"image|picture|vision|multi-?modal|\bpdf\b|document|mmproj|\bfile\b|content.{0,3}type", re.IGNORECASE
 )
+_NEVER = re.compile(r"support|only|cannot (read|accept)|no endpoints|mmproj|vision|modal", re.IGNORECASE)
 _HISTORY = re.compile(
     r"tool_use|tool_result|tool_calls?\b.{0,80}(follow|respon|preced)|tool_call_id|roles? must|alternat"
     r"|messages\.\d+|messages with role",
@@ -116,6 +119,8 @@ def classify(said: ServerSaid) -> ModelError:
         for_user,
         wait_s=wait_of(said.headers),
         context_tokens=_context(said.message) if problem is Problem.TOO_LONG else 0,
+        is_silence=said.status == 504,  # noqa: PLR2004 -- a gateway has waited for the server
+        is_lasting=bool(_NEVER.search(said.message)),
     )
 
 

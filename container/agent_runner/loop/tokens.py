@@ -30,6 +30,8 @@ CONTEXTS: Mapping[str, int] = {
     "mistral-large": 128_000,
 }
 """Context sizes by the beginning of a model's name. The first that fits counts."""
+LEAST, MOST = 0.8, 3.0
+"""Bounds of the correction. Some servers report only the tokens that they had not cached."""
 FULL = 0.75
 """The part of the context that a request may fill."""
 LEAST_OUTPUT = 256
@@ -96,7 +98,7 @@ class Correction:
     def learn(self, estimated: float, usage: Usage) -> None:
         """Take the tokens that a server reports for a request."""
         if usage.asked and estimated > 0:
-            seen = min(max(usage.asked / estimated, 0.5), 3.0)
+            seen = min(max(usage.asked / estimated, LEAST), MOST)
             self.factor = 0.5 * self.factor + 0.5 * seen
 
     def of(self, estimated: float) -> float:

@@ -96,7 +96,8 @@ def _said(view: View, message: Inbound, sender: object, sender_id: object, from_
         "message",
         "\n".join(part for part in parts if part),
         **_origin(view, message),
-        sender="you" if from_me is True else sender or sender_id,
+        sender=sender or sender_id,
+        from_you="yes" if from_me is True else None,
         role=_role(view, address, sender_id),
         mentions_you="yes" if content.get("isMention") is True else None,
     )
@@ -158,7 +159,8 @@ def _task(view: View, message: Inbound) -> str:
     parts = [view.text(content.get("prompt") or "")]
     if output is not None:
         parts.append(element("script_output", view.json(output)))
-    return element("task", "\n".join(part for part in parts if part), **_origin(view, message))
+    origin = _without(_origin(view, message), "time")  # of the row, which may be days older than the task
+    return element("task", "\n".join(part for part in parts if part), **origin)
 
 
 def _webhook(view: View, message: Inbound) -> str:
@@ -169,45 +171,41 @@ def _webhook(view: View, message: Inbound) -> str:
 
 def _system(view: View, message: Inbound) -> str:
     content, origin = message.content, _origin(view, message)
+    reason = view.text(content.get("reason") or "")
     match content:
         case {"type": "question_response"}:
             return _answer(view, content, origin)
         case {"type": "delivery"}:
             return element(
-                "delivery",
-                view.text(content.get("reason") or ""),
-                **origin,
-                message=content.get("messageId"),
-                status=content.get("status"),
+                "delivery", reason, **origin, **_picked(content, message="messageId", status="status")
             )
         case {"type": "agent_message"}:
-            reason = view.text(content.get("reason") or "")
             return element(
-                "agent_message", reason, **origin, status=content.get("status"), agent=content.get("from")
+                "agent_message", reason, **origin, **_picked(content, status="status", agent="from")
             )
         case {"type": "continuation"}:
             return element("continuation", view.json(_without(content, "type")), **origin)
-        case {"action": action}:
-            return element(
-                "result",
-                view.json(content.get("result")),
-                **origin,
-                action=action,
-                status=content.get("status"),
-                request=content.get("requestId"),
-            )
+        case {"action": _}:
+            names = _picked(content, action="action", status="status", request="requestId")
+            return element("result", view.json(content.get("result")), **origin, **names)
         case _:
             return _other(view, message)
 
 
+def _picked(content: Mapping[str, object], **keys: str) -> Mapping[str, object]:
+    return {name: content.get(key) for name, key in keys.items()}
+
+
 def _answer(view: View, content: Mapping[str, object], origin: Mapping[str, object]) -> str:
     withdrawn = content.get("withdrawn") is True
+    words = [str(content[key]) for key in ("title", "question") if content.get(key)]
+    question = element("quote", body("\n".join(words), LONGEST_QUOTE)) if words else ""
     chosen = "" if withdrawn else view.text(content.get("selectedOption") or "")
     return element(
         "answer",
-        chosen,
+        "\n".join(part for part in (question, chosen) if part),
         **origin,
-        question=content.get("title") or content.get("question") or content.get("questionId"),
+        question=None if words else content.get("questionId"),
         user=content.get("userId"),
         withdrawn="yes" if withdrawn else None,
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from xml.sax.saxutils import escape, quoteattr
+from html import escape
 
 from agent_runner.text import clean
 
@@ -31,7 +31,7 @@ def cut(text: str, longest: int) -> str:
 
 def body(text: object, longest: int) -> str:
     """Return a text as the content of an element."""
-    return escape(plain(cut(str(text), longest)))
+    return escape(plain(cut(str(text), longest)), quote=False)
 
 
 def element(tag: str, content: str = "", **attributes: object) -> str:
@@ -61,4 +61,4 @@ def share(sizes: Sequence[int], most: int, longest: int) -> int:
 
 def _attribute(value: object) -> str:
     words = " ".join(plain(str(value)[: 4 * LONGEST_ATTRIBUTE]).split())
-    return quoteattr(words if len(words) <= LONGEST_ATTRIBUTE else words[: LONGEST_ATTRIBUTE - 1] + "…")
+    return f'"{escape(words if len(words) <= LONGEST_ATTRIBUTE else words[: LONGEST_ATTRIBUTE - 1] + "…")}"'

@@ -1,6 +1,7 @@
 """Messages as a model reads them: one element each, with its number, sender and local time."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from agent_runner.prompt.forms import View, view_of, write_inbound, write_sent
 from agent_runner.prompt.markup import block, share
@@ -20,7 +21,9 @@ INTERRUPTED = (
 def render_turn(turn: Turn) -> str:
     """Return the messages of a turn, their context, and what was done before an interruption."""
     return _joined(
-        _context(turn, turn.context, turn.context_omitted), _messages(turn, turn.messages), _interrupted(turn)
+        _context(turn, turn.context, turn.context_omitted),
+        _messages(turn, turn.messages, turn.now),
+        _interrupted(turn),
     )
 
 
@@ -42,9 +45,10 @@ def _context(turn: Turn, messages: Sequence[Inbound], omitted: int) -> str:
     return block("context", [*parts, *(write_inbound(view, message) for message in messages)])
 
 
-def _messages(turn: Turn, messages: Sequence[Inbound]) -> str:
+def _messages(turn: Turn, messages: Sequence[Inbound], now: datetime | None = None) -> str:
     view = _view(turn, messages, MOST_MESSAGES, LONGEST_MESSAGE)
-    return block("messages", [write_inbound(view, message) for message in messages])
+    written = [write_inbound(view, message) for message in messages]
+    return block("messages", written, now=view.time(now) if now else None)
 
 
 def _interrupted(turn: Turn) -> str:

@@ -45,6 +45,8 @@ class EventLog(Protocol):
     ) -> None:
         """Commit an event: the tokens a model took, or an error.
 
+        Usage with the id of the open turn is committed with the outcome of the turn, whatever that is.
+
         Raises UnstorableError where `data` is not JSON, or longer than 16,384 characters of it.
         """
         ...

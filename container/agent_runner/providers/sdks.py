@@ -3,17 +3,19 @@
 import gc
 import json
 import sys
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
 import trio
+from attrs import define, field
 
 from agent_runner.background import background
 from agent_runner.foreign import describe
 from agent_runner.loop.client import ModelRequest
 from agent_runner.loop.errors import ModelError, Problem, ServerSaid, classify, not_an_answer, unreachable
+from agent_runner.providers import HttpClient, ModelSettings, ProviderContext
 
 NO_KEY = "the-gateway-adds-the-key"
 """Sent in place of a key, which no runner has."""
@@ -29,6 +31,8 @@ _STATUS_OF_KIND: Mapping[str, int] = {
     "overloaded_error": 529,
 }
 """The statuses of errors that come in the middle of a stream, which has status 200."""
+_MOST_TOKENS = 10**9
+"""A larger number of tokens is none."""
 
 
 @asynccontextmanager
@@ -45,8 +49,9 @@ async def loading(package: str, *, now: bool) -> AsyncGenerator[None]:
 
 async def load_sdk(package: str) -> Any:
     """Import an SDK, in a thread because that takes up to a second. Raises ModelError."""
-    if package in sys.modules:
-        return sys.modules[package]
+    found = sys.modules.get(package)
+    if found is not None and not getattr(found.__spec__, "_initializing", False):  # it may just be imported
+        return found
     return await trio.to_thread.run_sync(_import_sdk, package, abandon_on_cancel=True)
 
 
@@ -75,34 +80,87 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def without_thread(client: Any) -> Any:
+@define(eq=False)
+class SdkClient:
+    """A client of an SDK. It is made for the first request."""
+
+    _package: str
+    _client_class: str
+    _settings: ModelSettings
+    _http: HttpClient
+    _made: Any = field(default=None, init=False)
+
+    async def get(self) -> Any:
+        """Return the client. Raises ModelError if the SDK is not installed."""
+        if self._made is None:
+            sdk = await load_sdk(self._package)
+            client = getattr(sdk, self._client_class)(
+                api_key=NO_KEY,
+                base_url=self._settings.url,
+                max_retries=0,
+                timeout=self._settings.timeout_s,
+                http_client=self._http,
+            )
+            self._made = _without_thread(client)
+        return self._made
+
+
+@asynccontextmanager
+async def open_sdk(
+    package: str, client_class: str, context: ProviderContext, settings: ModelSettings
+) -> AsyncGenerator[SdkClient]:
+    """Open a client. The SDK is loaded at once for the first model, and for a fallback when it is asked."""
+    async with context.http.open() as http, loading(package, now=settings is context.model):
+        yield SdkClient(package, client_class, settings, http)
+
+
+def _without_thread(client: Any) -> Any:
     """Let a client of an SDK name its platform at once. Else its first request asks a thread for it."""
     base = import_module(f"{type(client).__module__.partition('.')[0]}._base_client")
     client._platform = base.get_platform()  # noqa: SLF001 -- there is no public way
     return client
 
 
-async def events(response: Any) -> AsyncGenerator[Mapping[str, Any]]:
-    """Yield the JSON objects of a stream of server-sent events, up to its end. Raises ModelError.
+async def receive_events(response: Any, receive: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Pass the JSON objects of a stream of server-sent events to `receive`, until it returns True.
 
-    The SDKs' own iterators stop at `[DONE]` and leave generators behind, which the collector then finishes at
-    any time.
+    The SDKs' own iterators leave generators behind, which the collector then finishes at any time. Here the
+    response is closed and read on, so that all generators end. Raises ModelError, and errors of `receive`.
     """
-    async for line in response.iter_lines():
-        if (event := event_of(line)) is not None:
-            yield event
+    failure: Exception | None = None
+    closed = False
+    try:
+        async for line in response.iter_lines():
+            try:
+                closed = closed or receive_line(line, receive)
+            except Exception as error:  # noqa: BLE001 -- raised below
+                failure, closed = error, True
+            if closed:
+                await response.close()
+    except Exception:
+        if not closed:
+            raise
+    if failure is not None:
+        raise failure
 
 
-def event_of(line: str) -> Mapping[str, Any] | None:
-    """Return the JSON object in a line of server-sent events; None if there is none. Raises ModelError."""
+def receive_line(line: str, receive: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Pass the JSON object of a line to `receive`, if there is one. Raises ModelError, ValueError."""
     if not line.startswith("data:") or line.endswith("[DONE]"):
-        return None
+        return False
     value = json.loads(line[5:])
     if not isinstance(value, dict):
         raise not_an_answer(f"an event is {line[5:105]!r}, not a JSON object")
     if value.get("error"):
         raise classify(server_said(200, value, value["error"], {}, has_files=False))
-    return value
+    return receive(value)
+
+
+def token_count(reported: object, name: str) -> int | None:
+    """Return a number of tokens that a server reports, or None if that is none."""
+    value = reported.get(name) if isinstance(reported, Mapping) else None
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
+    return value if is_count else None
 
 
 @contextmanager
@@ -121,8 +179,10 @@ def _model_error(error: Exception, request: ModelRequest) -> ModelError:
     if isinstance(status, int):
         headers = getattr(getattr(error, "response", None), "headers", {})
         return classify(server_said(status, body, error, headers, has_files=request.has_files))
-    if any(kind.__name__ in _OF_THE_ROAD for kind in type(error).__mro__):
-        return unreachable(f"the model's server is not reached: {describe(error.__cause__ or error)}")
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & _OF_THE_ROAD:
+        words = f"the model's server is not reached: {describe(error.__cause__ or error)}"
+        return unreachable(words, is_silence=bool(kinds & {"APITimeoutError", "ReadTimeout"}))
     return not_an_answer(describe(error))
 
 

@@ -38,7 +38,7 @@ from nanoclaw.system.clock import Clock, SystemClock
 CHAT = Address("cli", "terminal")
 CHAT_NAME = "Terminal"
 USER_ID = "cli:local"
-USER_NAME = "You"
+USER_NAME = "Owner"
 ASKER_FIRST_S = 2.0
 """Seconds after which a reply is shown to all, if the attendant that asked has not shown it."""
 SHOWN_WITHIN_S = 10.0
@@ -251,7 +251,7 @@ class TerminalSender:
     async def _show(self, showing: Showing) -> None:
         """Show it to the attendant whose line it answers, else to all."""
         line = self.terminal.line(showing.answers)
-        if line is not None:
+        if line is not None and not showing.shown:  # it may have been shown since the last attempt
             showing.ask([line.by], self.nursery)
             await showing.wait(ASKER_FIRST_S)
         if not showing.shown:

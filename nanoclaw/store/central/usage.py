@@ -13,7 +13,7 @@ _COLUMNS = {
     "day": "day",
     "agent": "agent_group_id",
     "session": "session_id",
-    "model": "iif(model = '', '', iif(provider = '', model, provider || '/' || model))",
+    "model": "provider || '/' || model",
 }
 # Another program may have written anything. What is no number counts as 0.
 _SUMS = ", ".join(
@@ -71,14 +71,18 @@ def used_on(connection: apsw.Connection, day: str, scope: str) -> Mapping[Measur
 
 
 def by(connection: apsw.Connection, group: Group, since: str, until: str) -> list[tuple[str, Amounts]]:
-    """Return the amounts of some days by day, agent, session or model. Days are in order, others by cost."""
+    """Return the amounts of some days by day, agent, session or model. Days are in order, others by cost.
+
+    What sessions have counted themselves belongs to no model.
+    """
     order = "name" if group == "day" else "total(micro_dollars) DESC, total(output_tokens) DESC, name"
     rows = connection.execute(
         f"""
         SELECT {_COLUMNS[group]} AS name, {_SUMS} FROM usage
-        WHERE day >= :since AND day <= :until GROUP BY name ORDER BY {order}
+        WHERE day >= :since AND day <= :until AND (:group <> 'model' OR model <> '')
+        GROUP BY name ORDER BY {order}
         """,  # noqa: S608 -- constants of this module
-        {"since": since, "until": until},
+        {"since": since, "until": until, "group": group},
     ).fetchall()
     return [(str(name), _amounts(amounts)) for name, *amounts in rows]
 

@@ -16,7 +16,7 @@ from agent_runner.errors import ProviderError, ToolError
 from agent_runner.foreign import foreign_code
 from agent_runner.providers import TurnHandler
 from agent_runner.records import Result, Sent, Turn
-from nanoclaw.testing.conformance import kinds, lifecycle
+from nanoclaw.testing.conformance import kinds, lifecycle, with_model
 from nanoclaw.testing.conformance.checks import Check, NotConforming, checks_of, hook, require
 from nanoclaw.testing.conformance.providers import (
     OpenUnderTest,
@@ -50,7 +50,10 @@ def provider_checks(open_: Callable[[], AbstractAsyncContextManager[ProviderUnde
         async with open_subject() as it, opened(it) as found:
             yield found
 
-    return [*checks_of(CHECKS, open_provider), *checks_of(lifecycle.CHECKS, open_subject)]
+    return [
+        *checks_of(CHECKS, open_provider),
+        *checks_of((*lifecycle.CHECKS, *with_model.CHECKS), open_subject),
+    ]
 
 
 async def _taken(it: OpenUnderTest, turn: Turn, tools: Tools | None = None) -> Result:

@@ -33,6 +33,12 @@ class ProviderUnderTest:
     """The most turns that are cut short for each question, spread over its steps."""
     offered: Callable[[], Container[str]] | None = None
     """Returns the names of the tools that the model was given in the last turn."""
+    refused: Callable[[], AbstractContextManager[None]] | None = None
+    """Makes the model's server refuse the key while the block runs."""
+    busy: Callable[[float], AbstractContextManager[None]] | None = None
+    """Makes the model's server ask to wait for this many seconds while the block runs."""
+    heard: Callable[[], str] | None = None
+    """Returns all that the model was told by the last request."""
     http: HttpClients = field(factory=NoHttp)
     """The source of the HTTP clients in its context."""
     model_settings: Mapping[str, object] = field(factory=dict)

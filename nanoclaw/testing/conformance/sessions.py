@@ -70,6 +70,7 @@ def _environment(provider: str) -> dict[str, str]:
         "NANOCLAW_ASSISTANT_NAME": "Claw",
         "NANOCLAW_ADMIN_USER_IDS": "",
         "NANOCLAW_MCP_SERVERS": "{}",
+        "NANOCLAW_MODEL_SETTINGS": "{}",
         "NANOCLAW_SLOW_POLL_S": "30",
         "NANOCLAW_KEEP_ACKS_S": "604800",
         "NANOCLAW_KEEP_MESSAGES_S": "0",

@@ -33,7 +33,7 @@ class ModelRequest:
 
     @property
     def stream(self) -> bool:
-        """Whether the answer is to be streamed."""
+        """True if the answer is to be streamed."""
         return bool(self.body.get("stream"))
 
     @property
@@ -60,7 +60,7 @@ class ModelRequest:
 
     @property
     def has_results(self) -> bool:
-        """Whether the last message brings results of tools."""
+        """True if the last message brings results of tools."""
         last = self.messages[-1] if self.messages else {}
         content = last.get("content")
         parts = content if isinstance(content, list) else []
@@ -131,6 +131,7 @@ class ModelBreak:
     """
 
     kind: Literal["cut", "no json", "no events", "silent"]
+    """What breaks."""
     text: str = ""
     """The text that comes before. Without one, nothing of the answer comes."""
 

@@ -5,10 +5,12 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import trio
 from attrs import define, field, frozen
 
+from nanoclaw.gateway import UpstreamAnswer, UpstreamFailed, UpstreamRequest
 from nanoclaw.testing.models import wires
 from nanoclaw.testing.models.answers import (
     Answers,
@@ -70,6 +72,17 @@ class FakeModel:
         async with client_of(self) as client:
             yield client
 
+    @asynccontextmanager
+    async def ask(self, request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
+        """Answer the gateway in the same process. So the model fits `Seams.models`."""
+        path, headers = urlsplit(request.url).path, dict(request.headers)
+        response = await self.respond(request.method, path, headers, request.body)
+        try:
+            yield UpstreamAnswer(response.status, list(response.headers.items()), _Uncut(response.body))
+        finally:
+            with trio.CancelScope(shield=True):
+                await response.body.aclose()
+
     async def respond(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ModelResponse:
         """Answer a request. `path` begins after the address, such as `/v1/messages`."""
         wire: Wire = "openai" if path.partition("?")[0].endswith("/chat/completions") else "anthropic"
@@ -98,6 +111,25 @@ class FakeModel:
         if self._next > len(answers):
             return ModelFailure(500, f"the fake model has no answer to request {self._next}")
         return answers[self._next - 1]
+
+
+@frozen
+class _Uncut:
+    """A body that raises UpstreamFailed where the connection would be closed.
+
+    It is no generator: the garbage collector would finish one that is not read to its end, at any time.
+    """
+
+    pieces: AsyncIterator[bytes]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self.pieces)
+        except ConnectionCut as error:
+            raise UpstreamFailed("the connection was closed") from error
 
 
 async def _response(request: ModelRequest, reaction: Reaction) -> ModelResponse:

@@ -12,7 +12,7 @@ from attrs import Factory, define, field
 from agent_runner.errors import RunnerError
 from agent_runner.providers import Provider
 from nanoclaw.config import Config
-from nanoclaw.gateway import Models
+from nanoclaw.gateway import ModelServers
 from nanoclaw.host import Seams
 from nanoclaw.runtimes import Runtime, configured_runtime
 from nanoclaw.store import StoreError
@@ -82,7 +82,7 @@ class SimulatedEnvironment:
     timeline: Timeline
     providers: Mapping[str, Callable[[], Provider]]
     hooks: Sequence[CommitHook] = ()
-    models: Models = Factory(NoModels)
+    models: ModelServers = Factory(NoModels)
     clock: VirtualClock = Factory(VirtualClock)
     executor: InlineExecutor = field(init=False)
     runtime: SimulatedRuntime = field(init=False)

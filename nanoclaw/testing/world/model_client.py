@@ -7,6 +7,7 @@ translation.
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
 import trio
 from attrs import frozen
@@ -17,7 +18,7 @@ from agent_runner.loop.errors import classify, unreachable
 from agent_runner.loop.receiving import Receiving
 from agent_runner.providers import ModelSettings, ProviderContext
 from agent_runner.providers.openai import receive_chunk, request_body, spoken
-from agent_runner.providers.sdks import event_of, sdk_errors, server_said
+from agent_runner.providers.sdks import receive_line, sdk_errors, server_said
 from nanoclaw.gateway import Answer, AnswerCut, NoDoor, Request
 from nanoclaw.testing.models.model import FAKE_MODEL
 from nanoclaw.testing.world.gateway import GatewayClients
@@ -58,9 +59,7 @@ class PlainClient:
 async def _receive(answer: Answer, receiving: Receiving) -> None:
     async with aclosing(_lines(answer.body)) as lines:
         async for line in lines:
-            if (chunk := event_of(line)) is not None:
-                receive_chunk(receiving, chunk)
-            if receiving.is_full:
+            if receive_line(line, partial(receive_chunk, receiving)):
                 break
 
 

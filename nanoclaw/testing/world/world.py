@@ -26,7 +26,7 @@ from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, config_of, flat
 from nanoclaw.config.costs import NO_BUDGETS
 from nanoclaw.dispatch import ActionHandler
-from nanoclaw.gateway import Models
+from nanoclaw.gateway import ModelServers
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.recording import Record
 from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
@@ -46,7 +46,7 @@ from nanoclaw.testing.world.gateway import NoModels
 from nanoclaw.testing.world.host_run import HostRun, HostRuns
 from nanoclaw.testing.world.isolation import Isolation, NotSimulated
 from nanoclaw.testing.world.kill_switch import KillableChannel, KillSwitch
-from nanoclaw.testing.world.models import SETTINGS, FakeModels, fake_model_provider
+from nanoclaw.testing.world.models import SETTINGS, fake_model_provider
 from nanoclaw.testing.world.runtime import SimulatedRuntime
 from nanoclaw.testing.world.scripted_provider import Brain
 from nanoclaw.testing.world.standstill import Standstill, watched
@@ -61,6 +61,8 @@ REAL_PATIENCE_S = 10.0
 RARELY_S = 3600.0
 """Seconds between polls. No wake-up is lost in a simulation, so polls find nothing."""
 SIMULATED_ONLY = ("providers", "outliving", "commit_hooks", "model")
+TIMING = ("httpx2",)
+"""Packages that measure their calls by the real clock and decide nothing by it."""
 SHOWN_LINES = 30
 """The number of events that a failed test shows."""
 
@@ -171,7 +173,7 @@ class World:
     async def _simulated(self, stack: AsyncExitStack) -> SimulatedEnvironment:
         stack.enter_context(virtual_time())
         order = stack.enter_context(scheduled_by(self.seed))
-        self.isolation = Isolation(lambda: self.now, frozenset(self.allowed))
+        self.isolation = Isolation(lambda: self.now, frozenset({*self.allowed, *TIMING}))
         stack.callback(self.isolation.check)
         stack.enter_context(self.isolation.up())
         environment = SimulatedEnvironment(
@@ -186,10 +188,10 @@ class World:
     def _brain(self) -> str:
         return "echo" if self.model is None else FAKE_MODEL
 
-    def _models(self) -> Models:
+    def _models(self) -> ModelServers:
         if self.model is None:
             return NoModels()
-        return FakeModels(self.model if isinstance(self.model, FakeModel) else FakeModel(self.model))
+        return self.model if isinstance(self.model, FakeModel) else FakeModel(self.model)
 
     def _end(self, environment: SimulatedEnvironment, standstill: Standstill) -> None:
         environment.executor.stand_still(standstill)

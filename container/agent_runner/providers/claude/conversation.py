@@ -51,6 +51,7 @@ class Conversation:
     _waiting: set[str] = field(factory=set)
     """The ids of follow-ups that the model has not seen yet."""
     _takes_more: bool = False
+    _shows_files: bool = False
     _said: str = ""
     _error: str | None = None
     _draft: str = ""
@@ -60,7 +61,8 @@ class Conversation:
     ) -> Outcome:
         """Send a message of this id, a UUID, as a user, and return what came of it. Raises SDK errors."""
         self._begin()
-        await self.client.query(_one(_user_message(content, id_)))
+        self._shows_files = any(block["type"] != "text" for block in content)
+        await self.client.query(_One([_user_message(content, id_)]))
         return await self._until_result(alive, draft)
 
     async def add(self, id_: str, content: Content) -> bool:
@@ -68,7 +70,7 @@ class Conversation:
         if not self._takes_more or len(self._waiting) >= MOST_WAITING:
             return False
         self._waiting.add(id_)
-        await self.client.query(_one(_user_message(content, id_)))
+        await self.client.query(_One([_user_message(content, id_)]))
         return True
 
     async def command(self, text: str) -> Outcome:
@@ -138,7 +140,7 @@ class Conversation:
         text = result.result or "; ".join(result.errors or ()) or result.subtype
         if result.terminal_reason == "prompt_too_long":
             return too_long(text)
-        return failed(result.api_error_status, self._error, text)
+        return failed(result.api_error_status, self._error, text, has_files=self._shows_files)
 
     async def aclose(self) -> None:
         """End the program. Nothing of it is left."""
@@ -175,5 +177,16 @@ def _user_message(content: Content, id_: str) -> dict[str, Any]:
     }
 
 
-async def _one(message: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    yield message
+@define(eq=False)
+class _One:
+    """An iterator over one message. It is no generator, which a cancellation would leave open."""
+
+    _left: list[dict[str, Any]]
+
+    def __aiter__(self) -> "_One":
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()

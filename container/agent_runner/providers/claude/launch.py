@@ -33,10 +33,11 @@ BOUNDED: Mapping[str, str] = {
     "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
     "CLAUDE_CODE_DISABLE_CRON": "1",
     "CLAUDE_CODE_DISABLE_FILE_CHECKPOINTING": "1",
+    "CLAUDE_CODE_SKIP_MCP_DEBUG_LOG_FILES": "1",
     "MCP_TOOL_TIMEOUT": str(24 * 3600 * 1000),
     "CLAUDE_CODE_SDK_MCP_TOOL_IDLE_TIMEOUT": str(24 * 3600 * 1000),
 }
-"""Retries and long work are the runner's. Its tools have time limits of their own."""
+"""Retries, long work and logs are the runner's. Its tools have time limits of their own."""
 OTHER_MODELS = ("ANTHROPIC_SMALL_FAST_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL")
 """Variables that name models for side work. All work goes to the configured model: its price is known."""
 SETTINGS = json.dumps({"cleanupPeriodDays": 3650, "includeCoAuthoredBy": False})

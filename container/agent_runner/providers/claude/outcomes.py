@@ -26,16 +26,17 @@ class Outcome:
     """Answers before it, where follow-ups were answered apart."""
 
 
-def failed(status: int | None, word: str | None, text: str) -> Outcome:
-    """Return the outcome of a failed request: its HTTP status, Claude Code's word for it, and its text."""
+def failed(status: int | None, word: str | None, text: str, *, has_files: bool = False) -> Outcome:
+    """Return the outcome of a failed request: its HTTP status, Claude Code's word for it, and its text.
+
+    `has_files` tells if it showed files to the model, which some models do not take.
+    """
     message = _AROUND.sub("", text)
     if status is None:
         return Outcome(error=unreachable(message))
-    return Outcome(
-        error=classify(
-            ServerSaid(status=status, kind=_kind(status, word, message), message=message, headers={})
-        )
-    )
+    kind = _kind(status, word, message)
+    said = ServerSaid(status=status, kind=kind, message=message, headers={}, has_files=has_files)
+    return Outcome(error=classify(said))
 
 
 def _kind(status: int, word: str | None, message: str) -> str:

@@ -20,16 +20,20 @@ from agent_runner.providers.context import ProviderContext
 from agent_runner.providers.toolbox import Toolbox
 from agent_runner.records import Inbound, Reply, Turn
 
+DRAFT_EVERY_S = 0.03
 OUT_OF_STEPS = "I stopped here: this takes more steps than I may take at once. Ask me to go on."
 
 
 @define(eq=False)
-class Asking:
+class Talk:
     """A turn, and the follow-ups that it has taken."""
 
     _context: ProviderContext
     _turn: Turn
     _toolbox: Toolbox
+    shows_files: bool = field(default=True, init=False)
+    """False after the model has refused the pictures or PDFs of the turn. Their paths are in the text."""
+    _next_draft: float = field(default=0.0, init=False)
     _taken: list[Inbound] = field(factory=list, init=False)
     """Follow-ups that the model was shown. A second attempt gets them with the turn's own messages."""
 
@@ -51,7 +55,8 @@ class Asking:
 
     async def ask(self, conversation: Conversation, note: str) -> Outcome:
         """Ask the turn's messages, with a note before them. Raises ProviderError."""
-        content = blocks(self._context, "\n\n".join(filter(None, [note, self.text])), self.messages)
+        text = "\n\n".join(filter(None, [note, self.text]))
+        content = blocks(self._context, text, self.messages if self.shows_files else ())
         with claude_errors():
             async with background(partial(self._follow, conversation)):
                 return await self._send(conversation, content)
@@ -63,7 +68,8 @@ class Asking:
         """Pass follow-ups on while the model works. The next turn gets those that come too late."""
         while True:
             arrived = await self._toolbox.follow_ups()
-            content = blocks(self._context, render_follow_ups(self._turn, arrived), arrived)
+            text = render_follow_ups(self._turn, arrived)
+            content = blocks(self._context, text, arrived if self.shows_files else ())
             if not await conversation.add(self._id(), content):
                 return
             self._taken.extend(arrived)
@@ -72,7 +78,10 @@ class Asking:
         return str(uuid5(NAMESPACE_OID, self._context.new_id("ask")))
 
     def _draft(self, text: str) -> None:
-        self._toolbox.draft(visible_draft(text))
+        now = trio.current_time()
+        if now >= self._next_draft:
+            self._next_draft = now + DRAFT_EVERY_S
+            self._toolbox.draft(visible_draft(text))
 
     async def replies(self, conversation: Conversation, outcome: Outcome) -> Sequence[Reply]:
         """Return the answer's texts by destination. Unknown names are told to the model, once."""
