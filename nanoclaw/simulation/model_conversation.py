@@ -10,9 +10,9 @@ from attrs import frozen
 SUMMARY, CORRECTION = "You summarise", "Nothing was sent, because"
 MOST_SHOWN = 3
 """Messages that the timeline names."""
-_BLOCK = re.compile(r"<messages>(.*?)</messages>", re.DOTALL)
+_BLOCK = re.compile(r"<messages\b[^>]*>(.*?)</messages>", re.DOTALL)
 _SPOKEN = re.compile(r'<(message|task) id="(\d+)"[^>]*?(?:/>|>(.*?)</\1>)', re.DOTALL)
-_INTERRUPTED = re.compile(r"<interrupted>(.*?)</interrupted>", re.DOTALL)
+_INTERRUPTED = re.compile(r"<interrupted\b[^>]*>(.*?)</interrupted>", re.DOTALL)
 _SENT = re.compile(r"<sent [^>]*>(.*?)</sent>", re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
 _ANSWERED = re.compile(r"\bre (#\S+)")
@@ -64,7 +64,7 @@ def read_conversation(body: Mapping[str, Any]) -> Conversation:
         return Conversation(summary=" ".join(f"re {name}" for name in dict.fromkeys(names)) or "nothing")
     current = _current(messages)
     text = _text(messages[-1])
-    if len(current) == 1 and "<messages>" not in text and text.startswith(CORRECTION):
+    if len(current) == 1 and "<messages" not in text and text.startswith(CORRECTION):
         return Conversation(corrected=_ELSEWHERE.sub("", _text(messages[-2])))
     asked = "\n".join(_text(message) for message in current if message["role"] == "user")
     return Conversation(tuple(_spoken(asked)), tuple(_results(current)), frozenset(_sent(asked)))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from nanoclaw.simulation.model_conversation import read_conversation
 from nanoclaw.testing import FakeModel, ModelAnswer, ModelCall, ModelFailure, ModelRequest, World, WorldError
 
 SENDS = ModelAnswer(calls=[ModelCall("send_message", {"text": "let me see"})])
@@ -61,6 +62,24 @@ async def test_a_retry_in_another_chat_does_not_repeat_what_its_turn_has_done(wo
     await blue.expect("done")
     sent = [each.text for chat in (red, blue) for each in chat.transcript if each.who == "agent"]
     assert sorted(sent) == ["done", "hi", "let me see"]
+
+
+asked: list[str] = []
+
+
+def note(request: ModelRequest) -> str:
+    """Read the request as the scripted model of workloads does."""
+    asked.extend(message.name for message in read_conversation(request.body).messages)
+    return "yes"
+
+
+@pytest.mark.world(model=note)
+async def test_the_scripted_model_can_read_the_prompts_of_the_runner(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await ann.says("#1 <b>send</b>")
+    await chat.expect("yes")
+    assert asked == ["#1"]
 
 
 def test_a_real_world_takes_no_model() -> None:
