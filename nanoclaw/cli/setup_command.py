@@ -21,10 +21,12 @@ from nanoclaw.cli.run_command import is_terminal
 from nanoclaw.cli.setup_dialogue import ask_model, ask_zone, timed, url_problem, whole_url, zone_of
 from nanoclaw.cli.silence import silent
 from nanoclaw.config import Config, ConfigError, Reading, read_config
+from nanoclaw.config.entry_points import installed
 from nanoclaw.config.model import KeyConfig
 from nanoclaw.config.nearest import nearest
 from nanoclaw.config.zone_files import zone_names
 from nanoclaw.gateway.providers import KNOWN
+from nanoclaw.runtimes.process import BUILT_IN, PROVIDERS
 from nanoclaw.setup.files import require_writable
 from nanoclaw.setup.finding import base_url as local_url
 from nanoclaw.setup.finding import find, target_of
@@ -110,6 +112,8 @@ def _chosen(
     """Return the model to write and the verdict on it; None for a model that stays, or was not tried here."""
     if named is None and interactive:
         return ask_model(reading.home, present_target(reading.config)), None
+    if named is not None and check:
+        _require_known(named.provider)
     target = named or (_taken(reading.config) if yes else None)
     return (None, None) if target is None else _checked(target, check=check)
 
@@ -165,6 +169,15 @@ def _named_target(values: Mapping[str, Any]) -> Target | None:
     if key is not None or typed is not None:
         target = evolve(target, key=key, typed=typed)
     return evolve(target, name=name or target.name)
+
+
+def _require_known(provider: str) -> None:
+    """Refuse a provider that is not there. Raises UsageError."""
+    known = {*BUILT_IN, *installed(PROVIDERS)}
+    if provider not in known:
+        near = nearest(provider, {*known, *BY_SLUG, *LOCAL_BY_SLUG})
+        words = f"there is no provider {provider!r:.80}{near or ', nor a package that brings it'}"
+        raise click.UsageError(f"argument --provider: {words}; --no-check writes it all the same")
 
 
 def _of_provider(provider: str) -> Target:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from http.cookiejar import DefaultCookiePolicy
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -96,6 +95,8 @@ class HttpServers:
 
 
 def _client() -> "httpx2.AsyncClient":
+    from http.cookiejar import DefaultCookiePolicy  # noqa: PLC0415 -- takes 1 MiB, and only models need it
+
     library = import_module("httpx2")
     made: Any = library.AsyncClient(
         follow_redirects=False,

@@ -70,13 +70,17 @@ def _import_sdk(package: str) -> Any:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Pause the collector, which takes a third of the time in which an SDK makes its thousands of classes."""
+    """Pause the collector, which takes a sixth of the time in which an SDK makes its thousands of classes.
+
+    It never looks at these classes later, either: they stay.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_on:
+            gc.freeze()
             gc.enable()
 
 
