@@ -9,8 +9,9 @@ from attrs import evolve, frozen
 
 from actors import ActorError, Ref, Refusal
 from nanoclaw.approvals import QuestionRefused, record, withdraw
+from nanoclaw.channels.chat_sender import OutcomeUnknown
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Unattended
-from nanoclaw.channels.senders import ChannelDown, OutcomeUnknown, Senders
+from nanoclaw.channels.senders import ChannelDown, Senders
 from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.records import (
     Address,

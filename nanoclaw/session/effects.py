@@ -9,7 +9,7 @@ import structlog
 import trio
 from attrs import Factory, define, field
 
-from nanoclaw.channels.senders import Settled, Typing
+from nanoclaw.channels.chat_sender import Settled, Typing
 from nanoclaw.records import Address
 from nanoclaw.session import decisions
 from nanoclaw.session.decisions import Effect

@@ -16,7 +16,7 @@ import trio
 from attrs import Factory, define, field
 
 from nanoclaw.budgets import OpenBreaker
-from nanoclaw.channels.senders import Typing
+from nanoclaw.channels.chat_sender import Typing
 from nanoclaw.records import Address, SessionStatus
 from nanoclaw.session import decisions, events, finishing, needs, notices, transactions
 from nanoclaw.session.comparing import Comparison, History, compare

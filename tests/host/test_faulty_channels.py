@@ -14,7 +14,8 @@ import trio
 from attrs import define, field
 from structlog.testing import LogCapture
 
-from nanoclaw.channels import senders as module
+from nanoclaw.channels import chat_sender as module
+from nanoclaw.channels.chat_sender import OutcomeUnknown, Settled, Typing
 from nanoclaw.channels.protocol import (
     Capabilities,
     ChannelUnavailable,
@@ -24,7 +25,6 @@ from nanoclaw.channels.protocol import (
     Repeat,
     Sender,
 )
-from nanoclaw.channels.senders import OutcomeUnknown, Settled, Typing
 from nanoclaw.host import HostFailed, open_host
 from nanoclaw.records import Address, Intake, Outgoing, Receipt
 from nanoclaw.system.foreign import ForeignError

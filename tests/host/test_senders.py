@@ -8,18 +8,16 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors import Policy, Supervisor
-from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected
-from nanoclaw.channels.senders import (
+from nanoclaw.channels.chat_sender import (
     DELIVERY_TIMEOUT_S,
     DRAFT_TIMEOUT_S,
     HINT_TIMEOUT_S,
-    RETRY_BURIED_S,
     OutcomeUnknown,
-    Senders,
     Settled,
     Typing,
-    open_senders,
 )
+from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected
+from nanoclaw.channels.senders import RETRY_BURIED_S, Senders, open_senders
 from nanoclaw.records import (
     Address,
     EditContent,

@@ -8,7 +8,8 @@ import trio
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
-from nanoclaw.channels.senders import Senders, Settled, Typing
+from nanoclaw.channels.chat_sender import Settled, Typing
+from nanoclaw.channels.senders import Senders
 from nanoclaw.records import Address
 from nanoclaw.session.needs import SWEEP_S
 from nanoclaw.session.runner import STUCK_S

@@ -8,8 +8,8 @@ from typing import cast
 import trio
 from attrs import Factory, define
 
+from nanoclaw.channels.chat_sender import DRAFT_TIMEOUT_S, HINT_TIMEOUT_S
 from nanoclaw.channels.protocol import Channel, DraftingSender, Sender
-from nanoclaw.channels.senders import DRAFT_TIMEOUT_S, HINT_TIMEOUT_S
 from nanoclaw.records import (
     Address,
     Attended,
