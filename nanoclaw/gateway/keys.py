@@ -82,6 +82,7 @@ async def _printed_by(key: KeyConfig) -> bytes:
                 raise KeyUnavailable(f"{key} prints more than {MAX_KEY} bytes; it must print the key alone")
             code = await process.wait()
     except trio.TooSlowError:
+        _kill(process)  # also children that keep the output open after the command has ended
         raise KeyUnavailable(f"{key} took longer than {COMMAND_S:g} s; run it by hand to see why") from None
     finally:
         await _end(process)
@@ -108,12 +109,16 @@ async def _started(key: KeyConfig) -> trio.Process:
 async def _end(process: trio.Process) -> None:
     """Kill the command and its children, if it still runs. What it has left behind on purpose stays."""
     if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
     with trio.CancelScope(shield=True):
         await process.wait()
         if process.stdout is not None:
             await trio.aclose_forcefully(process.stdout)
+
+
+def _kill(process: trio.Process) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 async def _output(process: trio.Process) -> bytes:

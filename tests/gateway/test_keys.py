@@ -85,12 +85,13 @@ async def test_a_command_that_fails_is_named_without_its_output() -> None:
     assert "prints more than 8192 bytes" in await failure(printing("while True: print('x' * 1000)"))
 
 
+@pytest.mark.parametrize("start", ["run", "Popen"])  # `Popen` does not wait for the child
 async def test_a_command_that_hangs_is_killed_with_its_children(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, start: str
 ) -> None:
     monkeypatch.setattr(keys, "COMMAND_S", 0.5)
     child = f"import time; {str(tmp_path)!r}; time.sleep(60)"
-    key = printing(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])")
+    key = printing(f"import subprocess, sys; subprocess.{start}([sys.executable, '-c', {child!r}])")
     began = time.monotonic()
     assert "took longer than" in await failure(key)
     assert time.monotonic() - began < 5
