@@ -9,7 +9,7 @@ SEEDS ?= 25
 SEED ?=
 ARGS ?=
 
-.PHONY: run test check mypy pyright bench soak simulate docs format clean
+.PHONY: run test check mypy pyright bench soak simulate smoke docs format clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run ## start the host with a prompt
@@ -35,6 +35,9 @@ soak: $(VENV)/.dev ## kill hosts and runners at random, ROUNDS times; check that
 
 simulate: $(VENV)/.run ## play SEEDS random workloads of 6 hours in virtual time, with all faults; check invariants
 	@$(BIN)/python -m nanoclaw simulate --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+smoke: $(VENV)/.smoke ## talk to a real, small model on this machine; builds llama.cpp once, which takes minutes
+	@$(BIN)/python -m tests.smoke
 
 docs: $(VENV)/.dev ## rewrite the generated parts of docs/
 	$(BIN)/python -m tests.docs.cli --write
@@ -68,3 +71,7 @@ $(VENV)/.run: pyproject.toml | $(VENV)/.pip
 $(VENV)/.dev: pyproject.toml | $(VENV)/.pip
 	@$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.smoke: pyproject.toml | $(VENV)/.dev
+	@$(BIN)/python -m pip install --quiet --group smoke
+	@touch $@

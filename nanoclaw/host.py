@@ -29,7 +29,7 @@ from nanoclaw.dispatch.agents import ToAgents
 from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.dispatch.outgoing import Outbox
-from nanoclaw.gateway import Gateway, HttpModels, Proxy, open_gateway
+from nanoclaw.gateway import Gateway, HttpServers, Proxy, open_gateway
 from nanoclaw.gateway.meter import Meter
 from nanoclaw.host_parts import HostFailed, Parts, Seams
 from nanoclaw.host_status import HostStatus
@@ -287,14 +287,13 @@ async def _gateway(
     seams: Seams, meter: Meter, supervision: Supervision, root: Supervisor
 ) -> AsyncIterator[Gateway]:
     """Open the gateway, with connections of its own to the servers of models unless the seams have others."""
-    own = HttpModels() if seams.models is None else None
-    proxy = Proxy(own or seams.models or HttpModels(), meter)
+    own = HttpServers()
+    proxy = Proxy(own if seams.models is None else seams.models, meter)
     try:
         async with open_gateway(proxy, supervision, under=root, doors=seams.doors) as gateway:
             yield gateway
     finally:
-        if own is not None:
-            await own.aclose()
+        await own.aclose()
 
 
 def _tell_of_jump(changes: Changes) -> None:

@@ -12,7 +12,7 @@ from nanoclaw.channels.faults import faults
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.dispatch import ActionHandler
-from nanoclaw.gateway import LocalDoors, Models
+from nanoclaw.gateway import LocalDoors, ModelServers
 from nanoclaw.recording import Recorder
 from nanoclaw.records import AGENT
 from nanoclaw.runtimes import Runtime, configured_runtime, require_provider
@@ -40,7 +40,7 @@ class Seams:
     """None stands for the configured runtime."""
     wakeups: Callable[[], AbstractContextManager[Wakeups]] = open_wakeups
     """Opens the source of wake-ups by commits."""
-    models: Models | None = None
+    models: ModelServers | None = None
     """Asks the servers of models. None stands for HTTP."""
     doors: LocalDoors | None = None
     """The doors of the gateway for a runtime whose runners are tasks. None stands for sockets."""

@@ -1,8 +1,13 @@
 """`python -m agent_runner`: see `agent_runner.main`."""
 
+import gc
 import sys
 
-from agent_runner.main import main
+gc.disable()  # until all is imported: what a runner imports stays, so each collection would be for nothing
+
+from agent_runner.main import main  # noqa: E402 -- see above
 
 if __name__ == "__main__":
+    gc.freeze()
+    gc.enable()
     sys.exit(main(sys.argv[1:]))

@@ -1,10 +1,11 @@
 """Events for people, and the running tool for the host's hang detection. Both are in outbound.db."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Literal
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from agent_runner.clock import Clock
 from agent_runner.errors import UnstorableError
@@ -81,19 +82,51 @@ def is_tool_shown(connection: Connection) -> bool:
     return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM container_state)").get)
 
 
+@define(eq=False)
+class TurnUsage:
+    """The usage events of the open turn. They are committed with its outcome, to spare a commit before it."""
+
+    _turn_id: str | None = field(default=None, init=False)
+    _held: list[tuple[datetime, Mapping[str, object]]] = field(factory=list, init=False)
+
+    @contextmanager
+    def of(self, turn_id: str) -> Iterator[None]:
+        """Take the events of this turn while the block runs, which ends with the commit of the outcome."""
+        self._turn_id = turn_id
+        try:
+            yield
+        finally:
+            self._turn_id, self._held = None, []
+
+    def hold(self, turn_id: str | None, at: datetime, fields: Mapping[str, object]) -> bool:
+        """Take an event. Return False if it is not one of the open turn."""
+        if turn_id is None or turn_id != self._turn_id:
+            return False
+        self._held.append((at, fields))
+        return True
+
+    def write(self, connection: Connection) -> None:
+        """Add the events, in the caller's transaction."""
+        for at, fields in self._held:
+            record(connection, at, "usage", **fields)
+
+
 @frozen
 class StoredEvents:
     """The events of a provider. Implements `agent_runner.providers.EventLog`."""
 
     _outbound: Writer
     _clock: Clock
+    _usage: TurnUsage
 
     async def record(
         self, kind: Literal["usage", "error"], data: Mapping[str, object], /, turn_id: str | None = None
     ) -> None:
-        """Commit an event. Raises UnstorableError."""
+        """Commit an event, or hold it until the open turn is committed. Raises UnstorableError."""
         fields = {**check(kind, data), **({} if turn_id is None else {"turn_id": turn_id})}
         now = self._clock.now()
+        if kind == "usage" and self._usage.hold(turn_id, now, fields):
+            return
         await self._outbound.write(lambda connection: record(connection, now, kind, **fields))
 
 

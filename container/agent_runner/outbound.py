@@ -9,7 +9,7 @@ from attrs import frozen
 
 from agent_runner import events
 from agent_runner.inbound import Candidate, to_address
-from agent_runner.records import Claim, Draft, Sent, Target, Unreadable
+from agent_runner.records import Claim, OutgoingRow, Sent, Target, Unreadable
 from agent_runner.rows import insert
 from agent_runner.store import Connection
 from agent_runner.text import clean, clip, dump, load
@@ -208,22 +208,22 @@ def _sent(connection: Connection, turn_id: str) -> list[Sent]:
 # -- messages ------------------------------------------------------------------
 
 
-def send(connection: Connection, draft: Draft, seen: int) -> int:
+def send(connection: Connection, outgoing: OutgoingRow, seen: int) -> int:
     """Add a message and return its number. `seen` is the largest inbound number known."""
-    seq = next_seq(connection, seen, draft.at)
+    seq = next_seq(connection, seen, outgoing.at)
     row = {
-        "id": draft.id,
+        "id": outgoing.id,
         "seq": seq,
-        "in_reply_to": draft.in_reply_to,
-        "timestamp": to_text(draft.at),
-        "kind": draft.kind,
-        "channel_type": draft.address and draft.address.channel_type,
-        "platform_id": draft.address and draft.address.platform_id,
-        "thread_id": draft.address and draft.address.thread_id,
-        "content": dump(draft.content),
-        "turn_id": draft.turn_id,
+        "in_reply_to": outgoing.in_reply_to,
+        "timestamp": to_text(outgoing.at),
+        "kind": outgoing.kind,
+        "channel_type": outgoing.address and outgoing.address.channel_type,
+        "platform_id": outgoing.address and outgoing.address.platform_id,
+        "thread_id": outgoing.address and outgoing.address.thread_id,
+        "content": dump(outgoing.content),
+        "turn_id": outgoing.turn_id,
     }
-    insert(connection, "messages_out", row, draft.at)
+    insert(connection, "messages_out", row, outgoing.at)
     return seq
 
 

@@ -120,7 +120,7 @@ class Result:
 
 
 @frozen
-class Draft:
+class OutgoingRow:
     """A row of messages_out before it has its number. Only a request (kind `system`) needs no address."""
 
     id: str

@@ -1,14 +1,12 @@
 """The keeper of budgets: it counts what agents use, and opens a breaker when a budget is used up.
 
-It is the `Meter` of the gateway, and the sessions report their turns and messages. Amounts count at once.
-What models took is on disk when `spent` returns. Counts of turns and messages follow within `FLUSH_S`,
-many in one commit. Only the registry writes.
+It is the `Meter` of the gateway, and the sessions report their turns and messages. Amounts count at once, in
+memory (`Today`). What models took is on disk when `spent` returns. Counts of turns and messages follow within
+`FLUSH_S`, many in one commit. Only the registry writes.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
-from math import inf
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -17,21 +15,16 @@ from attrs import Factory, define, field, frozen
 
 from actors import ActorError, Context, Ref
 from nanoclaw.budgets import words
-from nanoclaw.budgets.breakers import OpenBreaker, breaker_of, first_used_up, key_of
-from nanoclaw.budgets.counting import MOST_MODELS, OTHER, amounts_of, name_of
+from nanoclaw.budgets.breakers import OpenBreaker, breaker_of
+from nanoclaw.budgets.counting import amounts_of, name_of
 from nanoclaw.budgets.days import day_of, next_day
-from nanoclaw.budgets.limits import (
-    DAY,
-    NEAR,
-    Rules,
-    Standing,
-    rules_of,
-    scopes_of,
-)
+from nanoclaw.budgets.judging import Breakers
+from nanoclaw.budgets.limits import DAY, rules_of, scopes_of
 from nanoclaw.budgets.prices import Prices
+from nanoclaw.budgets.today import Today
 from nanoclaw.config import Config
 from nanoclaw.gateway.meter import ModelUsage
-from nanoclaw.records import MEASURES, Amounts, BudgetReset, BudgetRow, Measure, UsageKey
+from nanoclaw.records import Amounts, BudgetReset, BudgetRow, UsageKey
 from nanoclaw.registry import Changes, NewAlert, RecordUsage, Registry
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import budgets, usage
@@ -92,27 +85,17 @@ class BudgetKeeper:
     _prices: Prices = field(
         init=False, default=Factory(lambda self: Prices(self._config.prices), takes_self=True)
     )
-    _rules: Rules = field(init=False, default=Factory(lambda self: rules_of(self._config), takes_self=True))
-    _day: str = field(init=False, default="")
-    _used: dict[str, Amounts] = field(init=False, factory=dict)
-    """What each scope has used on this day, also what is not on disk yet."""
+    _today: Today = field(init=False, factory=Today)
+    _breakers: Breakers = field(
+        init=False,
+        default=Factory(lambda self: Breakers(rules_of(self._config), self._zone), takes_self=True),
+    )
     _pending: dict[UsageKey, Amounts] = field(init=False, factory=dict)
     """What is not on disk yet."""
-    _opened: dict[str, OpenBreaker] = field(init=False, factory=dict)
-    """The open breakers, by scope."""
-    _left: dict[str, tuple[tuple[Measure, float], ...]] = field(init=False, factory=dict)
-    """The amounts at which the limits of each scope must be judged again."""
-    _raised: set[str] = field(init=False, factory=set)
-    """The ids of the alerts of this day."""
     _alerts: list[NewAlert] = field(init=False, factory=list)
     """The alerts that are not on disk yet."""
-    _until: datetime = field(init=False, default=datetime.max.replace(tzinfo=UTC))
-    """The start of the next day."""
     _held: trio.Event = field(init=False, factory=trio.Event)
     """Set while a breaker is open."""
-    _models: dict[str, set[str]] = field(init=False, factory=dict)
-    """The models that each session has used on this day; these sessions count no tool calls themselves."""
-    _unpriced: set[str] = field(init=False, factory=set)
     _watchers: dict[object, _Watcher] = field(init=False, factory=dict)
     _noted: trio.Event = field(init=False, factory=trio.Event)
     _alerted: trio.Event = field(init=False, factory=trio.Event)
@@ -123,7 +106,7 @@ class BudgetKeeper:
     def breaker(self, session_id: str, agent_group_id: str) -> OpenBreaker | None:
         """Return the open breaker that holds a session, or None if it may work."""
         self._turn_day()
-        return breaker_of(self._opened, session_id, agent_group_id)
+        return self._breakers.holding(session_id, agent_group_id)
 
     def refusal(self, session_id: str, agent_group_id: str, /) -> str | None:
         """Return why this session may ask no model now, in words for people; None if it may."""
@@ -143,13 +126,14 @@ class BudgetKeeper:
 
     def remarks(self) -> tuple[str, ...]:
         """Return sentences for the status: budgets that are near or used up, and models without a price."""
-        scopes = [DAY, *sorted(self._used.keys() | self._opened.keys() - {DAY})]
-        standings = [each for scope in dict.fromkeys(scopes) for each in self._standings(scope)]
+        today, breakers = self._today, self._breakers
+        scopes = [DAY, *sorted(today.used.keys() | breakers.opened.keys() - {DAY})]
+        standings = [each for scope in dict.fromkeys(scopes) for each in breakers.standings(today, scope)]
         return (
             *(f"{each.state}: {words.used(each, each.scope)}" for each in standings if each.state != "ok"),
             *(
                 f"the price of {model} is not known, so it counts as $0: set it in [prices] of config.toml"
-                for model in sorted(self._unpriced)
+                for model in sorted(today.unpriced)
             ),
         )
 
@@ -163,10 +147,10 @@ class BudgetKeeper:
         Its tool calls do not count on a day on which the gateway counts them.
         """
         self._turn_day()
-        metered = session_id in self._models
+        metered = session_id in self._today.models
         used = Amounts(turns=turns, tool_calls=0 if metered else tool_calls, messages=messages)
         if used != Amounts():
-            self._add(UsageKey(self._day, session_id, agent_group_id, "", ""), used)
+            self._add(UsageKey(self._today.day, session_id, agent_group_id, "", ""), used)
             self._noted.set()
 
     async def spent(self, spent: ModelUsage, /) -> None:
@@ -176,33 +160,19 @@ class BudgetKeeper:
         """
         self._turn_day()
         used = amounts_of(spent, self._prices, self._config.model.base_url)
-        model = self._model(spent.session_id, name_of(spent.model))
+        model = self._today.counted_as(spent.session_id, name_of(spent.model))
         if used.unpriced_tokens:
-            self._unpriced.add(model)
+            self._today.unpriced.add(model)
         provider = name_of(spent.provider)
-        self._add(UsageKey(self._day, spent.session_id, spent.agent_group_id, provider, model), used)
+        self._add(UsageKey(self._today.day, spent.session_id, spent.agent_group_id, provider, model), used)
         await self.write()
-
-    def _model(self, session_id: str, model: str) -> str:
-        known = self._models.setdefault(session_id, set())
-        if model not in known and len(known) >= MOST_MODELS:
-            return OTHER
-        known.add(model)
-        return model
 
     def _add(self, key: UsageKey, used: Amounts) -> None:
         self._pending[key] = self._pending.get(key, Amounts()).plus(used)
-        scopes = scopes_of(key.session_id, key.agent_group_id)
-        for scope in scopes:
-            self._used[scope] = self._used.get(scope, Amounts()).plus(used)
-        changed = [scope for scope in scopes if self._may_change(scope)]
+        scopes = self._today.add(key, used)
+        changed = [scope for scope in scopes if self._breakers.may_change(self._today, scope)]
         if changed:
             self._judge(*changed)
-
-    def _may_change(self, scope: str) -> bool:
-        """Return False if no limit of the scope has reached its next state. It spares most judgements."""
-        used, left = self._used[scope], self._left.get(scope)
-        return left is None or any(used.of(measure) >= at for measure, at in left)
 
     # -- writing and reading
 
@@ -239,34 +209,33 @@ class BudgetKeeper:
             await self._write()
             day = day_of(self._clock.now(), self._zone)
             books = await self._central.run(_read, day)
-            self._until = next_day(self._clock.now(), self._zone)
-            self._day, self._used, self._raised = day, dict(books.used), set(books.raised)
-            self._raised.update(alert.id for alert in self._alerts)
-            self._unpriced = set(books.unpriced)
+            today = Today(
+                day,
+                next_day(self._clock.now(), self._zone),
+                dict(books.used),
+                {*books.raised, *(alert.id for alert in self._alerts)},
+                set(books.unpriced),
+                self._today.models,
+            )
             for key, amounts in self._pending.items():
                 if key.day == day:
-                    for scope in scopes_of(key.session_id, key.agent_group_id):
-                        self._used[scope] = self._used.get(scope, Amounts()).plus(amounts)
-            self._rules = self._rules.having(books.rows, books.resets)
+                    today.add(key, amounts)
+            self._today = today
+            self._breakers.rules = self._breakers.rules.having(books.rows, books.resets)
         self._judge_all()
 
     def _turn_day(self) -> None:
         """Begin a new day, if the date has changed. What is on disk of it is read in the background."""
         now = self._clock.now()
         day = day_of(now, self._zone)
-        if self._day in {"", day}:
+        if self._today.day in {"", day}:
             return
-        self._until = next_day(now, self._zone)
         _log.debug("budgets.new_day", day=day)
-        self._day, self._used, self._models, self._raised, self._unpriced = day, {}, {}, set(), set()
+        self._today = Today(day, next_day(now, self._zone))
         self._judge_all()
         self._changes.tell_budgets()
 
     # -- the breakers
-
-    def _standings(self, scope: str) -> Iterator[Standing]:
-        used = self._used.get(scope, Amounts())
-        return self._rules.standings(scope, {measure: used.of(measure) for measure in MEASURES})
 
     def _judge_all(self) -> None:
         watched = {
@@ -274,65 +243,32 @@ class BudgetKeeper:
             for each in self._watchers.values()
             for scope in scopes_of(each.session_id, each.agent_group_id)
         }
-        self._left = {}
-        scopes = self._used.keys() | {row.scope for row in self._rules.rows.values()} | watched | {DAY}
-        self._judge(*sorted(scopes | self._opened.keys()))
+        with self._telling():
+            self._raise(self._breakers.judge_all(self._today, watched))
 
     def _judge(self, *scopes: str) -> None:
-        """Open and close the breakers of some scopes, raise alerts, and tell the sessions concerned."""
-        before = dict(self._opened)
-        for scope in scopes:
-            standings = tuple(self._standings(scope))
-            self._left[scope] = self._next_of(scope, standings)
-            self._alert(standings)
-            self._set_breaker(scope, first_used_up(standings))
-        if before != self._opened:
+        with self._telling():
+            self._raise(self._breakers.judge(self._today, scopes))
+
+    def _raise(self, alerts: Sequence[NewAlert]) -> None:
+        if alerts:
+            self._alerts += alerts
+            self._noted.set()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Tell the sessions whose breaker has changed meanwhile."""
+        before = dict(self._breakers.opened)
+        yield
+        if before != self._breakers.opened:
+            if self._breakers.opened:
+                self._held.set()
             self._tell(before)
-
-    def _next_of(self, scope: str, standings: tuple[Standing, ...]) -> tuple[tuple[Measure, float], ...]:
-        """Return the amounts at which the limits of a scope must be judged again, resets included."""
-        reset = self._rules.resets.get(scope)
-        return tuple(
-            (each.measure, each.next_at + (reset.of(each.measure) if reset else 0))
-            for each in standings
-            if each.next_at != inf
-        )
-
-    def _set_breaker(self, scope: str, used_up: Standing | None) -> None:
-        before, until = self._opened.get(scope), self._until
-        if used_up is None:
-            if self._opened.pop(scope, None) is not None:
-                _log.info("budgets.open_again", scope=scope)
-            return
-        key = key_of(used_up, self._day, 100)
-        if before is not None and (before.key, before.until) == (key, until):
-            return
-        reason = words.reason(used_up)
-        self._opened[scope] = OpenBreaker(
-            key,
-            f"{reason}; it goes on at {words.moment(until, self._zone)}",
-            words.refusal(used_up, until, self._zone),
-            words.for_people(used_up, until, self._zone),
-            until,
-        )
-        _log.warning("budgets.used_up", scope=scope, reason=reason, until=until.isoformat())
-        self._held.set()
-
-    def _alert(self, standings: tuple[Standing, ...]) -> None:
-        for each in standings:
-            if each.state == "ok" or not each.limit.amount:  # nobody is told of a budget of 0
-                continue
-            id_ = key_of(each, self._day, 100 if each.state == "used up" else NEAR)
-            if id_ not in self._raised:
-                self._raised.add(id_)
-                text = words.alert(each, self._until, self._zone)
-                self._alerts.append(NewAlert(id_, self._day, each.scope, text))
-                self._noted.set()
 
     def _tell(self, before: dict[str, OpenBreaker]) -> None:
         for each in list(self._watchers.values()):
             who = each.session_id, each.agent_group_id
-            if breaker_of(before, *who) != breaker_of(self._opened, *who):
+            if breaker_of(before, *who) != self._breakers.holding(*who):
                 each.changed()
 
     # -- its tasks
@@ -345,7 +281,7 @@ class BudgetKeeper:
     @property
     def day(self) -> str:
         """The present day, as YYYY-MM-DD."""
-        return self._day
+        return self._today.day
 
     async def _write_counts(self) -> None:
         while True:
@@ -370,10 +306,10 @@ class BudgetKeeper:
         """Close the breakers at the start of the next day. Jumps of the date are told by the clock watch."""
         while True:
             await self._held.wait()
-            left_s = (self._until - self._clock.now()).total_seconds()
+            left_s = (self._today.until - self._clock.now()).total_seconds()
             await trio.sleep(min(max(left_s, 0.0), LONGEST_SLEEP_S) + 0.001)
             self._turn_day()
-            if not self._opened:
+            if not self._breakers.opened:
                 self._held = trio.Event()
 
     @asynccontextmanager

@@ -26,7 +26,7 @@ PROBLEMS = 1
 """Exit code: something keeps the host from its work."""
 DOCTOR = (
     "Look at all that a host needs: configuration, model, data directory, limits of the system, clock, "
-    "runtime, and the running host. Each line says what is so, and what to do. Nothing is changed."
+    "runtime, and the running host. Each line says what it found, and what to do. Nothing is changed."
 )
 EPILOG = (
     "Works while a host runs and while none does, and with a config.toml that cannot be read. Exit codes: 0 "

@@ -165,7 +165,7 @@ def _refusal(config: Config) -> Callable[[str], str | None]:
 
 
 def _is_verdict(error: BaseException) -> bool:
-    """Return whether not even a read makes sense: `v2.db` is lost, or SQLite would mix two states of it."""
+    """Return True if not even a read makes sense: `v2.db` is lost, or SQLite would mix two states of it."""
     return isinstance(_innermost(error), LostDatabase | StaleSidecar)
 
 

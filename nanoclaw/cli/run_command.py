@@ -169,10 +169,10 @@ def _first_answers(
 
 
 def is_terminal() -> bool:
-    """Return whether both input and output are a terminal."""
+    """Return True if both input and output are a terminal."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 def _logs_at_terminal() -> bool:
-    """Return whether log lines would appear between the lines of the chat."""
+    """Return True if log lines would appear between the lines of the chat."""
     return sys.stderr is not None and sys.stderr.isatty()

@@ -80,7 +80,7 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,79}")
 )
 @click.option("--key-stdin", cls=SectionOption, section=KEY, is_flag=True, help="stdin; kept in <home>/keys")
 @click.option("--timezone", metavar="ZONE", help="an IANA name, such as Europe/Berlin")
-@click.option("--check/--no-check", default=True, help="whether to call the model; default: once")
+@click.option("--check/--no-check", default=True, help="call the model once; default: yes")
 @click.option("--yes", is_flag=True, help="ask nothing, and take the first offer for what no option answers")
 @click.option("--json", "as_json", is_flag=True, help="ask nothing, and print JSON, for programs")
 @with_places
@@ -164,7 +164,7 @@ def _named_target(values: Mapping[str, Any]) -> Target | None:
     url, name = _url(given), given.get("model")
     if (
         url is not None and url != target.base_url
-    ):  # another server: the service's own key and model are not its
+    ):  # another server has neither the service's key nor its model
         target = Target(target.provider, None, url)
     if key is not None or typed is not None:
         target = evolve(target, key=key, typed=typed)
@@ -195,7 +195,8 @@ def _url(given: Mapping[str, Any]) -> str | None:
         return None
     if (problem := url_problem(url)) is not None:
         raise click.UsageError(f"argument --base-url: {problem}")
-    return whole_url(url) if given.get("provider") != "anthropic" else url.rstrip("/")
+    speaks_anthropic = Target(given["provider"]).wire == "anthropic"
+    return url.rstrip("/") if speaks_anthropic else whole_url(url)
 
 
 def _key(given: Mapping[str, Any]) -> KeyConfig | None:

@@ -234,14 +234,14 @@ def _choose(question: str, count: int) -> int:
 
 
 def _number(answer: str, count: int) -> int | None:
-    """Return the index that an answer means, 0 for Enter; None if it is no number of the list."""
+    """Return the index that an answer means, 0 for Enter; None if the list has no such number."""
     if not answer:
         return 0
     return int(answer) - 1 if answer.isdecimal() and len(answer) < 6 and 1 <= int(answer) <= count else None  # noqa: PLR2004
 
 
 def url_problem(url: str) -> str | None:
-    """Return why a text is no address of a server, to complete "The address"; None if it is one."""
+    """Return why a text is not the address of a server, to complete "The address"; None if it is one."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

@@ -1,11 +1,17 @@
-"""The gateway: the way of agents to their models. It holds the keys."""
+"""The gateway: runners ask models through it. It adds the keys, which no runner has."""
 
 from nanoclaw.gateway.doors import DoorFailed, Gateway, open_gateway
 from nanoclaw.gateway.local import LocalDoors, NoDoor
 from nanoclaw.gateway.meter import Meter, ModelUsage, NoMeter
 from nanoclaw.gateway.models import Model, SessionModels, key_variables, resolve
 from nanoclaw.gateway.proxy import Answer, AnswerCut, Caller, Proxy, Request
-from nanoclaw.gateway.upstream import HttpModels, Models, UpstreamAnswer, UpstreamFailed, UpstreamRequest
+from nanoclaw.gateway.upstream import (
+    HttpServers,
+    ModelServers,
+    UpstreamAnswer,
+    UpstreamFailed,
+    UpstreamRequest,
+)
 
 __all__ = [
     "Answer",
@@ -13,12 +19,12 @@ __all__ = [
     "Caller",
     "DoorFailed",
     "Gateway",
-    "HttpModels",
+    "HttpServers",
     "LocalDoors",
     "Meter",
     "Model",
+    "ModelServers",
     "ModelUsage",
-    "Models",
     "NoDoor",
     "NoMeter",
     "Proxy",

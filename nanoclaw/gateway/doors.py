@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from traceback import format_exception
 from typing import Protocol
 
 import structlog
@@ -18,7 +19,7 @@ from nanoclaw.gateway.limits import MAX_HELD_BY_ONE, Room
 from nanoclaw.gateway.local import LocalDoors
 from nanoclaw.gateway.proxy import Caller, Proxy
 from nanoclaw.gateway.serving import Connection
-from nanoclaw.gateway.upstream import HttpModels
+from nanoclaw.gateway.upstream import HttpServers
 from nanoclaw.system.obstacles import Obstacle, kind_of
 from nanoclaw.system.sockets import listening
 from nanoclaw.system.supervision import Supervision
@@ -122,7 +123,7 @@ class DoorKeeper:
             ) from error
         opened = self._open[door.path] = _Open(door, bound, Room(MAX_HELD_BY_ONE, self._room))
         self.nursery.start_soon(self._serve, opened)
-        if isinstance(self.proxy.models, HttpModels):
+        if isinstance(self.proxy.models, HttpServers):
             self.nursery.start_soon(self.proxy.models.ready)  # while the runner starts
 
     def close_old(self) -> None:
@@ -155,7 +156,9 @@ class DoorKeeper:
         try:
             await Connection(stream, self.proxy, opened.door.caller, opened.room).serve()
         except Exception as error:  # noqa: BLE001 -- a bug that one runner's request meets ends that request
-            _log.error("gateway.connection_failed", session=opened.door.caller.session_id, exc_info=error)
+            # Not as `exc_info`: some renderers show local variables, and a key is one.
+            trace = "".join(format_exception(error))
+            _log.error("gateway.connection_failed", session=opened.door.caller.session_id, exception=trace)
         finally:
             opened.connections -= 1
 

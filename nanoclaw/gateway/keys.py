@@ -57,12 +57,14 @@ def _from_environment(name: str) -> str:
 def _from_file(file: Path) -> bytes:
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as opened:
+        try:  # `os.fdopen` would leave the descriptor of a directory open
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise KeyUnavailable(
-                    f"the key's file {file} is no regular file; name a file with the key alone"
+                    f"the key's file {file} is not a regular file; name a file with the key alone"
                 )
-            return opened.read(MAX_KEY + 1)
+            return os.read(descriptor, MAX_KEY + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         reason = error.strerror or "it cannot be read"
         raise KeyUnavailable(
@@ -71,9 +73,27 @@ def _from_file(file: Path) -> bytes:
 
 
 async def _printed_by(key: KeyConfig) -> bytes:
-    """Run the command in a process group of its own. It is killed at the latest after `COMMAND_S`."""
+    """Run the command, and return what it prints."""
+    process = await _started(key)
     try:
-        process = await trio.lowlevel.open_process(
+        with trio.fail_after(COMMAND_S):
+            printed = await _output(process)
+            if len(printed) > MAX_KEY:
+                raise KeyUnavailable(f"{key} prints more than {MAX_KEY} bytes; it must print the key alone")
+            code = await process.wait()
+    except trio.TooSlowError:
+        raise KeyUnavailable(f"{key} took longer than {COMMAND_S:g} s; run it by hand to see why") from None
+    finally:
+        await _end(process)
+    if code != 0:
+        raise KeyUnavailable(f"{key} ended with status {code}; run it by hand to see why")
+    return printed
+
+
+async def _started(key: KeyConfig) -> trio.Process:
+    """Start the command in a process group of its own."""
+    try:
+        return await trio.lowlevel.open_process(
             list(key.command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -83,24 +103,17 @@ async def _printed_by(key: KeyConfig) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it cannot be started"
         raise KeyUnavailable(f"{key} cannot be started: {reason}; correct [model] key") from None
-    try:
-        with trio.move_on_after(COMMAND_S) as limit:
-            printed = await _output(process)
-            if len(printed) > MAX_KEY:
-                raise KeyUnavailable(f"{key} prints more than {MAX_KEY} bytes; it must print the key alone")
-            code = await process.wait()
-    finally:
+
+
+async def _end(process: trio.Process) -> None:
+    """Kill the command and its children, if it still runs. What it has left behind on purpose stays."""
+    if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        with trio.CancelScope(shield=True):
-            await process.wait()
-            if process.stdout is not None:
-                await trio.aclose_forcefully(process.stdout)
-    if limit.cancelled_caught:
-        raise KeyUnavailable(f"{key} took longer than {COMMAND_S:.0f} s; run it by hand to see why")
-    if code != 0:
-        raise KeyUnavailable(f"{key} ended with status {code}; run it by hand to see why")
-    return printed
+    with trio.CancelScope(shield=True):
+        await process.wait()
+        if process.stdout is not None:
+            await trio.aclose_forcefully(process.stdout)
 
 
 async def _output(process: trio.Process) -> bytes:

@@ -88,13 +88,9 @@ KNOWN: Final[Mapping[str, KnownProvider]] = {
 
 
 def missing_extra(name: str) -> str | None:
-    """Return what to install for a provider, if its SDK is not installed here."""
-    known = KNOWN.get(name)
-    if known is None or known.module is None or find_spec(known.module) is not None:
-        return None
-    return (
-        f"the provider {name!r} needs a package that is not installed: pip install 'nanoclaw[{known.extra}]'"
-    )
+    """Return the extra that a provider needs and that is not installed here; None if nothing is missing."""
+    known = known_provider(name)
+    return None if known.module is None or find_spec(known.module) is not None else known.extra
 
 
 def known_provider(name: str) -> KnownProvider:

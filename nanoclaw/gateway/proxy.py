@@ -5,15 +5,16 @@ size, rate and silence, counts tokens, and logs one line without bodies.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import structlog
 import trio
 from attrs import Factory, define, evolve, field, frozen
 
-from nanoclaw.gateway.counting import Counter
+from nanoclaw.gateway.counting import Counter, Counts, estimated_input
 from nanoclaw.gateway.hiding import Hiding
 from nanoclaw.gateway.keys import KeyUnavailable, read_key
 from nanoclaw.gateway.limits import MAX_ANSWER, MAX_BODY, RunnerLimits
@@ -21,12 +22,15 @@ from nanoclaw.gateway.meter import Meter, ModelUsage, NoMeter
 from nanoclaw.gateway.models import SessionModels
 from nanoclaw.gateway.refusals import Refused
 from nanoclaw.gateway.targets import Target, checked_target
-from nanoclaw.gateway.upstream import Models, UpstreamAnswer, UpstreamFailed, UpstreamRequest
+from nanoclaw.gateway.upstream import ModelServers, UpstreamAnswer, UpstreamFailed, UpstreamRequest
 
 Headers = Sequence[tuple[str, str]]
 
 SPEND_S = 1.0
 """The longest time to record what a request took."""
+MAX_PARSED = 128 << 10
+"""Bytes of a request that is parsed. A hostile one of 30 MB takes seconds, in which nothing else runs."""
+_WITH_USAGE: Final = re.compile(rb'"include_usage": ?true')
 _HOP: Final = frozenset(
     {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect", "content-length"}
 )
@@ -95,7 +99,7 @@ class Answer:
 class Proxy:
     """Serves the requests of all runners of a host."""
 
-    models: Models
+    models: ModelServers
     meter: Meter = Factory(NoMeter)
 
     @asynccontextmanager
@@ -112,8 +116,11 @@ class Proxy:
         try:
             return await self._asked(exchange, stack)
         except Refused as refused:
-            exchange.status, exchange.refusal = refused.status, refused
+            exchange.status, exchange.refusal, exchange.is_waiting = refused.status, refused, False
             return Answer(refused.status, refused.headers, _whole(refused.body))
+        except Exception:
+            exchange.is_waiting = False
+            raise
 
     async def _asked(self, exchange: "_Exchange", stack: AsyncExitStack) -> Answer:
         caller, request = exchange.caller, exchange.request
@@ -126,8 +133,9 @@ class Proxy:
         if len(request.body) > MAX_BODY:
             raise Refused("too_large", f"a request may have {MAX_BODY >> 20} MiB")
         key = await _key(target)
+        exchange.is_waiting = target.route.answers
         answer = await self._answer(target, _upstream_request(target, request, key), stack)
-        exchange.status = answer.status
+        exchange.status, exchange.is_waiting = answer.status, False
         return _passed_on(exchange, answer, Hiding(key))
 
     async def _answer(
@@ -180,18 +188,26 @@ def _upstream_request(target: Target, request: Request, key: str) -> UpstreamReq
 
 
 def _with_usage(body: bytes) -> bytes:
-    """Return a request for a stream that asks for its usage, too."""
+    """Return a request for a stream that asks for its usage, too. A large one is sent as it is."""
+    if _WITH_USAGE.search(body) is not None:
+        return body
+    value = _parsed(body)
+    if value is None or value.get("stream") is not True:
+        return body
+    options = value.get("stream_options")
+    value["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+
+
+def _parsed(body: bytes) -> dict[str, Any] | None:
+    """Return a request as an object, or None if it is none, or so large that parsing would stop the host."""
+    if len(body) > MAX_PARSED:
+        return None
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return body
-    if not isinstance(value, dict) or value.get("stream") is not True:
-        return body
-    options = value.get("stream_options")
-    if isinstance(options, dict) and options.get("include_usage") is True:
-        return body
-    value["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _passed_on(exchange: "_Exchange", answer: UpstreamAnswer, hiding: Hiding) -> Answer:
@@ -218,16 +234,17 @@ class _Exchange:
     target: Target | None = None
     status: int = 0
     counter: Counter | None = None
+    is_waiting: bool = False
+    """True while the model's server has the request and has not answered. It costs if the runner leaves."""
     refusal: Refused | None = None
     cut: str | None = None
     """Why the answer was not passed on to its end."""
 
     def usage(self) -> ModelUsage | None:
-        """Return what the request took; None if the model answered nothing."""
-        if self.counter is None or self.target is None:
+        """Return what the request took; None if the model was not asked, or its server refused."""
+        if self.target is None or (self.counter is None and not self.is_waiting):
             return None
-        self.counter.end()
-        counts, model = self.counter.counts(), self.target.model
+        counts, model = self._counts(), self.target.model
         return ModelUsage(
             session_id=self.caller.session_id,
             agent_group_id=self.caller.agent_group_id,
@@ -240,6 +257,17 @@ class _Exchange:
             tool_calls=counts.tool_calls,
             base_url=model.base_url,
         )
+
+    def _counts(self) -> Counts:
+        """Return the counts of the answer. A runner that leaves before they come is charged an estimate."""
+        if self.counter is None:
+            counts = Counts()
+        else:
+            self.counter.end()
+            counts = self.counter.counts()
+        if counts.input_tokens or counts.cached_tokens or counts.cache_write_tokens:
+            return counts
+        return evolve(counts, input_tokens=estimated_input(self.request.body))
 
     def log(self, usage: ModelUsage | None) -> None:
         """Log one line."""
@@ -254,7 +282,10 @@ class _Exchange:
             fields |= {"model": usage.model, "input": usage.input_tokens, "output": usage.output_tokens}
             fields |= {"cached": usage.cached_tokens, "tool_calls": usage.tool_calls}
         if self.refusal is not None:
-            _log.warning("gateway.refused", **fields, kind=self.refusal.kind, reason=str(self.refusal))
+            before = self.caller.limits.log_refusal(trio.current_time())
+            if before is not None:
+                fields |= {"kind": self.refusal.kind, "reason": str(self.refusal), "not_logged": before}
+                _log.warning("gateway.refused", **fields)
         elif self.cut is not None:
             _log.warning("gateway.answer_cut", **fields, reason=self.cut)
         else:
@@ -262,10 +293,7 @@ class _Exchange:
 
 
 def _asked_model(body: bytes) -> str:
-    try:
-        name = json.loads(body).get("model")
-    except (ValueError, RecursionError, AttributeError):
-        return ""
+    name = (_parsed(body) or {}).get("model")
     return name[:200] if isinstance(name, str) and name.isprintable() else ""
 
 
@@ -287,6 +315,8 @@ class _Body:
         while self._state == "open":
             chunk = await self._next()
             shown = self._hiding.end() if chunk is None else self._hiding.feed(chunk)
+            if self._exchange.counter is not None:
+                self._exchange.counter.feed(shown)  # without the key, since the model's name is recorded
             if shown:
                 return shown
         raise StopAsyncIteration
@@ -305,8 +335,6 @@ class _Body:
         self._left -= len(chunk)
         if self._left < 0:
             raise self._cut(f"it has more than {MAX_ANSWER >> 20} MiB")
-        if self._exchange.counter is not None:
-            self._exchange.counter.feed(chunk)
         return chunk
 
     def _cut(self, reason: str) -> AnswerCut:

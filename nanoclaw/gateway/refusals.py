@@ -21,7 +21,7 @@ class Refused(Exception):
 
     def __init__(self, kind: Kind, message: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind: Kind = kind
         self.retry_after_s = retry_after_s
 
     @property

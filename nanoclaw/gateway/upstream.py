@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from http.cookiejar import DefaultCookiePolicy
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -44,7 +43,7 @@ class UpstreamFailed(Exception):
     """A server cannot be reached, or its answer was cut. The text says why, without the key."""
 
 
-class Models(Protocol):
+class ModelServers(Protocol):
     """Asks the servers of models. A simulation puts scripted models here."""
 
     def ask(self, request: UpstreamRequest, /) -> AbstractAsyncContextManager[UpstreamAnswer]:
@@ -60,7 +59,7 @@ class Models(Protocol):
 
 
 @define(eq=False)
-class HttpModels:
+class HttpServers:
     """Asks over HTTP. The client is made when the first runner with a model starts: it takes 0.3 s."""
 
     _client: "httpx2.AsyncClient | None" = field(default=None, init=False)
@@ -96,6 +95,8 @@ class HttpModels:
 
 
 def _client() -> "httpx2.AsyncClient":
+    from http.cookiejar import DefaultCookiePolicy  # noqa: PLC0415 -- takes 1 MiB, and only models need it
+
     library = import_module("httpx2")
     made: Any = library.AsyncClient(
         follow_redirects=False,

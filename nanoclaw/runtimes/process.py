@@ -62,7 +62,11 @@ class ProcessRuntime:
 
     def _uninstalled(self, provider: str) -> str | None:
         """Return why our own runner cannot load a provider of its own."""
-        return None if self.known is None else missing_extra(provider)
+        extra = None if self.known is None else missing_extra(provider)
+        if extra is None:
+            return None
+        install = f"pip install 'nanoclaw[{extra}]'"
+        return f"the provider {provider!r} needs a package that is not installed: {install}"
 
     def _missing(self, provider: str) -> str:
         known = self.known or ()

@@ -28,7 +28,7 @@ _SPECIAL = re.compile(r"coder|math|vision|[-_]vl\b|\bbase\b", re.IGNORECASE)
 
 
 def can_chat(name: str) -> bool:
-    """Return whether a model of this name may be one that talks."""
+    """Return True if a model of this name may be one for chats."""
     return _NO_CHAT.search(name) is None
 
 

@@ -1,11 +1,10 @@
-"""The SDKs of providers: whether each is installed."""
+"""What setup and doctor say of a provider whose SDK is not installed."""
 
 import sys
-from importlib.util import find_spec
 
 from attrs import frozen
 
-from nanoclaw.gateway.providers import known_provider
+from nanoclaw.gateway.providers import missing_extra
 
 
 @frozen
@@ -20,9 +19,9 @@ class MissingSdk:
 
 
 def missing_sdk(provider: str) -> MissingSdk | None:
-    """Return what to install for a provider; None if it is there."""
-    known = known_provider(provider)
-    if known.module is None or find_spec(known.module) is not None:
+    """Return what to install for a provider; None if nothing is missing."""
+    extra = missing_extra(provider)
+    if extra is None:
         return None
-    command = f"{sys.executable} -m pip install 'nanoclaw[{known.extra}]'"
+    command = f"{sys.executable} -m pip install 'nanoclaw[{extra}]'"
     return MissingSdk(f"the SDK of the provider {provider} is not installed", f"`{command}`")

@@ -11,7 +11,7 @@ import trio
 from attrs import evolve, frozen
 
 from nanoclaw.config.model import KeyConfig, ModelConfig
-from nanoclaw.gateway import Caller, HttpModels, Model, Proxy, SessionModels, resolve
+from nanoclaw.gateway import Caller, HttpServers, Model, Proxy, SessionModels, resolve
 from nanoclaw.gateway.proxy import Answer, AnswerCut, Request
 from nanoclaw.setup.targets import Target
 from nanoclaw.setup.verdicts import (
@@ -57,12 +57,12 @@ async def listed(target: Target) -> Verdict:
 
 
 def _has(names: tuple[str, ...], name: str) -> bool:
-    """Return whether a list has a model; a name may stand for its newest version."""
+    """Return True if a list has a model; a name may stand for its newest version."""
     return name in names or f"{name}:latest" in names or any(each.startswith(f"{name}-20") for each in names)
 
 
 async def asked(target: Target) -> Verdict:
-    """Ask the model for a few words, and return whether it answers. It costs a fraction of a cent."""
+    """Ask the model for a few words, and return its verdict. It costs a fraction of a cent."""
     door = _Door(target, CALL_S)
     reply = await _words(door)
     if not reply.good:
@@ -129,7 +129,7 @@ class _Door:
             (("host", "gateway"), *_HEADERS),
             content,
         )
-        upstream = HttpModels()
+        upstream = HttpServers()
         try:
             with _with_key(self.target.typed, self.model) as model, trio.move_on_after(self.timeout_s):
                 async with Proxy(upstream).handle(Caller("", "", SessionModels(model)), request) as answer:

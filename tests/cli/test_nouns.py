@@ -125,7 +125,7 @@ def test_a_provider_that_answers_nobody_is_noted(nanoclaw: Shell) -> None:
         [note] = done.errors
         assert done.code == 0
         assert note.startswith("messages will not be answered: ")
-        assert "there is no provider 'nosuch'. Known: anthropic, " in note
+        assert "there is no provider 'nosuch'. Known: anthropic, claude, echo, openai, scripted." in note
     assert nanoclaw("agents", "set", "helper", "--provider", "echo").errors == []
 
 

@@ -275,6 +275,23 @@ async def test_with_yes_the_best_offer_is_taken(tmp_path: Path, model: FakeModel
     assert written(tmp_path / "none")["model"] == {"provider": "echo"}
 
 
+@pytest.mark.parametrize(
+    ("provider", "address"),
+    [
+        ("openai", "http://127.0.0.1:9/v1"),
+        ("openrouter", "http://127.0.0.1:9/v1"),
+        ("anthropic", "http://127.0.0.1:9"),
+        ("claude", "http://127.0.0.1:9"),
+    ],
+)
+async def test_an_address_gets_the_path_of_chat_completions_unless_the_provider_speaks_anthropic(
+    tmp_path: Path, provider: str, address: str
+) -> None:
+    arguments = ("--provider", provider, "--base-url", "http://127.0.0.1:9/", "--model", "m")
+    done = await setup(tmp_path, *arguments, "--key-env", "MY_KEY", "--no-check", MY_KEY=KEY)
+    assert (done.code, written(tmp_path)["model"]["base_url"]) == (0, address)
+
+
 async def test_a_model_that_does_not_answer_is_not_written_unless_it_is_not_checked(
     tmp_path: Path, model: FakeModel
 ) -> None:

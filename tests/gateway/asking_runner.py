@@ -46,5 +46,4 @@ class Provider:
 
 
 if __name__ == "__main__":
-    made = dict.fromkeys(("openai", "anthropic"), Provider)
-    sys.exit(main.main(sys.argv[1:], made))
+    sys.exit(main.main(sys.argv[1:], {"openai": Provider, "anthropic": Provider}))

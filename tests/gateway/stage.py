@@ -15,7 +15,7 @@ from nanoclaw.config.model import KeyConfig
 from nanoclaw.gateway import (
     Caller,
     Gateway,
-    HttpModels,
+    HttpServers,
     Model,
     ModelUsage,
     Proxy,
@@ -107,7 +107,7 @@ async def a_stage(home: Path, answer: Answerer, provider: str = "openai") -> Asy
     with trio.fail_after(GUARD_S):
         async with AsyncExitStack() as stack:
             upstream = await stack.enter_async_context(open_upstream(answer))
-            models = HttpModels()
+            models = HttpServers()
             stack.push_async_callback(models.aclose)
             root = await stack.enter_async_context(supervision.open("host", under=None, policy=Policy()))
             proxy = Proxy(models, meter)

@@ -65,11 +65,17 @@ async def test_a_file_without_a_proper_key_is_refused(tmp_path: Path, content: b
     assert reason in await failure(KeyConfig(file=file))
 
 
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert "No such file" in await failure(KeyConfig(file=tmp_path / "none"))
-    assert "no regular file" in await failure(KeyConfig(file=tmp_path / "pipe"))
-    assert "directory" in await failure(KeyConfig(file=tmp_path))
+    assert "not a regular file" in await failure(KeyConfig(file=tmp_path / "pipe"))
+    before = descriptors()
+    assert "not a regular file" in await failure(KeyConfig(file=tmp_path))
+    assert descriptors() == before
 
 
 async def test_a_command_that_fails_is_named_without_its_output() -> None:

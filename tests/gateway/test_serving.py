@@ -7,11 +7,14 @@ from pathlib import Path
 import httpx2
 import pytest
 import trio
+from structlog.testing import CapturingLogger
 from trio.testing import wait_all_tasks_blocked
 
-from nanoclaw.gateway import DoorFailed, SessionModels
+from agent_runner.system import HttpxClients
+from nanoclaw.gateway import Caller, DoorFailed, SessionModels, doors, proxy
 from nanoclaw.gateway.doors import MAX_CONNECTIONS
-from nanoclaw.gateway.limits import BURST, MAX_AT_ONCE, MAX_BODY
+from nanoclaw.gateway.limits import MAX_AT_ONCE, MAX_BODY, RunnerLimits
+from nanoclaw.gateway.serving import MOST_SMALL_PIECES
 from tests.gateway.stage import KEY, Stage, a_stage, model
 from tests.gateway.upstreams import Asked, Reply, open_upstream
 
@@ -299,6 +302,19 @@ async def test_what_is_not_http_ends_its_own_connection(
         assert (await client.post(CHAT, json={})).status_code == 200
 
 
+async def test_a_request_in_many_small_pieces_is_refused_since_each_takes_time(tmp_path: Path) -> None:
+    head = b"POST /model/chat/completions HTTP/1.1\r\nhost: gateway\r\ntransfer-encoding: chunked\r\n\r\n"
+    small, large = b"1\r\n \r\n" * (MOST_SMALL_PIECES + 1), b"400\r\n%s\r\n" % (b" " * 1024)
+    async with a_stage(tmp_path, hello) as stage:
+        await stage.client()
+        assert (await said(stage, head + small)).split(b" ")[1] == b"403"
+        assert stage.upstream.asked == []
+        stream = await stage.connection()
+        async with stream:
+            await stream.send_all(head + large * 500 + b"2\r\n{}\r\n0\r\n\r\n")
+            assert (await stream.receive_some(100)).split(b" ")[1] == b"200"
+
+
 async def test_a_request_that_is_too_large_is_refused_before_the_server_is_asked(tmp_path: Path) -> None:
     async with a_stage(tmp_path, hello) as stage:
         stage_client = await stage.client()
@@ -358,12 +374,15 @@ async def test_a_runner_has_so_many_requests_at_a_time_and_no_more(tmp_path: Pat
             assert (await other.post(CHAT, json={})).status_code == 200
 
 
-async def test_a_runner_that_asks_too_often_is_slowed_down(tmp_path: Path) -> None:
+async def test_a_runner_that_asks_too_often_is_told_when_to_ask_again(tmp_path: Path) -> None:
     async with a_stage(tmp_path, hello) as stage:
-        client = await stage.client()
-        statuses = [(await client.get("http://gateway/model/models")).status_code for _ in range(BURST + 10)]
-    assert statuses[:BURST] == [200] * BURST
-    assert 429 in statuses[BURST:]
+        used_up = Caller(
+            "s1", "agent", stage.default, RunnerLimits(tokens=0.0, since=trio.current_time() + 60)
+        )
+        path = stage.socket("s1")
+        async with stage.gateway.door(path, used_up), HttpxClients(path).open() as client:
+            response = await client.request("GET", "http://gateway/model/models")
+    assert (response.status_code, response.headers["retry-after"]) == (429, "1")
 
 
 async def test_a_runner_has_so_many_connections_and_no_more(tmp_path: Path) -> None:
@@ -446,7 +465,7 @@ async def test_a_stale_socket_is_replaced_and_anything_else_is_left_alone(tmp_pa
         dead.close()
         assert (await (await stage.client("s1")).post(CHAT, json={})).status_code == 200
         stage.socket("s2").write_text("mine")
-        with pytest.raises(DoorFailed, match="it is no socket; move it away"):
+        with pytest.raises(DoorFailed, match="it is not a socket; move it away"):
             await stage.client("s2")
         assert stage.socket("s2").read_text() == "mine"
 
@@ -454,6 +473,29 @@ async def test_a_stale_socket_is_replaced_and_anything_else_is_left_alone(tmp_pa
 async def test_a_path_that_is_too_long_for_a_socket_is_served_all_the_same(tmp_path: Path) -> None:
     async with a_stage(tmp_path / ("x" * 120), hello) as stage:
         assert (await (await stage.client()).post(CHAT, json={})).status_code == 200
+
+
+async def test_a_bug_ends_one_connection_and_its_log_line_has_no_local_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_target: object, _request: object, _key: str) -> None:
+        raise RuntimeError("a bug")
+
+    log = CapturingLogger()
+    monkeypatch.setattr(doors, "_log", log)
+    async with a_stage(tmp_path, hello) as stage:
+        client = await stage.client()
+        with monkeypatch.context() as patch:
+            patch.setattr(proxy, "_upstream_request", broken)
+            with pytest.raises(httpx2.RemoteProtocolError):
+                await client.post(CHAT, json={})
+        assert (await client.post(CHAT, json={})).status_code == 200
+    [line] = log.calls
+    assert isinstance(
+        line.kwargs["exception"], str
+    )  # an exception would be rendered, with a key among its locals
+    assert "a bug" in line.kwargs["exception"]
+    assert len(stage.meter.spendings) == 1
 
 
 async def test_open_doors_come_back_when_the_actor_crashes(tmp_path: Path) -> None:

@@ -53,6 +53,12 @@ async def test_it_fails_as_often_as_it_is_told() -> None:
         assert await talk.say("hi") == ["now"]
 
 
+async def test_a_list_of_steps_is_a_script_for_any_message() -> None:
+    async with playing([{"calls": [CALL]}, {"text": "done"}]) as talk:
+        assert await talk.say("hi") == ["done"]
+        assert await talk.say("hi") == ["done"]
+
+
 async def test_it_reads_toml() -> None:
     async with playing('[[turn]]\n[[turn.step]]\ntext = "hi"\n', "script.toml") as talk:
         assert await talk.say("hello") == ["hi"]

@@ -31,7 +31,7 @@ class Unable:
 
     @asynccontextmanager
     async def open(self, context):
-        async with context.http.open() as client:  # httpx is not installed here
+        async with context.http.open() as client:  # httpx2 is not installed here
             yield client
 """
 
@@ -93,10 +93,10 @@ async def test_a_provider_that_cannot_be_opened_exits_with_five_and_releases_due
     world: World, tmp_path: Path
 ) -> None:
     install(tmp_path, "unable_provider", UNABLE, unable="unable_provider:Unable")
-    (tmp_path / "httpx.py").write_text("raise ImportError('no')")
+    (tmp_path / "httpx2.py").write_text("raise ImportError('no')")
     world.put(2, "hello")
     code, reason = await run(environ(world, tmp_path, "unable"))
-    expected = "provider 'unable' cannot be opened: httpx is not installed; install it where the runner runs"
+    expected = "provider 'unable' cannot be opened: httpx2 is not installed; install it where the runner runs"
     assert (code, reason) == (5, expected)
     assert world.out("SELECT status, error FROM processing_ack") == [("released", expected)]
 
@@ -130,7 +130,9 @@ def test_an_unknown_one_is_refused_with_those_there_are(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     install(tmp_path, "shouting", SHOUT, shout="shouting:Shout")
-    with pytest.raises(ConfigError, match="'mute' is unknown; known: echo, shout"):
+    with pytest.raises(
+        ConfigError, match="'mute' is unknown; known: anthropic, claude, echo, openai, scripted, shout"
+    ):
         load("mute")
 
 

@@ -84,5 +84,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, value: st
 
 
 def test_an_unknown_provider_is_refused_with_the_known_names() -> None:
-    with pytest.raises(ConfigError, match="'gpt-9' is unknown; known: echo"):
+    with pytest.raises(
+        ConfigError, match="'gpt-9' is unknown; known: anthropic, claude, echo, openai, scripted"
+    ):
         load("gpt-9")

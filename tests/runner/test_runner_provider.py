@@ -381,9 +381,34 @@ async def test_usage_and_errors_are_recorded_as_events(world: World) -> None:
     ((turn_id,),) = world.out("SELECT turn_id FROM messages_out")
     rows = world.out("SELECT kind, data FROM events WHERE kind IN ('usage', 'error') ORDER BY id")
     assert [(kind, json.loads(str(data))) for kind, data in rows] == [
-        ("usage", {"input_tokens": 5, "turn_id": turn_id}),
         ("error", {"reason": "slow"}),
+        ("usage", {"input_tokens": 5, "turn_id": turn_id}),
     ]
+
+
+@pytest.mark.parametrize("status", ["completed", "released"])
+async def test_usage_of_a_turn_is_committed_with_its_outcome(world: World, status: str) -> None:
+    recorded = "SELECT kind FROM events WHERE kind IN ('usage', 'turn ended') ORDER BY id"
+
+    async def act(context: ProviderContext, turn: Turn, _tools: Toolbox) -> None:
+        await context.events.record("usage", {}, turn_id=turn.turn_id)
+        assert world.out(recorded) == []
+        if status == "released":
+            raise ProviderError("the model is down")
+
+    message = world.put(2)
+    async with world.running(Conversation(act)):
+        await world.until_acked(message, status=status)
+    assert world.out(recorded) == [("usage",), ("turn ended",)]
+
+
+async def test_usage_of_another_turn_or_of_none_is_committed_at_once(world: World) -> None:
+    async def act(context: ProviderContext, _turn: Turn, _tools: Toolbox) -> None:
+        await context.events.record("usage", {}, turn_id="an-earlier-turn")
+        await context.events.record("usage", {})
+        assert world.out("SELECT count(*) FROM events WHERE kind = 'usage'") == [(2,)]
+
+    await world.serve(Conversation(act), world.put(2))
 
 
 async def test_its_context_has_the_session_s_clock_workspace_settings_and_ids(world: World) -> None:

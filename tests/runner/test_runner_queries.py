@@ -10,7 +10,7 @@ from agent_runner import inbound, outbound
 from agent_runner.inbound import Candidate
 from agent_runner.open_tasks import open_tasks
 from agent_runner.outbound import Ack
-from agent_runner.records import Address, Claim, Draft
+from agent_runner.records import Address, Claim, OutgoingRow
 from tests.runner.world import EPOCH, World
 
 SMALL = {"session_routing", "destinations", "container_state", "CONSTANT"}
@@ -43,7 +43,7 @@ def explain(connection: apsw.Connection, sql: str, values: object) -> list[tuple
 
 
 CLAIM = Claim("in-2", 0)
-DRAFT = Draft("out-1", EPOCH, Address("tg", "chat-1"), {"text": "x"}, "turn-1")
+ROW = OutgoingRow("out-1", EPOCH, Address("tg", "chat-1"), {"text": "x"}, "turn-1")
 INBOUND: dict[str, Callable[[apsw.Connection], object]] = {
     "open_rows": lambda db: inbound.open_rows(db, 0),
     "largest_seq": inbound.largest_seq,
@@ -66,7 +66,7 @@ OUTBOUND: dict[str, Callable[[apsw.Connection], object]] = {
     "claim": lambda db: [outbound.claim(db, [CLAIM], EPOCH, f"turn-{n}") for n in range(3)],
     "close": lambda db: outbound.close(db, [CLAIM], EPOCH, Ack("released", "turn-1", EPOCH, "x")),
     "forget_turn": lambda db: outbound.forget_turn(db, "turn-1"),
-    "send": lambda db: outbound.send(db, DRAFT, 2),
+    "send": lambda db: outbound.send(db, ROW, 2),
     "target": lambda db: outbound.target(db, 3),
     "is_sent": lambda db: outbound.is_sent(db, "out-1"),
 }

@@ -16,7 +16,7 @@ from agent_runner.providers import (
     load,
     variable,
 )
-from agent_runner.providers.variables import ADVICE
+from agent_runner.providers.variables import ADVICE, with_advice
 from agent_runner.records import Result, Turn
 from agent_runner.runner import run_runner
 from tests.runner.world import Script, World, at
@@ -99,3 +99,8 @@ async def test_a_time_for_the_next_try_that_is_none_is_replaced_by_the_default(
     world: World, retry_at: datetime
 ) -> None:
     assert await released(world, ProviderError("429", retry_at)) == (at(30), "429")
+
+
+def test_the_advice_of_the_host_about_its_own_variables_stays_as_it_is() -> None:
+    reason = "the environment variable MY_MODEL_KEY is not set; set it where NanoClaw is started"
+    assert with_advice(reason) == reason

@@ -24,6 +24,7 @@ def test_its_mounts_are_the_contract_s_and_those_that_were_granted() -> None:
         ("/data/s/outbound", "/workspace", False),
         ("/data/s/inbound", "/workspace/in", True),
         ("/groups/main/workspace", "/workspace/agent", False),
+        ("/data/s/gateway", "/workspace/gateway", True),
         ("/groups/global/workspace", "/workspace/global", True),
         ("/srv", "/srv", True),
     ]

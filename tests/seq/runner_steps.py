@@ -8,7 +8,7 @@ from typing import cast
 import apsw
 
 from agent_runner.errors import ToolError
-from agent_runner.records import Address, Draft
+from agent_runner.records import Address, OutgoingRow
 from agent_runner.tools import add_reaction, edit_message
 from agent_runner.tools.base import BuiltinTool
 from nanoclaw.records import Receipt
@@ -29,17 +29,17 @@ async def runner_begins_a_turn(play: Play) -> None:
 
 async def runner_sends(play: Play) -> None:
     """Write final texts or a request in one transaction, above the numbers known when the turn began."""
-    drafts = [_draft(play) for _ in range(play.random.randint(1, 3))]
+    rows = [_row(play) for _ in range(play.random.randint(1, 3))]
     play.numbers.floor = floor = play.known
-    done = await play.commit(play.runner, lambda: play.runner.send(drafts, floor))
-    play.numbers.check(out=[draft.id for draft in drafts] if done else ())
+    done = await play.commit(play.runner, lambda: play.runner.send(rows, floor))
+    play.numbers.check(out=[row.id for row in rows] if done else ())
 
 
-def _draft(play: Play) -> Draft:
+def _row(play: Play) -> OutgoingRow:
     id_, where = play.new_id("out"), play.random.choice(CHATS)
     play.numbers.new(id_, where)
     content, kind = ({"text": "hello"}, "chat") if play.random.random() < 0.7 else (_request(play), "system")
-    return Draft(id_, play.date.now(), Address(*where), content, "turn", kind=kind)
+    return OutgoingRow(id_, play.date.now(), Address(*where), content, "turn", kind=kind)
 
 
 def _request(play: Play) -> Mapping[str, object]:

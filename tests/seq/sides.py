@@ -15,11 +15,11 @@ from attrs import define, evolve, field
 from agent_runner import inbound, outbound, pruning
 from agent_runner.config import RunnerConfig
 from agent_runner.providers.echo import Echo
-from agent_runner.records import Draft, Turn
+from agent_runner.records import OutgoingRow, Turn
 from agent_runner.seams import Seams
 from agent_runner.session import Session, open_session
 from agent_runner.tools.base import ToolContext
-from agent_runner.turn_state import TurnState
+from agent_runner.turns.state import TurnState
 from nanoclaw.config.tables import RetentionConfig
 from nanoclaw.records import SessionPaths
 from nanoclaw.session import transactions
@@ -162,10 +162,10 @@ class Runner:
     async def floor(self) -> int:
         return await self.session.inbound.read(inbound.sequence_floor)
 
-    async def send(self, drafts: Sequence[Draft], floor: int) -> list[int]:
+    async def send(self, rows: Sequence[OutgoingRow], floor: int) -> list[int]:
         """Store messages in one transaction, and return their numbers."""
         return await self.session.outbound.write(
-            lambda connection: [outbound.send(connection, draft, floor) for draft in drafts]
+            lambda connection: [outbound.send(connection, row, floor) for row in rows]
         )
 
     async def prune(self, age_s: float) -> None:

@@ -63,7 +63,7 @@ class Asking:
         return reply
 
     async def _switched(self, model: Model, error: ModelError) -> bool:
-        """Return whether another model can be asked instead of one that is down."""
+        """Return True if another model can be asked instead of one that is down."""
         is_down = error.problem in {Problem.RETRY, Problem.QUOTA}
         if not is_down or not self.requests.left or not self.models.failed(model, error):
             return False

@@ -11,7 +11,9 @@ from agent_runner.providers.toolbox import ToolSpec
 LONGEST_ANSWER = 100_000
 """Characters of an answer's text. The rest is not read: an honest server stops at `max_tokens`."""
 LONGEST_ARGUMENTS = 1_000_000
-"""Characters of the arguments of all calls of an answer."""
+"""Characters of the names and arguments of all calls of an answer."""
+MOST_CALLS = 200
+"""Calls of an answer. The rest is not read."""
 
 Stop = Literal["end", "length", "refusal"]
 
@@ -57,7 +59,7 @@ class ModelRequest:
     tools: Sequence[ToolSpec] = ()
     """The tools that it may know."""
     may_call: bool = True
-    """Whether it may call tools. If not, it still sees them, so that the server's cache stays valid."""
+    """True if it may call tools. If not, it still sees them, so that the server's cache stays valid."""
     max_tokens: int = 4096
     """The most tokens of the answer."""
     settled: int = 0
@@ -65,7 +67,7 @@ class ModelRequest:
 
     @property
     def has_files(self) -> bool:
-        """Whether it shows files."""
+        """True if it shows files."""
         return any(
             isinstance(part, Blob)
             for message in self.messages

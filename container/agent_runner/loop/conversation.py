@@ -70,7 +70,7 @@ class ToolResult:
     text: str
     """The words for the model."""
     is_error: bool = False
-    """Whether the call failed."""
+    """True if the call failed."""
 
 
 @frozen

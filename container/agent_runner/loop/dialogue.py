@@ -1,4 +1,4 @@
-"""The conversation with a model during one turn: what the next request says, and how it is made to fit."""
+"""The conversation with a model during one turn: it builds each request, and makes it fit the model."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,15 @@ from agent_runner.loop.asking import Asking
 from agent_runner.loop.client import ModelReply, ModelRequest
 from agent_runner.loop.conversation import Message, joined
 from agent_runner.loop.errors import ModelError, Problem
-from agent_runner.loop.files import Gallery
+from agent_runner.loop.gallery import Gallery
 from agent_runner.loop.history import (
     History,
-    Learned,
     PastTurn,
     StateChanges,
     read_history,
-    read_learned,
     shortened,
 )
+from agent_runner.loop.learned import Learned, read_learned
 from agent_runner.loop.models import Model
 from agent_runner.loop.tokens import Room, room, tokens_of_request
 from agent_runner.providers import Toolbox

@@ -1,4 +1,4 @@
-"""What can be wrong with a request to a model, and how an answer of its server says so."""
+"""The problems of requests to a model, and how they are found in the answers of its server."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ LONGEST_REASON = 500
 
 
 class Problem(Enum):
-    """What is wrong, by what to do about it."""
+    """The kind of a failure. It decides what the loop does next."""
 
     RETRY = "retry"
     """The server is down, busy, silent or broken. Try later."""
@@ -48,9 +48,9 @@ class ModelError(Exception):
     context_tokens: int = 0
     """For TOO_LONG: the size of the model's context, if the server says it."""
     is_silence: bool = False
-    """Whether the server said nothing for its whole time limit. Then it is not asked again at once."""
+    """True if the server said nothing for its whole time limit. Then it is not asked again at once."""
     is_lasting: bool = True
-    """For NO_FILES: whether the model takes none at all, rather than not these."""
+    """For NO_FILES: True if the model takes none at all, rather than not these."""
 
     def __str__(self) -> str:
         """Return the reason alone."""
@@ -69,7 +69,7 @@ class ServerSaid:
     headers: Mapping[str, str]
     """Its headers, with names in lower case."""
     has_files: bool = False
-    """Whether the request showed files to the model."""
+    """True if the request showed files to the model."""
 
 
 _KEY = "The model's server refuses the key. Owner: check [model] key in config.toml, or run `nanoclaw setup`."

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from agent_runner.loop.conversation import (
     Asked,
@@ -232,7 +232,7 @@ def _read_result(call_id: object, text: object, is_error: object) -> ToolResult:
 
 
 def _is_whole(messages: Sequence[Message]) -> bool:
-    """Return whether the turn begins with a question, and all calls have their results right after them."""
+    """Return True if the turn begins with a question, and all calls have their results right after them."""
     waiting: list[str] = []
     for message in messages:
         given = [each.call_id for each in message.results] if isinstance(message, Returned) else []
@@ -240,36 +240,3 @@ def _is_whole(messages: Sequence[Message]) -> bool:
             return False
         waiting = [call.id for call in message.calls] if isinstance(message, Said) else []
     return isinstance(messages[0], Asked) and not waiting
-
-
-@frozen
-class Learned:
-    """What a server has taught about its model, kept in the session's state under `learned`."""
-
-    contexts: Mapping[str, int] = field(factory=dict)
-    """Sizes of contexts, by model."""
-    no_files: frozenset[str] = frozenset()
-    """Models that take no pictures or files."""
-
-    def change(self) -> StateChanges:
-        """Return the change of the state that stores it."""
-        value = {"contexts": dict(self.contexts), "no_files": sorted(self.no_files)}
-        return {LEARNED: json.dumps(value)}
-
-
-LEARNED = "learned"
-
-
-def read_learned(state: Mapping[str, str]) -> Learned:
-    """Read what was learned. It never fails."""
-    try:
-        match json.loads(state.get(LEARNED, "{}")):
-            case {"contexts": dict(contexts), "no_files": list(names)}:
-                sizes = {
-                    str(name): size for name, size in contexts.items() if isinstance(size, int) and size > 0
-                }
-                return Learned(sizes, frozenset(map(str, names)))
-            case _:
-                return Learned()
-    except (ValueError, RecursionError):
-        return Learned()

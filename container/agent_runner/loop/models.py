@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from agent_runner.loop.client import ModelClient, ModelReply, ModelRequest
 from agent_runner.loop.errors import ModelError, Problem, unreachable
@@ -16,6 +16,8 @@ QUICK_TRIES = 2
 QUICK_WAITS = (1.0, 3.0)
 QUICK_S = 8.0
 """The longest wait that a server may ask for in between."""
+NEARLY = 0.1
+"""The part of the silence that is left at most when the gateway, which waits as long, gives a server up."""
 
 
 @frozen(eq=False)
@@ -58,7 +60,7 @@ class Models:
         return self.first
 
     def failed(self, model: Model, error: ModelError) -> bool:
-        """Note that a model is down. Return whether there is another one to ask now."""
+        """Note that a model is down. Return True if there is another one to ask now."""
         if model.is_fallback or self.fallback is None:
             return False
         self._down_until = trio.current_time() + max(AGAIN_AFTER_S, error.wait_s or 0.0)
@@ -105,13 +107,19 @@ async def _ask_once(
             scope.deadline = trio.current_time() + silence
             streamed(text)
 
-        return await model.client.ask(request, heard)
+        try:
+            return await model.client.ask(request, heard)
+        except ModelError as error:
+            left = scope.deadline - trio.current_time()
+            if error.problem is Problem.RETRY and left < silence * NEARLY:
+                raise evolve(error, is_silence=True) from error
+            raise
     raise unreachable(f"the model's server was silent for {silence:g} s", is_silence=True)
 
 
 @define(eq=False)
 class _Streamed:
-    """Notes whether any text has come."""
+    """Notes if any text has come."""
 
     pass_on: Callable[[str], None]
     has_text: bool = False

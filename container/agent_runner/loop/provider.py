@@ -14,7 +14,7 @@ from agent_runner.loop.dialogue import Dialogue, read_dialogue
 from agent_runner.loop.errors import ModelError
 from agent_runner.loop.models import QUICK_TRIES, Model, Models, Requests
 from agent_runner.loop.tokens import Correction
-from agent_runner.loop.turn import Drafts, TurnRun, first_message
+from agent_runner.loop.turn import DraftStream, TurnRun, first_message
 from agent_runner.prompt import system_prompt
 from agent_runner.providers import ModelSettings, ProviderContext, Toolbox, TurnHandler
 from agent_runner.records import Result, Turn
@@ -74,7 +74,7 @@ class AgentLoop:
         """Take a turn."""
         steps = self._context.model.max_turn_steps
         asking = self._asking(steps + EXTRA_REQUESTS, turn.turn_id)
-        asking.hear = Drafts(tools)
+        asking.hear = DraftStream(tools)
         dialogue = await self._dialogue(asking, tools)
         dialogue.system = await system_prompt(self._context, turn)
         dialogue.current.append(first_message(self._context, turn))

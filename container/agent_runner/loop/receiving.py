@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from agent_runner.loop.client import LONGEST_ANSWER, LONGEST_ARGUMENTS, ModelReply, Stop, Usage
+from agent_runner.loop.client import LONGEST_ANSWER, LONGEST_ARGUMENTS, MOST_CALLS, ModelReply, Stop, Usage
 from agent_runner.loop.conversation import read_call
 from agent_runner.loop.errors import not_an_answer
 
@@ -32,11 +32,12 @@ class Receiving:
 
     @property
     def is_full(self) -> bool:
-        """Whether the answer is as long as an answer may be."""
-        return len(self._text) >= LONGEST_ANSWER or self._size >= LONGEST_ARGUMENTS
+        """True if the answer is as long as an answer may be."""
+        too_many = len(self._calls) >= MOST_CALLS or self._size >= LONGEST_ARGUMENTS
+        return too_many or len(self._text) >= LONGEST_ANSWER
 
     def heard(self) -> None:
-        """Note that the server has said something that is no text."""
+        """Note that the server has said something that is not text."""
         self._streamed("")
 
     def text(self, piece: object) -> None:
@@ -50,8 +51,9 @@ class Receiving:
         call = self._calls.setdefault(key, _Call(str(id_ or "")))
         if isinstance(name, str) and name and not call.name:
             call.name = name
+            self._size += len(name)
         if isinstance(arguments, str):
-            call.arguments += arguments
+            call.arguments += arguments[: LONGEST_ARGUMENTS - self._size]
             self._size += len(arguments)
         self.heard()
 

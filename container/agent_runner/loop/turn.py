@@ -10,7 +10,7 @@ from agent_runner.errors import ProviderError
 from agent_runner.loop.client import ModelReply
 from agent_runner.loop.conversation import Asked, Said, asked, presentable
 from agent_runner.loop.dialogue import Dialogue
-from agent_runner.loop.files import files_of
+from agent_runner.loop.gallery import files_of
 from agent_runner.loop.tool_calls import ToolRun
 from agent_runner.prompt import Output, read_output, render_follow_ups, render_turn, visible_draft
 from agent_runner.providers import ProviderContext, Toolbox
@@ -138,7 +138,7 @@ def _unknown_names(names: Sequence[str], turn: Turn) -> str:
 
 
 @define(eq=False)
-class Drafts:
+class DraftStream:
     """Passes the text of an answer on while it comes, and reports that the model's server is alive."""
 
     _tools: Toolbox

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from attrs import define, field
+from attrs import define
 
 from agent_runner.loop.client import ModelClient, ModelReply, ModelRequest, Stop, Usage
 from agent_runner.loop.conversation import (
@@ -22,8 +22,8 @@ from agent_runner.loop.conversation import (
 )
 from agent_runner.loop.provider import LoopProvider
 from agent_runner.loop.receiving import Receiving
-from agent_runner.providers import HttpClient, ModelSettings, Provider, ProviderContext
-from agent_runner.providers.sdks import NO_KEY, load_sdk, loading, receive_events, sdk_errors, without_thread
+from agent_runner.providers import ModelSettings, Provider, ProviderContext
+from agent_runner.providers.sdks import SdkClient, open_sdk, receive_events, sdk_errors, token_count
 from agent_runner.text import clean
 
 DEFAULT_MODEL = "claude-sonnet-4-5"
@@ -45,37 +45,22 @@ def create() -> Provider:
 
 @asynccontextmanager
 async def open_client(context: ProviderContext, settings: ModelSettings) -> AsyncGenerator[ModelClient]:
-    """Open a client. The SDK is loaded at once for the first model, and for a fallback when it is asked."""
-    async with context.http.open() as http, loading("anthropic", now=settings is context.model):
-        yield AnthropicClient(settings, http)
+    """Open a client of the SDK."""
+    async with open_sdk("anthropic", "AsyncAnthropic", context, settings) as sdk:
+        yield AnthropicClient(sdk)
 
 
 @define(eq=False)
 class AnthropicClient:
     """Implements `ModelClient`."""
 
-    _settings: ModelSettings
-    _http: HttpClient
-    _sdk: Any = field(default=None, init=False)
-
-    async def _client(self) -> Any:
-        if self._sdk is None:
-            sdk = await load_sdk("anthropic")
-            client = sdk.AsyncAnthropic(
-                api_key=NO_KEY,
-                base_url=self._settings.url,
-                max_retries=0,
-                timeout=self._settings.timeout_s,
-                http_client=self._http,
-            )
-            self._sdk = without_thread(client)
-        return self._sdk
+    _sdk: SdkClient
 
     async def ask(self, request: ModelRequest, streamed: Callable[[str], None], /) -> ModelReply:
         """Send a request and return the answer."""
         receiving = Receiving(streamed)
         with sdk_errors(request):
-            client = await self._client()
+            client = await self._sdk.get()
             create = client.messages.with_streaming_response.create
             async with create(**_body(request), stream=True) as response:
                 await receive_events(response, partial(_receive, receiving))
@@ -190,15 +175,9 @@ def _receive(receiving: Receiving, event: Mapping[str, Any]) -> bool:
 
 def _usage(reported: object, before: Usage) -> Usage:
     """Return the tokens so far. The end of a stream reports them again, but not all servers all of them."""
-    values = reported if isinstance(reported, Mapping) else {}
-
-    def of(name: str, known: int) -> int:
-        value = values.get(name)
-        return value if isinstance(value, int) and value > 0 else known
-
     return Usage(
-        of("input_tokens", before.input),
-        of("output_tokens", before.output),
-        of("cache_read_input_tokens", before.cached),
-        of("cache_creation_input_tokens", before.written),
+        token_count(reported, "input_tokens") or before.input,
+        token_count(reported, "output_tokens") or before.output,
+        token_count(reported, "cache_read_input_tokens") or before.cached,
+        token_count(reported, "cache_creation_input_tokens") or before.written,
     )

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from attrs import field, frozen
 
 from agent_runner.clock import Clock
-from agent_runner.files import TextFiles
+from agent_runner.knowledge.files import TextFiles
 from agent_runner.providers.http import HttpClients
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import ToolRegistry
@@ -44,6 +44,8 @@ class EventLog(Protocol):
         self, kind: Literal["usage", "error"], data: Mapping[str, object], /, turn_id: str | None = None
     ) -> None:
         """Commit an event: the tokens a model took, or an error.
+
+        Usage with the id of the open turn is committed with the outcome of the turn, whatever that is.
 
         Raises UnstorableError where `data` is not JSON, or longer than 16,384 characters of it.
         """

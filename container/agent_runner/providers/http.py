@@ -30,9 +30,9 @@ class HttpResponse(Protocol):
 
 
 class HttpClient(Protocol):
-    """The part of `httpx.AsyncClient` that every client here has.
+    """The part of `httpx2.AsyncClient` that every client here has.
 
-    The client of a real runner is an `httpx.AsyncClient`, so a model's SDK takes it as its `http_client`.
+    The client of a real runner is an `httpx2.AsyncClient`, so a model's SDK takes it as its `http_client`.
     """
 
     async def request(

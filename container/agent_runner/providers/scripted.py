@@ -12,8 +12,8 @@ without a `match`, any. Its `[[turn.step]]` are the answers of the model, one af
     delay_s = 2
     text = "It rains. You said: {text}"
 
-A step may have an `error`: `retry`, `quota`, `budget`, `history`, `too long`, `no files`, `fatal`. With
-`times = 2` only the first two requests fail.
+In JSON, a list of steps alone stands for one turn with them. A step may have an `error`: `retry`, `quota`,
+`budget`, `history`, `too long`, `no files`, `fatal`. With `times = 2` only the first two requests fail.
 """
 
 import html
@@ -144,7 +144,8 @@ def read_script(workspace: Path, names: Sequence[str]) -> Sequence[ScriptedTurn]
         with path.open("rb") as file:
             text = file.read(LARGEST).decode()
         parsed = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-        return [_turn(each) for each in parsed["turn"]]
+        turns = [{"step": parsed}] if isinstance(parsed, list) else parsed["turn"]
+        return [_turn(each) for each in turns]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _unusable(f"{path.name}: {type(error).__name__}: {error}") from error
 
@@ -154,7 +155,10 @@ def _unusable(reason: str) -> ModelError:
 
 
 def _turn(value: Mapping[str, Any]) -> ScriptedTurn:
-    return ScriptedTurn(str(value.get("match", "")), tuple(_step(each) for each in value["step"]))
+    steps = tuple(_step(each) for each in value["step"])
+    if not steps:
+        raise ValueError("a turn has no steps")
+    return ScriptedTurn(str(value.get("match", "")), steps)
 
 
 def _step(value: Mapping[str, Any]) -> Step:

@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import Any
 
 import trio
+from attrs import define, field
 
 from agent_runner.background import background
 from agent_runner.foreign import describe
 from agent_runner.loop.client import ModelRequest
 from agent_runner.loop.errors import ModelError, Problem, ServerSaid, classify, not_an_answer, unreachable
+from agent_runner.providers import HttpClient, ModelSettings, ProviderContext
 
 NO_KEY = "the-gateway-adds-the-key"
 """Sent in place of a key, which no runner has."""
@@ -29,6 +31,8 @@ _STATUS_OF_KIND: Mapping[str, int] = {
     "overloaded_error": 529,
 }
 """The statuses of errors that come in the middle of a stream, which has status 200."""
+_MOST_TOKENS = 10**9
+"""A larger number of tokens is none."""
 
 
 @asynccontextmanager
@@ -66,17 +70,55 @@ def _import_sdk(package: str) -> Any:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Pause the collector, which takes a third of the time in which an SDK makes its thousands of classes."""
+    """Pause the collector, which takes a sixth of the time in which an SDK makes its thousands of classes.
+
+    It never looks at these classes later, either: they stay.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_on:
+            gc.freeze()
             gc.enable()
 
 
-def without_thread(client: Any) -> Any:
+@define(eq=False)
+class SdkClient:
+    """A client of an SDK. It is made for the first request."""
+
+    _package: str
+    _client_class: str
+    _settings: ModelSettings
+    _http: HttpClient
+    _made: Any = field(default=None, init=False)
+
+    async def get(self) -> Any:
+        """Return the client. Raises ModelError if the SDK is not installed."""
+        if self._made is None:
+            sdk = await load_sdk(self._package)
+            client = getattr(sdk, self._client_class)(
+                api_key=NO_KEY,
+                base_url=self._settings.url,
+                max_retries=0,
+                timeout=self._settings.timeout_s,
+                http_client=self._http,
+            )
+            self._made = _without_thread(client)
+        return self._made
+
+
+@asynccontextmanager
+async def open_sdk(
+    package: str, client_class: str, context: ProviderContext, settings: ModelSettings
+) -> AsyncGenerator[SdkClient]:
+    """Open a client. The SDK is loaded at once for the first model, and for a fallback when it is asked."""
+    async with context.http.open() as http, loading(package, now=settings is context.model):
+        yield SdkClient(package, client_class, settings, http)
+
+
+def _without_thread(client: Any) -> Any:
     """Let a client of an SDK name its platform at once. Else its first request asks a thread for it."""
     base = import_module(f"{type(client).__module__.partition('.')[0]}._base_client")
     client._platform = base.get_platform()  # noqa: SLF001 -- there is no public way
@@ -114,8 +156,15 @@ def receive_line(line: str, receive: Callable[[Mapping[str, Any]], bool]) -> boo
     if not isinstance(value, dict):
         raise not_an_answer(f"an event is {line[5:105]!r}, not a JSON object")
     if value.get("error"):
-        raise classify(_said(200, value, value["error"], {}, has_files=False))
+        raise classify(server_said(200, value, value["error"], {}, has_files=False))
     return receive(value)
+
+
+def token_count(reported: object, name: str) -> int | None:
+    """Return a number of tokens that a server reports, or None if that is none."""
+    value = reported.get(name) if isinstance(reported, Mapping) else None
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
+    return value if is_count else None
 
 
 @contextmanager
@@ -133,7 +182,7 @@ def _model_error(error: Exception, request: ModelRequest) -> ModelError:
     status, body = getattr(error, "status_code", None), getattr(error, "body", None)
     if isinstance(status, int):
         headers = getattr(getattr(error, "response", None), "headers", {})
-        return classify(_said(status, body, error, headers, has_files=request.has_files))
+        return classify(server_said(status, body, error, headers, has_files=request.has_files))
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & _OF_THE_ROAD:
         words = f"the model's server is not reached: {describe(error.__cause__ or error)}"
@@ -141,9 +190,10 @@ def _model_error(error: Exception, request: ModelRequest) -> ModelError:
     return not_an_answer(describe(error))
 
 
-def _said(
+def server_said(
     status: int, body: object, error: object, headers: Mapping[str, str], *, has_files: bool
 ) -> ServerSaid:
+    """Return what a server said, from the parsed body of its response and the SDK's error."""
     found = body.get("error", body) if isinstance(body, Mapping) else {}
     details = found if isinstance(found, Mapping) else {"message": str(found)}
     names = [str(details[key]) for key in ("type", "code") if details.get(key)]

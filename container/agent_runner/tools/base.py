@@ -8,11 +8,11 @@ from attrs import frozen
 from agent_runner import inbound, outbound
 from agent_runner.errors import ToolError
 from agent_runner.providers import Tool, ToolSpec
-from agent_runner.records import Address, Draft, Turn
+from agent_runner.records import Address, OutgoingRow, Turn
 from agent_runner.session import Session
 from agent_runner.store import Connection
 from agent_runner.tools.schemas import NOT_BLANK
-from agent_runner.turn_state import TurnState
+from agent_runner.turns.state import TurnState
 
 
 def text(description: str, **more: object) -> Mapping[str, object]:
@@ -98,8 +98,8 @@ async def send(
     seen = await context.session.inbound.read(inbound.sequence_floor)
     turn_id = context.turn.turn_id
     now, answered = seams.clock.now(), None if kind == "system" else _answered(context, address)
-    draft = Draft(id_ or seams.new_id("out"), now, address, content, turn_id, answered, kind)
-    return await context.session.outbound.write(lambda connection: outbound.send(connection, draft, seen))
+    row = OutgoingRow(id_ or seams.new_id("out"), now, address, content, turn_id, answered, kind)
+    return await context.session.outbound.write(lambda connection: outbound.send(connection, row, seen))
 
 
 def _answered(context: ToolContext, address: Address | None) -> str | None:

@@ -33,5 +33,5 @@ class Finding:
 
 
 def has_problem(findings: Iterable[Finding]) -> bool:
-    """Return whether something keeps the host from its work."""
+    """Return True if something keeps the host from its work."""
     return any(finding.level == "problem" for finding in findings)

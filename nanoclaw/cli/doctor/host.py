@@ -1,4 +1,4 @@
-"""The doctor's look at the host: whether one runs, and what it says of itself."""
+"""The doctor's check of the running host, by its own status."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -64,7 +64,7 @@ def _number(file: Path) -> int | None:
 
 
 def _instance_left() -> bool:
-    """Return whether one more instance can be made. It is closed at once."""
+    """Return True if one more instance can be made. It is closed at once."""
     import inotify_simple  # type: ignore[import-untyped]  # noqa: PLC0415 -- untyped, and Linux only
 
     try:

@@ -33,7 +33,7 @@ class ModelRequest:
 
     @property
     def stream(self) -> bool:
-        """Whether the answer is to be streamed."""
+        """True if the answer is to be streamed."""
         return bool(self.body.get("stream"))
 
     @property
@@ -60,7 +60,7 @@ class ModelRequest:
 
     @property
     def has_results(self) -> bool:
-        """Whether the last message brings results of tools."""
+        """True if the last message brings results of tools."""
         last = self.messages[-1] if self.messages else {}
         content = last.get("content")
         parts = content if isinstance(content, list) else []
@@ -83,7 +83,7 @@ class ModelCall:
     name: str
     """The name of the tool."""
     arguments: Mapping[str, object] | str = field(factory=dict)
-    """Its arguments. A text is sent as it is, even if it is no JSON."""
+    """Its arguments. A text is sent as it is, even if it is not JSON."""
     id: str = ""
     """Its id. Empty: one is made."""
 

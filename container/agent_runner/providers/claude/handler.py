@@ -14,23 +14,23 @@ from attrs import define, evolve, field, frozen
 from claude_agent_sdk import ClaudeSDKError
 
 from agent_runner.errors import ProviderError
-from agent_runner.forwarder import Forwarder
 from agent_runner.loop.asking import given_up
 from agent_runner.loop.errors import Problem
 from agent_runner.prompt import system_prompt
 from agent_runner.providers.claude.archive import Archive
-from agent_runner.providers.claude.asking import Asking, claude_errors, texts_of
 from agent_runner.providers.claude.conversation import Conversation
 from agent_runner.providers.claude.launch import Launch
 from agent_runner.providers.claude.memory import Memory, read_memory
 from agent_runner.providers.claude.outcomes import Outcome
 from agent_runner.providers.claude.saved import KEY, Saved, read_saved
 from agent_runner.providers.claude.start import Starter
+from agent_runner.providers.claude.talk import Talk, claude_errors, texts_of
 from agent_runner.providers.claude.tools import TurnTools
 from agent_runner.providers.context import ProviderContext
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import Toolbox
 from agent_runner.records import Reply, Result, Turn
+from agent_runner.sockets.forwarder import Forwarder
 
 MODEL_KEY = "model"
 """The key of the state with the model that `/model` chose."""
@@ -124,27 +124,27 @@ class ClaudeHandler:
         state = await self._context.state.items()
         saved, memory = read_saved(state.get(KEY)), read_memory(state)
         launch = await self._launch(turn, tools)
-        asking = Asking(self._context, turn, tools)
-        ask = partial(self._ask, asking, memory, saved)
+        talk = Talk(self._context, turn, tools)
+        ask = partial(self._ask, talk, memory, saved)
         tried = await self._ask_models(launch, saved, ask)
         if self._has(tried.outcome, (Problem.NO_FILES,)):
-            asking.shows_files = False
+            talk.shows_files = False
             tried = await self._ask_models(launch, saved, ask)
         if tried.outcome.error:
             raise given_up(tried.outcome.error, self._context.clock.now())
-        replies = await asking.replies(tried.conversation, tried.outcome)
+        replies = await talk.replies(tried.conversation, tried.outcome)
         await self._record_usage(tried.conversation, turn)
         said_once = [Reply(FRESH)] if tried.fresh else []
         answer = "\n\n".join(texts_of(tried.outcome))
         changes = {
-            **memory.with_turn(self._context, asking.text, asking.messages, answer),
+            **memory.with_turn(self._context, talk.text, talk.messages, answer),
             KEY: Saved(tried.conversation.position, memory.last_key).to_text(),
         }
-        return Result((*said_once, *replies), asking.consumed, changes)
+        return Result((*said_once, *replies), talk.consumed, changes)
 
-    async def _ask(self, asking: Asking, memory: Memory, saved: Saved, conversation: Conversation) -> Outcome:
+    async def _ask(self, talk: Talk, memory: Memory, saved: Saved, conversation: Conversation) -> Outcome:
         """Ask in a conversation. Tell a new one everything, and a continued one what it has missed."""
-        return await asking.ask(conversation, memory.note(saved.seen if conversation.position else ""))
+        return await talk.ask(conversation, memory.note(saved.seen if conversation.position else ""))
 
     async def _ask_models(self, launch: Launch, saved: Saved, ask: Ask) -> "_Tried":
         """Ask the model, and its fallback if it is down and no tool was called yet."""

@@ -25,7 +25,7 @@ OUT_OF_STEPS = "I stopped here: this takes more steps than I may take at once. A
 
 
 @define(eq=False)
-class Asking:
+class Talk:
     """A turn, and the follow-ups that it has taken."""
 
     _context: ProviderContext

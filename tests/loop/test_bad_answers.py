@@ -1,5 +1,6 @@
 """Whatever a model's server does wrong, a turn has one defined outcome, and its requests are bounded."""
 
+import json
 import re
 from datetime import timedelta
 
@@ -7,9 +8,11 @@ import pytest
 import trio
 
 from agent_runner.errors import ProviderError, ProviderFatal
-from nanoclaw.testing import ModelAnswer, ModelBreak, ModelCall, ModelFailure
+from agent_runner.loop.client import LONGEST_ARGUMENTS, MOST_CALLS
+from agent_runner.loop.tool_calls import MOST_CALLS as MOST_CALLS_RUN
+from nanoclaw.testing import FakeModel, ModelAnswer, ModelBreak, ModelCall, ModelFailure
 from nanoclaw.testing.conformance.turns import WHEN
-from tests.loop.talk import PROVIDERS, answering
+from tests.loop.talk import PROVIDERS, answering, talking
 
 pytestmark = pytest.mark.parametrize("provider", PROVIDERS)
 
@@ -137,3 +140,57 @@ async def test_an_empty_answer_is_silence_and_the_conversation_goes_on(provider:
         assert await talk.say("hi") == []
         assert await talk.say("hi") == []
         assert await talk.say("hi") == ["hello"]
+
+
+@pytest.mark.parametrize("count", ["many", -5, 1.5, True, 10**30, 10**400, [1], {}])
+async def test_an_answer_with_a_strange_count_of_tokens_is_taken_all_the_same(
+    provider: str, count: object
+) -> None:
+    names = ("input_tokens", "output_tokens", "prompt_tokens", "completion_tokens", "prompt_tokens_details")
+    usage = dict.fromkeys(names, count)
+    events = {
+        "anthropic": [
+            {"type": "message_start", "message": {"usage": usage}},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "hello"}},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage},
+        ],
+        "openai": [
+            {"choices": [{"delta": {"content": "hello"}, "finish_reason": "stop"}]},
+            {"choices": [], "usage": usage},
+            {"choices": [], "usage": count},
+        ],
+    }[provider]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+    answer = ModelFailure(200, body=body, headers={"content-type": "text/event-stream"})
+    async with answering(provider, answer) as (talk, model):
+        assert await talk.say("hi") == ["hello"]
+    assert len(model.requests) == 1
+
+
+async def test_calls_without_end_are_not_read_to_their_end(provider: str) -> None:
+    calls = [ModelCall("no such tool", {"n": n}) for n in range(MOST_CALLS + 100)]
+    async with answering(provider, ModelAnswer("", calls), "sorry") as (talk, model):
+        assert await talk.say("hi") == ["sorry"]
+    assert json.dumps(model.requests[1].body).count("too many calls") == MOST_CALLS - MOST_CALLS_RUN
+
+
+async def test_a_call_that_is_too_long_is_not_run(provider: str) -> None:
+    call = ModelCall("send_message", {"text": "x" * (LONGEST_ARGUMENTS + 1)})
+    async with answering(provider, ModelAnswer("", [call]), "sorry") as (talk, model):
+        assert await talk.say("hi") == ["sorry"]
+        assert talk.tools.calls == []
+    assert "not JSON" in model.requests[1].text
+
+
+async def test_a_server_that_a_gateway_gives_up_for_its_silence_is_not_asked_again_at_once(
+    provider: str,
+) -> None:
+    async def silent(_request: object) -> ModelBreak:
+        await trio.sleep(99)  # the gateway waits for as long as the runner
+        return ModelBreak(kind="cut")
+
+    model = FakeModel(silent)
+    async with talking(provider, model, timeout_s=100.0) as talk:
+        with pytest.raises(ProviderError):
+            await talk.say("hi")
+    assert len(model.requests) == 1

@@ -33,6 +33,8 @@ class Gallery:
 
     _inbound: Path
     _contents: dict[Path, bytes | None] = field(factory=dict, init=False)
+    _left: int = field(default=LARGEST_ALL, init=False)
+    """Bytes that the present request may still show."""
 
     def show(self, messages: Sequence[Message], *, recent: int, allowed: bool) -> Sequence[Message]:
         """Return messages whose files are contents, or words about them.
@@ -46,8 +48,6 @@ class Gallery:
             else message
             for n, message in enumerate(messages)
         ]
-
-    _left: int = field(default=LARGEST_ALL, init=False)
 
     def _part(self, part: Part, *, shown: bool) -> Part:
         if not isinstance(part, FilePart):

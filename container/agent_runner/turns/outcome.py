@@ -9,10 +9,10 @@ from agent_runner import events, inbound, outbound, session_state
 from agent_runner.errors import InboundUnavailableError, ProviderError
 from agent_runner.inbound import Fetched
 from agent_runner.outbound import Ack
-from agent_runner.records import Address, Claim, Draft, Inbound, Reply, Result, Turn
+from agent_runner.records import Address, Claim, Inbound, OutgoingRow, Reply, Result, Turn
 from agent_runner.session import Session
 from agent_runner.store import Connection
-from agent_runner.turn_state import TurnState
+from agent_runner.turns.state import TurnState
 
 RETRY_AFTER = timedelta(seconds=30)
 
@@ -67,7 +67,12 @@ async def commit_outcome(
 async def _release(session: Session, claimed: ClaimedTurn, error: ProviderError) -> None:
     now = session.seams.clock.now()
     ack = Ack("released", claimed.turn.turn_id, error.retry_at or now + RETRY_AFTER, error.reason)
-    await session.outbound.write(lambda connection: _write_release(connection, claimed, ack, now))
+
+    def change(connection: Connection) -> None:
+        session.usage.write(connection)
+        _write_release(connection, claimed, ack, now)
+
+    await session.outbound.write(change)
     session.seams.log("turn.released", level="warning", turn=claimed.turn.turn_id, reason=error.reason)
 
 
@@ -84,7 +89,7 @@ class _Outcome:
     `nowhere` are replies to destinations that are gone.
     """
 
-    drafts: Sequence[Draft]
+    outgoing: Sequence[OutgoingRow]
     unaddressed: Sequence[Reply]
     nowhere: Sequence[Reply]
     consumed: Container[object]
@@ -97,11 +102,12 @@ async def _complete(session: Session, claimed: ClaimedTurn, ending: Ending) -> N
     now = session.seams.clock.now()
 
     def change(connection: Connection) -> None:
+        session.usage.write(connection)
         _write_end(connection, claimed, outcome, now)
         ending.also(connection, now)
 
     await session.outbound.write(change)
-    session.seams.log("turn.ended", turn=claimed.turn.turn_id, replies=len(outcome.drafts))
+    session.seams.log("turn.ended", turn=claimed.turn.turn_id, replies=len(outcome.outgoing))
     for reply in outcome.nowhere:
         session.seams.log("turn.no_destination", level="error", turn=claimed.turn.turn_id, to=reply.to)
 
@@ -128,7 +134,7 @@ def _outcome(session: Session, claimed: ClaimedTurn, result: Result, named: Name
     replies = [(reply, _address(claimed, reply, named)) for reply in result.replies if reply.text.strip()]
     lost = [reply for reply, address in replies if address is None]
     return _Outcome(
-        [_draft(session, claimed, reply, address) for reply, address in replies if address],
+        [_outgoing_row(session, claimed, reply, address) for reply, address in replies if address],
         [reply for reply in lost if reply.to is None],
         [reply for reply in lost if reply.to is not None],
         {*result.consumed, *(reply.in_reply_to for reply in result.replies)},
@@ -139,8 +145,8 @@ def _outcome(session: Session, claimed: ClaimedTurn, result: Result, named: Name
 def _write_end(connection: Connection, claimed: ClaimedTurn, outcome: _Outcome, now: datetime) -> None:
     # This comes first: `unclaim` checks if tools have sent rows, so no reply may be written yet.
     outbound.unclaim(connection, claimed.turn_state.unconsumed(outcome.consumed), claimed.turn.turn_id)
-    for draft in outcome.drafts:
-        outbound.send(connection, draft, claimed.sequence_floor)
+    for row in outcome.outgoing:
+        outbound.send(connection, row, claimed.sequence_floor)
     session_state.apply(connection, outcome.state, now)
     ack = Ack("completed", claimed.turn.turn_id)
     outbound.acknowledge(
@@ -163,8 +169,8 @@ def _fail_unaddressed(connection: Connection, claimed: ClaimedTurn, reply: Reply
     events.record(connection, now, "error", reply.in_reply_to, turn_id=claimed.turn.turn_id, reason=reason)
 
 
-def _draft(session: Session, claimed: ClaimedTurn, reply: Reply, address: Address) -> Draft:
-    return Draft(
+def _outgoing_row(session: Session, claimed: ClaimedTurn, reply: Reply, address: Address) -> OutgoingRow:
+    return OutgoingRow(
         session.seams.new_id("out"),
         session.seams.clock.now(),
         address,
