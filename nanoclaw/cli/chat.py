@@ -44,7 +44,10 @@ async def chat(config: Config, text: str | None, timeout_s: float, command: str)
                     await _say_once(remote, pipe, text)
                 await remote.desk.settle()
             nursery.cancel_scope.cancel()
-    late = f"no answer within {timeout_s:g} s; it is kept, and `nanoclaw chat` shows the answer"
+    late = (
+        f"no answer within {timeout_s:g} s; it is kept: `nanoclaw status` says what it waits for, and "
+        "`nanoclaw chat` shows the answer"
+    )
     return verdict(pipe.refused, remote.desk.unanswered(), late)
 
 

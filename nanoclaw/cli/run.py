@@ -45,7 +45,7 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
     channels = configured_channels(config)
     prompt = _prompt(config) if at_prompt and not headless else None
     front: FrontEnd | None = prompt or (None if headless else Pipe())
-    terminal = Terminal(front, SystemRandom(), zone=config.timezone)
+    terminal = Terminal(front, SystemRandom(), zone=config.timezone, assistant=config.prompt.assistant_name)
     with trio.open_signal_receiver(*_stop_signals()) as signals:
         async with open_host(
             config,

@@ -98,6 +98,7 @@ class ToChats:
             files,
             written_at=row.written_at,
             scheduled_at=delivery.wanted_at or delivery.scheduled_at,
+            author=source.conversation.agent_group.name,
         )
 
     # -- questions

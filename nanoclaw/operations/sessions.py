@@ -150,7 +150,7 @@ class Sessions(Noun):
             raise NotAllowed(f"session {who.session.id} has no runner{_NEXT_RUNNER[who.session.status]}")
         return who.session
 
-    @operation(right=Right.ADMIN, columns=CHANGED)
+    @operation(right=Right.ADMIN, columns=(*CHANGED, "agent_provider", "model"))
     async def set(
         self,
         session: SessionRef,
@@ -174,6 +174,10 @@ class Sessions(Noun):
         changed = await self.update(session, **changes)
         if provider is not None:
             self._note_refusal(provider)
+        if self._ground.sessions.state(changed.id) is not None:
+            self.note(
+                f"a runner that is at work keeps its model; `nanoclaw sessions restart {changed.id}` ends it"
+            )
         return changed
 
     @operation(

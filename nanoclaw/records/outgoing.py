@@ -108,6 +108,8 @@ class Outgoing:
     """The time for which it was scheduled: that of its task, or of a message to be sent later. Else None."""
     asks: bool = field(default=False, eq=False)
     """True if the content is a question as text, for a channel without buttons: a number answers it."""
+    author: str = field(default="", eq=False)
+    """The name of the agent that wrote it, if known."""
 
 
 @frozen

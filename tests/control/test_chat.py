@@ -472,6 +472,15 @@ def test_reminders_and_late_messages_have_their_time(
     assert time_mark(message, now, "Europe/Berlin") == mark
 
 
+def test_a_message_of_another_agent_is_marked_with_its_name() -> None:
+    channel = Terminal(None, Random(1), assistant="NanoClaw")
+    texts = [
+        channel.display(Outgoing(f"out-{who}", CHAT, TextContent("yes"), author=who)).text
+        for who in ("NanoClaw", "Helper", "")
+    ]
+    assert texts == ["yes", "[Helper] yes", "yes"]
+
+
 def test_an_edit_and_a_reaction_quote_their_message_instead_of_its_id() -> None:
     channel = Terminal(None, Random(1))
     channel.display(Outgoing("out-1", CHAT, TextContent("tea is ready")))

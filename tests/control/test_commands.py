@@ -140,7 +140,10 @@ def test_an_unanswered_message_is_reported_with_the_reason(tmp_path: Path) -> No
     with running(tmp_path, "--headless", NANOCLAW_RUNTIME_COMMAND="/no/runner") as host:
         wait_ready(host)
         done = nanoclaw(tmp_path, "chat", "hello", "--timeout", "0.5")
-        late = "no answer within 0.5 s; it is kept, and `nanoclaw chat` shows the answer"
+        late = (
+            "no answer within 0.5 s; it is kept: `nanoclaw status` says what it waits for, and "
+            "`nanoclaw chat` shows the answer"
+        )
         assert (done.code, done.output, done.errors) == (1, "", [f"unanswered: hello ({late})"])
 
 

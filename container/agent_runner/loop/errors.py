@@ -75,8 +75,8 @@ class ServerSaid:
 _KEY = "The model's server refuses the key. Owner: check [model] key in config.toml, or run `nanoclaw setup`."
 _FORBIDDEN = "The model's server does not allow this. Owner: check what the key may use, and [model] name."
 _NO_MODEL = (
-    "The model's server does not know the model. Owner: check [model] name and base_url in config.toml, "
-    "or run `nanoclaw setup`."
+    "The model's server does not know the model. /model shows its name, and `/model default` returns to the "
+    "configured one. Owner: check [model] name and base_url in config.toml, or run `nanoclaw setup`."
 )
 _NO_CREDIT = "No credit is left at the model's server. Owner: add credit there, or choose another model."
 _REFUSED = "The model's server refuses the request. Owner: see the log, and check [model] in config.toml."
@@ -163,13 +163,17 @@ def _of_gateway(said: ServerSaid) -> tuple[Problem, str]:
         case "budget":
             return Problem.BUDGET, ""
         case "key":
-            return Problem.FATAL, said.message or _KEY_UNREADABLE
+            return Problem.FATAL, _sentence(said.message) or _KEY_UNREADABLE
         case "too_large":
             return Problem.TOO_LONG, ""
         case "forbidden":
-            return Problem.FATAL, said.message or _FORBIDDEN
+            return Problem.FATAL, _sentence(said.message) or _FORBIDDEN
         case _:
             return Problem.RETRY, ""
+
+
+def _sentence(message: str) -> str:
+    return message[:1].upper() + message[1:]
 
 
 def wait_of(headers: Mapping[str, str]) -> float | None:

@@ -76,6 +76,8 @@ class Terminal:
     clock: Clock = Factory(SystemClock)
     zone: str = "UTC"
     """The user's time zone, for the times of messages."""
+    assistant: str | None = None
+    """The name before each message. Those of other agents are marked with theirs; None: all alike."""
     desk: Desk | None = field(init=False, default=Factory(lambda self: self._own_desk(), takes_self=True))
     """The desk of the front end."""
     _attendants: list[Attendant] = field(
@@ -214,7 +216,9 @@ class Terminal:
             case _:
                 self._excerpts.keep(outgoing.message_out_id, shown)
         mark = time_mark(outgoing, self.clock.now(), self.zone)
-        return Display(f"{mark}{shown}", asks=outgoing.asks)
+        named = self.assistant is not None and outgoing.author not in {"", self.assistant}
+        by = f"[{outgoing.author}] " if named else ""
+        return Display(f"{by}{mark}{shown}", asks=outgoing.asks)
 
 
 @frozen(eq=False)
