@@ -164,6 +164,21 @@ def choice(connection: Connection, question_id: str, now: datetime) -> Inbound |
     return next((row for row in found if isinstance(row, Inbound) and _answers(row, question_id)), None)
 
 
+def said_since(connection: Connection, floor: int, address: Address | None, now: datetime) -> Inbound | None:
+    """Return a message to answer that was stored above the sequence number `floor` in a chat, or None."""
+    rows = connection.execute(
+        """
+        SELECT id, seq, kind, channel_type, platform_id, thread_id, content, tries, timestamp, trigger
+        FROM messages_in
+        WHERE status = 'pending' AND seq > :floor AND trigger AND kind IN ('chat', 'chat-sdk')
+        ORDER BY seq LIMIT :page
+        """,
+        {"floor": floor, "page": PAGE},
+    ).fetchall()
+    found = (_parse(row, now) for row in rows)
+    return next((row for row in found if isinstance(row, Inbound) and row.address == address), None)
+
+
 def _answers(row: Inbound, question_id: str) -> bool:
     return (row.content.get("type"), row.content.get("questionId")) == ("question_response", question_id)
 

@@ -20,7 +20,7 @@ from agent_runner.log import Log, to_stderr
 from agent_runner.providers import Provider, load
 from agent_runner.recover import recover
 from agent_runner.runner import run_runner
-from agent_runner.script_processes import ScriptProcesses
+from agent_runner.scripts.processes import ScriptProcesses
 from agent_runner.seams import Seams
 from agent_runner.system import HttpxClients, SystemClock, ThreadExecutor, wakeups
 

@@ -15,7 +15,7 @@ from typing import Any
 import trio
 
 from agent_runner.providers.toolbox import ToolSpec
-from agent_runner.sockets import connect
+from agent_runner.sockets.unix import connect
 
 VARIABLE = "NANOCLAW_TOOLS_SOCKET"
 LONGEST_ANSWER = 16 * 1024 * 1024

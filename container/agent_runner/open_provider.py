@@ -17,7 +17,7 @@ from agent_runner.providers.variables import with_advice
 from agent_runner.records import Turn
 from agent_runner.session import Session
 from agent_runner.session_state import StoredState
-from agent_runner.tool_socket import ToolSocket, tool_socket_path
+from agent_runner.sockets.tools import ToolSocket, tool_socket_path
 from agent_runner.tools import TOOLS
 from agent_runner.tools.registry import SessionTools
 

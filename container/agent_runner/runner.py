@@ -12,10 +12,10 @@ from agent_runner.open_provider import OpenProvider, open_provider, unopened
 from agent_runner.polling import scan, wait_for_change
 from agent_runner.pruning import Pruner
 from agent_runner.seams import Seams
-from agent_runner.selection import Batch, Selection
 from agent_runner.session import Session, open_session
-from agent_runner.tool_socket import serve_tools
-from agent_runner.turn import take_turn
+from agent_runner.sockets.tools import serve_tools
+from agent_runner.turns.selection import Batch, Selection
+from agent_runner.turns.turn import take_turn
 
 PAUSE_WITHOUT_HOST = 1.0
 

@@ -17,7 +17,7 @@ from agent_runner.log import Log
 from agent_runner.providers import HttpClients, Provider
 from agent_runner.providers.http import NoHttp
 from agent_runner.replacing import replace_file
-from agent_runner.scripts import NoScripts, Scripts
+from agent_runner.scripts.protocol import NoScripts, Scripts
 
 __all__ = ["Clock", "Executor", "Lane", "Scripts", "Seams", "Wakeups"]
 

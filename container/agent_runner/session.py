@@ -9,12 +9,12 @@ from agent_runner import events
 from agent_runner.changes import Changes
 from agent_runner.config import RunnerConfig
 from agent_runner.drafts import Drafts, open_drafts
-from agent_runner.files import TextFiles
 from agent_runner.heartbeat import Heartbeat, open_heartbeat
+from agent_runner.knowledge.files import TextFiles
+from agent_runner.knowledge.notes import Notes
 from agent_runner.lock import hold_lock
 from agent_runner.log import Log
 from agent_runner.migrate import migrate
-from agent_runner.notes import Notes
 from agent_runner.other_hosts import show_complete
 from agent_runner.outbox import Outbox
 from agent_runner.seams import Seams

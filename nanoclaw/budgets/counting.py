@@ -34,7 +34,7 @@ def amounts_of(usage: ModelUsage, prices: Prices, base_url: str | None) -> Amoun
 
 
 def _bounded(value: object) -> int:
-    """Return a count. Anything that is no whole number above 0 counts as 0."""
+    """Return a count. Anything that is not a whole number above 0 counts as 0."""
     number = value if isinstance(value, int) and not isinstance(value, bool) else 0
     return min(max(number, 0), MOST_AT_ONCE)
 

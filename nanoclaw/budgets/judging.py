@@ -88,7 +88,7 @@ class Breakers:
         reason = words.reason(used_up)
         self.opened[scope] = OpenBreaker(
             key,
-            f"{reason}; it goes on at {words.moment(until, self._zone)}",
+            f"{reason}; it resumes at {words.moment(until, self._zone)}",
             words.refusal(used_up, until, self._zone),
             words.for_people(used_up, until, self._zone),
             until,

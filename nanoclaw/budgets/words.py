@@ -44,7 +44,7 @@ def command(standing: Standing) -> str:
 
 def reason(standing: Standing) -> str:
     """Return why a session waits, as a phrase."""
-    return f"the budget of today is used up: {used(standing)}"
+    return f"the budget for today is used up: {used(standing)}"
 
 
 def for_people(standing: Standing, until: datetime, zone: ZoneInfo) -> str:
@@ -52,14 +52,14 @@ def for_people(standing: Standing, until: datetime, zone: ZoneInfo) -> str:
     again = f"at {moment(until, zone)}" if standing.limit.amount else "once the owner allows it"
     raised = ", or earlier if the owner raises it" if standing.limit.amount else ""
     return (
-        f"My budget of today is used up ({used(standing)}). Your messages are kept. "
+        f"My budget for today is used up ({used(standing)}). Your messages are kept. "
         f"I will answer {again}{raised}."
     )
 
 
 def refusal(standing: Standing, until: datetime, zone: ZoneInfo) -> str:
     """Return the refusal of a request to a model."""
-    return f"{reason(standing)}; it is free again at {moment(until, zone)}. To raise it: {command(standing)}"
+    return f"{reason(standing)}; it resumes at {moment(until, zone)}. To raise it: {command(standing)}"
 
 
 def alert(standing: Standing, until: datetime, zone: ZoneInfo) -> str:
@@ -67,5 +67,5 @@ def alert(standing: Standing, until: datetime, zone: ZoneInfo) -> str:
     how = used(standing, SCOPE)
     if standing.state == "used up":
         rest = f"New messages wait until {moment(until, zone)}"
-        return f"A budget of today is used up: {how}. {rest}. To go on now: {command(standing)}"
-    return f"{standing.percent} % of a budget of today is used: {how}. To raise it: {command(standing)}"
+        return f"A budget for today is used up: {how}. {rest}. To continue now: {command(standing)}"
+    return f"{standing.percent} % of a budget for today is used: {how}. To raise it: {command(standing)}"

@@ -49,9 +49,8 @@ def _remedy(data: Path) -> str:
     path = socket_path(data)
     with suppress(OSError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            return (
-                f"{printable(path)} is no socket: move it away, and within two minutes the host makes its own"
-            )
+            shown = printable(path)
+            return f"{shown} is not a socket: move it away, and within two minutes the host makes its own"
     return (
         "if that is a program that embeds the host, let it open the host with `open_host(control=True)`; if "
         "it is a host that starts or stops, try again, else see its log"

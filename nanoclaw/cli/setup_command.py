@@ -21,10 +21,12 @@ from nanoclaw.cli.run_command import is_terminal
 from nanoclaw.cli.setup_dialogue import ask_model, ask_zone, timed, url_problem, whole_url, zone_of
 from nanoclaw.cli.silence import silent
 from nanoclaw.config import Config, ConfigError, Reading, read_config
+from nanoclaw.config.entry_points import installed
 from nanoclaw.config.model import KeyConfig
 from nanoclaw.config.nearest import nearest
 from nanoclaw.config.zone_files import zone_names
 from nanoclaw.gateway.providers import KNOWN
+from nanoclaw.runtimes.process import BUILT_IN, PROVIDERS
 from nanoclaw.setup.files import require_writable
 from nanoclaw.setup.finding import base_url as local_url
 from nanoclaw.setup.finding import find, target_of
@@ -78,7 +80,7 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,79}")
 )
 @click.option("--key-stdin", cls=SectionOption, section=KEY, is_flag=True, help="stdin; kept in <home>/keys")
 @click.option("--timezone", metavar="ZONE", help="an IANA name, such as Europe/Berlin")
-@click.option("--check/--no-check", default=True, help="whether to call the model; default: once")
+@click.option("--check/--no-check", default=True, help="call the model once; default: yes")
 @click.option("--yes", is_flag=True, help="ask nothing, and take the first offer for what no option answers")
 @click.option("--json", "as_json", is_flag=True, help="ask nothing, and print JSON, for programs")
 @with_places
@@ -110,6 +112,8 @@ def _chosen(
     """Return the model to write and the verdict on it; None for a model that stays, or was not tried here."""
     if named is None and interactive:
         return ask_model(reading.home, present_target(reading.config)), None
+    if named is not None and check:
+        _require_known(named.provider)
     target = named or (_taken(reading.config) if yes else None)
     return (None, None) if target is None else _checked(target, check=check)
 
@@ -160,11 +164,20 @@ def _named_target(values: Mapping[str, Any]) -> Target | None:
     url, name = _url(given), given.get("model")
     if (
         url is not None and url != target.base_url
-    ):  # another server: the service's own key and model are not its
+    ):  # another server has neither the service's key nor its model
         target = Target(target.provider, None, url)
     if key is not None or typed is not None:
         target = evolve(target, key=key, typed=typed)
     return evolve(target, name=name or target.name)
+
+
+def _require_known(provider: str) -> None:
+    """Refuse a provider that is not there. Raises UsageError."""
+    known = {*BUILT_IN, *installed(PROVIDERS)}
+    if provider not in known:
+        near = nearest(provider, {*known, *BY_SLUG, *LOCAL_BY_SLUG})
+        words = f"there is no provider {provider!r:.80}{near or ', nor a package that brings it'}"
+        raise click.UsageError(f"argument --provider: {words}; --no-check writes it all the same")
 
 
 def _of_provider(provider: str) -> Target:
@@ -182,7 +195,8 @@ def _url(given: Mapping[str, Any]) -> str | None:
         return None
     if (problem := url_problem(url)) is not None:
         raise click.UsageError(f"argument --base-url: {problem}")
-    return whole_url(url) if given.get("provider") != "anthropic" else url.rstrip("/")
+    speaks_anthropic = Target(given["provider"]).wire == "anthropic"
+    return url.rstrip("/") if speaks_anthropic else whole_url(url)
 
 
 def _key(given: Mapping[str, Any]) -> KeyConfig | None:

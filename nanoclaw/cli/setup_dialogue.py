@@ -137,12 +137,9 @@ class Menu:
     def all(self) -> Picked:
         """Show all choices with their numbers, until one is taken."""
         choices = self._choices()
-        say("\n".join(f"  {n}  {choice.words}" for n, choice in enumerate(choices, 1)))
         while True:
-            number = _number(ask("Your choice [1]:"), len(choices))
-            if number is None:
-                say(f"Type a number from 1 to {len(choices)}.")
-            elif (picked := choices[number].take()) is not None:
+            say("\n".join(f"  {n}  {choice.words}" for n, choice in enumerate(choices, 1)))
+            if (picked := choices[_choose("Your choice [1]:", len(choices))].take()) is not None:
                 return picked
 
     def _choices(self) -> list[_Choice]:
@@ -170,11 +167,7 @@ def _of_offer(offer: Offer) -> Picked | None:
 
 def _typed() -> Picked | None:
     say("\n".join(f"  {n}  {each.label}: {cost_of(each)}" for n, each in enumerate(SERVICES, 1)))
-    number = _number(ask("Service [1]:"), len(SERVICES))
-    if number is None:
-        say(f"Type a number from 1 to {len(SERVICES)}.")
-        return None
-    service = SERVICES[number]
+    service = SERVICES[_choose("Service [1]:", len(SERVICES))]
     key = ask(f"Key of {service.label} (it is not shown; Enter goes back):", hidden=True)
     if not key:
         return None
@@ -182,14 +175,18 @@ def _typed() -> Picked | None:
 
 
 def _at() -> Picked | None:
-    url = ask("Address, such as http://192.168.1.5:8000/v1 (Enter goes back):")
-    if not url:
-        return None
-    if (problem := url_problem(url)) is not None:
+    while (problem := url_problem(url := _typed_url())) is not None:
+        if not url:
+            return None
         say(f"The address {problem}.")
-        return None
     key = ask("Its key (it is not shown; Enter: none):", hidden=True)
     return _with_models(Target("openai", None, whole_url(url), typed=key or None), None)
+
+
+def _typed_url() -> str:
+    """Ask for an address. One without http:// or https:// is of a server nearby, so it gets http://."""
+    url = ask("Address, such as http://192.168.1.5:8000/v1 (Enter goes back):")
+    return f"http://{url}" if url and "://" not in url else url
 
 
 def _with_models(target: Target, service: Service | None) -> Picked | None:
@@ -229,15 +226,22 @@ def _list(names: Sequence[str]) -> None:
     say("\n".join(f"  {n}  {name}" for n, name in enumerate(names, 1)))
 
 
+def _choose(question: str, count: int) -> int:
+    """Ask until the answer is a number of a list; return its index."""
+    while (number := _number(ask(question), count)) is None:
+        say(f"Type a number from 1 to {count}.")
+    return number
+
+
 def _number(answer: str, count: int) -> int | None:
-    """Return the index that an answer means, 0 for Enter; None if it is no number of the list."""
+    """Return the index that an answer means, 0 for Enter; None if the list has no such number."""
     if not answer:
         return 0
     return int(answer) - 1 if answer.isdecimal() and len(answer) < 6 and 1 <= int(answer) <= count else None  # noqa: PLR2004
 
 
 def url_problem(url: str) -> str | None:
-    """Return why a text is no address of a server, to complete "The address"; None if it is one."""
+    """Return why a text is not the address of a server, to complete "The address"; None if it is one."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

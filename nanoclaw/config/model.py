@@ -36,7 +36,7 @@ class Address:
     def read(self, value: object) -> str:
         """Return the address without a slash at its end."""
         if not isinstance(value, str) or not _is_address(value):
-            hidden = isinstance(value, str) and "@" in value  # it may have a password
+            hidden = isinstance(value, str) and set(value) & set("@?#")  # it may have a password or a key
             raise Unfit(self.wanted, "(not shown)" if hidden else value)
         return value.rstrip("/")
 

@@ -6,7 +6,6 @@ The numbers come from a server, so each is checked. What cannot be read counts n
 import json
 import re
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 from attrs import define, field, frozen
@@ -22,7 +21,8 @@ CHARACTERS_A_TOKEN = 4
 """For an estimate, where the server sent no count."""
 _BYTES_A_TOKEN_OF_FILES = 32
 _MOST_FILES = 1000
-_FILE = re.compile(rb'(?:;base64,|"data": ?")[A-Za-z0-9+/=]+')
+_FILE_MARK = b"base64"
+_FILE = re.compile(rb'base64(?:,|".{0,80}?"data": ?")[A-Za-z0-9+/=]+', re.DOTALL)
 """A picture or document in a request."""
 
 
@@ -167,8 +167,19 @@ class Counter:
 
 def estimated_input(body: bytes) -> int:
     """Estimate the tokens of a request, for an answer that ended before its counts came."""
-    files = sum(found.end() - found.start() for found in islice(_FILE.finditer(body), _MOST_FILES))
+    files = _size_of_files(body)
     return -(-(len(body) - files) // CHARACTERS_A_TOKEN) + files // _BYTES_A_TOKEN_OF_FILES
+
+
+def _size_of_files(body: bytes) -> int:
+    size = at = 0
+    for _ in range(_MOST_FILES):
+        if (at := body.find(_FILE_MARK, at)) < 0:  # much faster than a search for the pattern
+            break
+        found = _FILE.match(body, at)
+        at = found.end() if found else at + len(_FILE_MARK)
+        size += len(found[0]) if found else 0
+    return size
 
 
 def _parsed(data: bytes) -> object:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from traceback import format_exception
 from typing import Protocol
 
 import structlog
@@ -155,7 +156,9 @@ class DoorKeeper:
         try:
             await Connection(stream, self.proxy, opened.door.caller, opened.room).serve()
         except Exception as error:  # noqa: BLE001 -- a bug that one runner's request meets ends that request
-            _log.error("gateway.connection_failed", session=opened.door.caller.session_id, exc_info=error)
+            # Not as `exc_info`: some renderers show local variables, and a key is one.
+            trace = "".join(format_exception(error))
+            _log.error("gateway.connection_failed", session=opened.door.caller.session_id, exception=trace)
         finally:
             opened.connections -= 1
 

@@ -60,7 +60,7 @@ def _from_file(file: Path) -> bytes:
         try:  # `os.fdopen` would leave the descriptor of a directory open
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise KeyUnavailable(
-                    f"the key's file {file} is no regular file; name a file with the key alone"
+                    f"the key's file {file} is not a regular file; name a file with the key alone"
                 )
             return os.read(descriptor, MAX_KEY + 1)
         finally:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import ceil
+from math import ceil, inf
 
 from attrs import define
 
@@ -23,14 +23,21 @@ MAX_HELD = 256 << 20
 MAX_HELD_BY_ONE = 2 * MAX_BODY
 """Bytes of request bodies of one runner at a time."""
 
+MOST_LOGGED = 20
+"""Refusals of one runner that are logged in any `LOGGED_S`. A hostile runner must not fill the disk."""
+LOGGED_S = 10.0
+
 
 @define(eq=False)
 class RunnerLimits:
-    """The state of one runner's limits: a token bucket, and a count."""
+    """The state of one runner's limits: a token bucket, and counts."""
 
     _tokens: float = BURST
     _since: float = 0.0
     _running: int = 0
+    _logging_since: float = -inf
+    _logged: int = 0
+    _not_logged: int = 0
 
     @contextmanager
     def admitted(self, now: float) -> Iterator[None]:
@@ -45,6 +52,17 @@ class RunnerLimits:
             yield
         finally:
             self._running -= 1
+
+    def log_refusal(self, now: float) -> int | None:
+        """Count a refusal. Return how many before it were not logged; None if it is not to be logged."""
+        if now - self._logging_since >= LOGGED_S:
+            self._logging_since, self._logged = now, 0
+        if self._logged >= MOST_LOGGED:
+            self._not_logged += 1
+            return None
+        before, self._not_logged = self._not_logged, 0
+        self._logged += 1
+        return before
 
     def _take(self, now: float) -> None:
         a_second = A_MINUTE / 60

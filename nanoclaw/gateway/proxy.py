@@ -5,9 +5,10 @@ size, rate and silence, counts tokens, and logs one line without bodies.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import structlog
 import trio
@@ -27,6 +28,9 @@ Headers = Sequence[tuple[str, str]]
 
 SPEND_S = 1.0
 """The longest time to record what a request took."""
+MAX_PARSED = 128 << 10
+"""Bytes of a request that is parsed. A hostile one of 30 MB takes seconds, in which nothing else runs."""
+_WITH_USAGE: Final = re.compile(rb'"include_usage": ?true')
 _HOP: Final = frozenset(
     {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect", "content-length"}
 )
@@ -114,6 +118,9 @@ class Proxy:
         except Refused as refused:
             exchange.status, exchange.refusal, exchange.is_waiting = refused.status, refused, False
             return Answer(refused.status, refused.headers, _whole(refused.body))
+        except Exception:
+            exchange.is_waiting = False
+            raise
 
     async def _asked(self, exchange: "_Exchange", stack: AsyncExitStack) -> Answer:
         caller, request = exchange.caller, exchange.request
@@ -181,18 +188,26 @@ def _upstream_request(target: Target, request: Request, key: str) -> UpstreamReq
 
 
 def _with_usage(body: bytes) -> bytes:
-    """Return a request for a stream that asks for its usage, too."""
+    """Return a request for a stream that asks for its usage, too. A large one is sent as it is."""
+    if _WITH_USAGE.search(body) is not None:
+        return body
+    value = _parsed(body)
+    if value is None or value.get("stream") is not True:
+        return body
+    options = value.get("stream_options")
+    value["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+
+
+def _parsed(body: bytes) -> dict[str, Any] | None:
+    """Return a request as an object, or None if it is none, or so large that parsing would stop the host."""
+    if len(body) > MAX_PARSED:
+        return None
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return body
-    if not isinstance(value, dict) or value.get("stream") is not True:
-        return body
-    options = value.get("stream_options")
-    if isinstance(options, dict) and options.get("include_usage") is True:
-        return body
-    value["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _passed_on(exchange: "_Exchange", answer: UpstreamAnswer, hiding: Hiding) -> Answer:
@@ -267,7 +282,10 @@ class _Exchange:
             fields |= {"model": usage.model, "input": usage.input_tokens, "output": usage.output_tokens}
             fields |= {"cached": usage.cached_tokens, "tool_calls": usage.tool_calls}
         if self.refusal is not None:
-            _log.warning("gateway.refused", **fields, kind=self.refusal.kind, reason=str(self.refusal))
+            before = self.caller.limits.log_refusal(trio.current_time())
+            if before is not None:
+                fields |= {"kind": self.refusal.kind, "reason": str(self.refusal), "not_logged": before}
+                _log.warning("gateway.refused", **fields)
         elif self.cut is not None:
             _log.warning("gateway.answer_cut", **fields, reason=self.cut)
         else:
@@ -275,10 +293,7 @@ class _Exchange:
 
 
 def _asked_model(body: bytes) -> str:
-    try:
-        name = json.loads(body).get("model")
-    except (ValueError, RecursionError, AttributeError):
-        return ""
+    name = (_parsed(body) or {}).get("model")
     return name[:200] if isinstance(name, str) and name.isprintable() else ""
 
 
@@ -300,6 +315,8 @@ class _Body:
         while self._state == "open":
             chunk = await self._next()
             shown = self._hiding.end() if chunk is None else self._hiding.feed(chunk)
+            if self._exchange.counter is not None:
+                self._exchange.counter.feed(shown)  # without the key, since the model's name is recorded
             if shown:
                 return shown
         raise StopAsyncIteration
@@ -318,8 +335,6 @@ class _Body:
         self._left -= len(chunk)
         if self._left < 0:
             raise self._cut(f"it has more than {MAX_ANSWER >> 20} MiB")
-        if self._exchange.counter is not None:
-            self._exchange.counter.feed(chunk)
         return chunk
 
     def _cut(self, reason: str) -> AnswerCut:

@@ -16,6 +16,9 @@ MAX_HEAD = 64 << 10
 READ_S = 60.0
 """The longest time that a runner may take to send a request it has begun."""
 CHUNK = 65_536
+MOST_SMALL_PIECES = 100
+SMALL_PIECE = 256
+"""Bytes. Each piece of a body costs the host time, so a body of many small ones is refused."""
 
 Gone = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
@@ -99,9 +102,12 @@ class Connection:
         self._http.receive_data(bytes(await self.stream.receive_some(CHUNK)))
 
     async def _body(self) -> bytes:
-        """Read the body of a request. Raises Refused if it is too large."""
-        body = bytearray()
+        """Read the body of a request. Raises Refused if it is too large, or in too small pieces."""
+        body, pieces = bytearray(), 0
         while isinstance(event := await self._event(), h11.Data):
+            pieces += 1
+            if pieces > MOST_SMALL_PIECES + len(body) // SMALL_PIECE:
+                raise Refused("forbidden", f"the body of a request comes in pieces below {SMALL_PIECE} bytes")
             if len(body) + len(event.data) > MAX_BODY:
                 raise Refused("too_large", f"a request may have {MAX_BODY >> 20} MiB")
             self.room.take(len(event.data))

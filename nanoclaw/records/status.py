@@ -179,7 +179,7 @@ class HostReport:
     zone_doubt: str | None = None
     """The reason why the time zone may be wrong, with advice."""
     budgets: tuple[str, ...] = ()
-    """A sentence for each budget of today that is near or used up, and each model without a known price."""
+    """A sentence for each budget for today that is near or used up, and each model without a known price."""
 
 
 class CannotTell(Exception):

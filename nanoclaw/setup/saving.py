@@ -35,7 +35,7 @@ def save(home: Path, file: Path, answers: Answers, template: str) -> None:
     """Write the answers. `template` is the text of a file that is missing.
 
     Raises:
-        ConfigError: a folder or file cannot be written, or the file is no TOML. Then it is as it was.
+        ConfigError: a folder or file cannot be written, or the file is not TOML. Then it is as it was.
     """
     make_folder(home)
     with locked(home):
@@ -63,7 +63,7 @@ def edited(text: str, answers: Answers, home: Path) -> str:
     """Return the text of a configuration with the answers in it.
 
     Raises:
-        ConfigError: it is no TOML.
+        ConfigError: it is not TOML.
     """
     try:
         document = tomlkit.parse(text)

@@ -151,13 +151,13 @@ def unknown_model(model: str | None, where: str, models: Sequence[str]) -> Verdi
 
 
 def foreign(where: str, what: str) -> Verdict:
-    """Return the verdict for something that is no model server."""
+    """Return the verdict for something that is not a model server."""
     advice = "check base_url; that of a server that speaks chat completions mostly ends in /v1"
     return Verdict(Outcome.FOREIGN, f"{where} answers, but not as a model server ({what})", advice)
 
 
 def models_in(body: bytes) -> tuple[tuple[str, ...], str | None] | None:
-    """Return the names in a list of models and who owns the first; None if it is no such list."""
+    """Return the names in a list of models and who owns the first; None if the body is not such a list."""
     found = _parsed(body)
     data = found.get("data") if isinstance(found, dict) else None
     if not isinstance(data, list):

@@ -6,6 +6,7 @@ next message would recover from that, but late.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cached_property
 from math import inf
 
 import trio
@@ -74,7 +75,7 @@ class QuiescenceWatch:
         """Restart the wait of the sessions that a timeline event concerns."""
         if event == "commit":
             place = str(details[1]).split("/")
-            if len(place) > 3:  # noqa: PLR2004 -- data/sessions/<agent group>/<session>/…
+            if place[:2] == ["data", "sessions"]:  # …/<agent group>/<session>/<folder>/<file>
                 self._untold.discard(place[-3])
                 self._begin([place[-3]])
         elif event in RUNNERS:
@@ -118,8 +119,12 @@ class QuiescenceWatch:
             if end == "stopped" and wanted and not self._was_idle(session_id):
                 self.wronged.append(session_id)
 
+    @cached_property
+    def _runner_idle_s(self) -> float:
+        return self.world.config().runtime.idle_s
+
     def _idle_s(self) -> float:
-        return self.world.config().runtime.idle_s + PROMPT_S
+        return self._runner_idle_s + PROMPT_S
 
     def idle(self) -> frozenset[str]:
         """Return the sessions whose healthy runner has been idle for too long."""
@@ -132,8 +137,9 @@ class QuiescenceWatch:
         )
 
     def _was_idle(self, session_id: str) -> bool:
-        control, idle_s = self.injector.controls.of(session_id), self.world.config().runtime.idle_s
-        return control is None or _since_before(control.rests_since, trio.current_time() - idle_s + PROMPT_S)
+        control = self.injector.controls.of(session_id)
+        since = trio.current_time() - self._runner_idle_s + PROMPT_S
+        return control is None or _since_before(control.rests_since, since)
 
     def _begin_to_wait_for_another(self, fault: str, details: tuple[object, ...]) -> None:
         """Set the time by which frozen runners must be replaced. Faults of host or machine extend it."""

@@ -4,9 +4,10 @@ A run ends with the first violation. Without one it ends once all faults have en
 done, and the last checks have passed.
 """
 
+import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -15,15 +16,18 @@ import trio
 from attrs import Factory, define, evolve, field, frozen
 from trio.testing import MockClock
 
+from nanoclaw.config import Config
 from nanoclaw.host import HostFailed
 from nanoclaw.simulation.button_presses import ButtonPresses
 from nanoclaw.simulation.checks import PROMPTNESS_CHECKS, REST_CHECKS, STEP_CHECKS
 from nanoclaw.simulation.checks.promptness import PROMPT_S
 from nanoclaw.simulation.fault_injector import FaultInjector
 from nanoclaw.simulation.fault_table import inject
+from nanoclaw.simulation.model_ledger import CountedModel, ModelLedger
 from nanoclaw.simulation.network import FaultyNetwork
 from nanoclaw.simulation.quiescence import QuiescenceWatch
 from nanoclaw.simulation.scripted_agent import FILE, ScriptedAgent
+from nanoclaw.simulation.scripted_model import KEY, KEY_VARIABLE, ScriptedModel
 from nanoclaw.simulation.snapshot import NOTES, Check, Snapshot, found, readable
 from nanoclaw.simulation.workload import VISITORS, PlannedChat, Say, Workload
 from nanoclaw.store.engine.times import to_text
@@ -41,6 +45,8 @@ LOOK_S = 600.0
 """Checks run at each step, and also every so many seconds."""
 HEARD_WITHIN_S = 6 * 3600.0
 """Seconds after the last fault within which every message must be confirmed."""
+MODEL_SILENT_S = 100.0
+"""Seconds of silence after which a model's server is given up."""
 REST_S, RESTS = 97.0, 250
 """A workload must come to rest within `RESTS` pauses of `REST_S` seconds."""
 MOST_LINES = 300_000
@@ -93,19 +99,35 @@ def run_workload(
 
     `invariants` are additional checks. `alter` may change the world before its host starts.
     """
-    return trio.run(_run, workload, invariants, alter, clock=MockClock(autojump_threshold=0))
+    with _key_in_environment():
+        return trio.run(_run, workload, invariants, alter, clock=MockClock(autojump_threshold=0))
+
+
+@contextmanager
+def _key_in_environment() -> Iterator[None]:
+    """Give this process the key of the model's server, as an owner does."""
+    before = os.environ.get(KEY_VARIABLE)
+    os.environ[KEY_VARIABLE] = KEY
+    try:
+        yield
+    finally:
+        os.environ.pop(KEY_VARIABLE)
+        if before is not None:
+            os.environ[KEY_VARIABLE] = before
 
 
 async def _run(workload: Workload, invariants: Sequence[Check], alter: Callable[[World], None]) -> RunResult:
     network, tally = FaultyNetwork(repeat=workload.repeat), Tally()
-    settings = {"timezone": workload.zone, "runtime.slow_poll_s": POLL_S, **workload.settings}
-    world = World(seed=workload.seed, channel=network, settings=settings, outliving=workload.outliving)
+    ledger = ModelLedger()
+    world = _world(workload, network, ledger)
     try:
         async with world:
             world.clock.epoch, world.timeline.home = workload.began, str(world.home)
             injector = FaultInjector(world, network, tally.strikes, tally.missed)
+            ledger.database = world.home / "data" / "v2.db"
+            world.timeline.steps.append(ledger.note)
             alter(world)
-            await WorkloadRun(workload, world, network, injector, tuple(invariants), tally).live()
+            await WorkloadRun(workload, world, network, injector, ledger, tuple(invariants), tally).live()
     except Exception as error:  # noqa: BLE001 -- any error is a violation
         if not tally.violations:
             tally.violations.append(Violation("nothing_breaks", repr(error), trio.current_time()))
@@ -124,6 +146,27 @@ async def _run(workload: Workload, invariants: Sequence[Check], alter: Callable[
         tuple(tally.missed),
         {one.event.message_id: one.event.event_id for one in network.accepted},
     )
+
+
+def _world(workload: Workload, network: FaultyNetwork, ledger: ModelLedger) -> World:
+    settings = {
+        "timezone": workload.zone,
+        "runtime.slow_poll_s": POLL_S,
+        "model.timeout_s": MODEL_SILENT_S,
+        "model.key": {"env": KEY_VARIABLE},
+        **workload.settings,
+    }
+    timeline = Timeline()
+    model = ScriptedModel(workload.seed, timeline.add, lambda: world.now)
+    world: World = World(
+        seed=workload.seed,
+        channel=network,
+        settings=settings,
+        outliving=workload.outliving,
+        timeline=timeline,
+        model=CountedModel(model, keeps=False, ledger=ledger),
+    )
+    return world
 
 
 def _places(network: FaultyNetwork) -> Mapping[str, str]:
@@ -157,6 +200,7 @@ class WorkloadRun:
     world: World
     network: FaultyNetwork
     injector: FaultInjector
+    ledger: ModelLedger
     invariants: tuple[Check, ...]
     tally: Tally
     _chats: dict[str, Chat] = Factory(dict)
@@ -196,6 +240,10 @@ class WorkloadRun:
             await self._furnish(planned, brain)
 
     @cached_property
+    def _config(self) -> Config:
+        return self.world.config()
+
+    @cached_property
     def _admitted(self) -> Mapping[str, frozenset[str]]:
         """The users admitted to each closed chat: a user of one is admitted to all chats of its agent."""
         closed = [planned for planned in self.workload.chats if planned.policy != "public"]
@@ -214,7 +262,8 @@ class WorkloadRun:
         world = self.world
         users = [self._users.setdefault(name, world.user(name)) for name in planned.users]
         chat = world.group(planned.name, users) if planned.is_group else world.chat(users[0])
-        agent = world.agents.get(planned.agent) or world.agent(planned.agent, brain)
+        mind = None if planned.agent in self.workload.modelled else brain
+        agent = world.agents.get(planned.agent) or world.agent(planned.agent, mind)
         mode, rules = planned.session_mode, planned.trigger_rules
         await world.wire(chat, agent, policy=planned.policy, session_mode=mode, trigger_rules=rules)
         for n, user in enumerate(users if planned.policy != "public" else ()):
@@ -379,7 +428,7 @@ class WorkloadRun:
 
     def snapshot(self, *, changed: bool = False) -> Snapshot:
         """Return a snapshot of the world now."""
-        network, data, config = self.network, self.world.home / "data", self.world.config()
+        network, data, config = self.network, self.world.home / "data", self._config
         spoilt, only = self.injector.damage.spoilt(), self._changed if changed else None
         asked = self._asked()
         return Snapshot(
@@ -410,6 +459,10 @@ class WorkloadRun:
             zone=self.workload.zone,
             admitted=self._admitted,
             patterns={planned.name: planned.pattern for planned in self.workload.chats if planned.pattern},
+            modelled=self.injector.controls.modelled,
+            given_up=self.injector.controls.turn_log.given_up,
+            answered=self.ledger.answered,
+            unrecorded=self.ledger.lost,
             mention_only={planned.name for planned in self.workload.chats if planned.mention_only},
         )
 

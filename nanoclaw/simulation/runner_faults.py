@@ -12,10 +12,12 @@ from typing import TypeVar
 import trio
 from attrs import Factory, define, evolve, field, frozen
 
+from agent_runner.errors import ProviderFatal
 from agent_runner.providers import Provider, ProviderContext, Toolbox, ToolSpec, TurnHandler
 from agent_runner.records import Address, Inbound, Result, Turn
 from agent_runner.seams import Clock, Executor, Lane, Seams
 from nanoclaw.runtimes import RunnerSpec
+from nanoclaw.testing.models.model import FAKE_MODEL
 from nanoclaw.testing.world.virtual_time import Moment, VirtualClock
 
 T = TypeVar("T")
@@ -101,6 +103,8 @@ class TurnLog:
     """By turn, the address of the first message that has one."""
     spent: Counter[str] = Factory(Counter)
     """Tries used up, by message."""
+    given_up: set[str] = Factory(set)
+    """Messages of turns that were given up for good, by ProviderFatal, and their follow-ups."""
     pauses: list[tuple[str, int, float]] = Factory(list)
     """Message, number of the try, and seconds since the previous try ended."""
 
@@ -168,10 +172,14 @@ class _ControlledTurns:
         self.control.rests_since = None
         self.control.at_work.set()
         self.control.at_work = trio.Event()
+        taken = list(turn.messages)
         try:
             with self.turn_log.of(turn.messages, self.dying):
-                tools = _ControlledTools(tools, self.control, self.turn_log, alone=alone)
+                tools = _ControlledTools(tools, self.control, self.turn_log, taken, alone=alone)
                 return await self.handler.run(turn, tools)
+        except ProviderFatal:
+            self.turn_log.given_up.update(message.id for message in taken)
+            raise
         finally:
             self.control.rests_since = trio.current_time()
 
@@ -183,6 +191,8 @@ class _ControlledTools:
     tools: Toolbox
     control: RunnerControl
     turn_log: TurnLog
+    taken: list[Inbound]
+    """The messages of the turn. Follow-ups are added."""
     alone: bool
     """True if no follow-ups can come to this turn."""
 
@@ -201,6 +211,7 @@ class _ControlledTools:
         try:
             found = await self.tools.follow_ups()
             self.turn_log.hear(found)
+            self.taken.extend(found)
             return found
         finally:
             self.control.listens_since = None
@@ -221,6 +232,8 @@ class RunnerControls:
     clock: VirtualClock
     dying: Callable[[str], bool] = lambda _session: False
     """Returns whether a session's runner is about to end."""
+    modelled: set[str] = Factory(set)
+    """Sessions whose agent asks the world's model."""
     _controls: dict[str, list[RunnerControl]] = Factory(lambda: defaultdict(list))
     turn_log: TurnLog = field(init=False, default=Factory(lambda self: TurnLog(self.clock), takes_self=True))
 
@@ -228,6 +241,8 @@ class RunnerControls:
         """Add a control to the seams of a new runner."""
         control = RunnerControl(self.clock)
         self._controls[spec.session_id].append(control)
+        if spec.provider == FAKE_MODEL:
+            self.modelled.add(spec.session_id)
         own, dying = seams.executor, partial(self.dying, spec.session_id)
         executor = _ControlledExecutor(own, control, own.before_commit, own.after_commit)
         return evolve(

@@ -27,7 +27,7 @@ EVERY_FAILS = "900"
 SPOKEN = ("chat", "task")
 OPTIONS = {"zone": "timezone", "catch_up": "catch_up"}
 _NEXT_RUN = re.compile(r"(?P<id>\S+): next run (?P<next>\S+ \S+) .*?(?P<recurs>, recurrence)?[^,]*: ")
-_RULE = re.compile(r"(?P<id>\S+): .*?, recurrence (?P<rule>[^@:]+): ")
+RULE = re.compile(r"(?P<id>\S+): .*?, recurrence (?P<rule>[^@:]+): ")
 
 
 @frozen
@@ -53,7 +53,7 @@ def _words(row: Inbound) -> list[str]:
     return str(row.content.get("text") or row.content.get("prompt") or "?").split()
 
 
-def _options(value: str) -> tuple[str, dict[str, object]]:
+def options_of(value: str) -> tuple[str, dict[str, object]]:
     """Split a value at semicolons: its first part, and arguments of a tool."""
     first, *rest = value.split(";")
     found = dict(each.split("=", 1) for each in rest)
@@ -144,13 +144,13 @@ class _MessageWork:
         await self.call("schedule_task", prompt=f"{self.name}-once send", process_after=at.isoformat())
 
     async def every(self, value: str) -> None:
-        seconds, options = _options(value)
+        seconds, options = options_of(value)
         failing = " fail=9" if seconds == EVERY_FAILS else ""
         prompt = f"{self.name}-every send{failing}"
         await self.call("schedule_task", prompt=prompt, recurrence=f"@every {seconds}", **options)
 
     async def cron(self, value: str) -> None:
-        times, options = _options(value)
+        times, options = options_of(value)
         recurrence = times.replace("_", " ")
         again = f" again={value[2:4]}" if value.startswith("*/") else ""
         prompt = f"{self.name}-cron slow=2{again}"
@@ -169,7 +169,7 @@ class _MessageWork:
     async def renew(self, _value: str) -> None:
         """Set the schedule of the first cron task again, so that its next slot is computed anew."""
         tasks = (await self.call("list_tasks")).splitlines()
-        match = next(filter(None, map(_RULE.match, tasks)), None)
+        match = next(filter(None, map(RULE.match, tasks)), None)
         if match is not None:
             await self.call("update_task", task_id=match["id"], recurrence=match["rule"])
 

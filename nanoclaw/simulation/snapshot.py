@@ -83,6 +83,14 @@ class Snapshot(Evidence):
     """Sessions without an actor while the host runs."""
     shaken: bool = False
     """True if the disk failed so recently that projections may not have been written again."""
+    modelled: Container[str] = ()
+    """Sessions whose agent asks the scripted model."""
+    given_up: Container[str] = ()
+    """Messages whose turn was given up for good, so that their chat was told why."""
+    answered: int = 0
+    """The number of answers of the scripted model that came to their end."""
+    unrecorded: int = 0
+    """The most of them that hosts did not record before they died."""
     now: str = ""
     """The date."""
     zone: str = "UTC"

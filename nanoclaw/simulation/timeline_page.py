@@ -157,8 +157,9 @@ def _drawn(
             return FAULTS, "violation"
         case event if event.startswith("runner "):
             return sessions.get(line.details[0], HOST), _turning_point(line)
-        case _:
-            return HOST, _turning_point(line)
+        case event:
+            lane = _place_of_number(line.details[0], said_in) if event == "model" else HOST
+            return lane, _turning_point(line)
 
 
 def _turning_point(line: _Line) -> str:
@@ -181,9 +182,18 @@ def _place(details: Sequence[str], said_in: Mapping[str, Say], lanes: Sequence[s
     return next((lane for lane in lanes if lane == chat or lane.startswith(f"{chat}/")), HOST)
 
 
+def _place_of_number(text: str, said_in: Mapping[str, Say]) -> str:
+    """Return the lane of the first message that a text names."""
+    number = NUMBER.search(text)
+    say = said_in.get(number[0]) if number else None
+    if say is None:
+        return HOST
+    return f"{say.chat}/{say.thread}" if say.thread else say.chat
+
+
 def _committed(path: str, sessions: Mapping[str, str]) -> tuple[str, str]:
     parts = Path(path).parts
-    if len(parts) < 4:  # noqa: PLR2004 -- sessions/<agent group>/<session>/<side>/<file>
+    if "sessions" not in parts:  # sessions/<agent group>/<session>/<side>/<file>
         return HOST, "commit"
     return sessions.get(parts[-3], HOST), parts[-2]
 

@@ -144,6 +144,8 @@ class Workload:
     repeat: Repeat
     outliving: bool
     settings: Mapping[str, Any]
+    modelled: frozenset[str] = frozenset()
+    """The agents that ask a scripted model by the real agent loop. The others are `scripted_agent`."""
 
     def cut(self, steps: int) -> "Workload":
         """Return the same workload, cut after so many steps."""
@@ -186,7 +188,13 @@ def draw_workload(
         repeat=random.choice(REPEATS),
         outliving=random.random() < HALF,
         settings=_settings(random),
+        modelled=frozenset(_modelled(Random(f"models {seed}"), chats)),  # noqa: S311 -- a simulation has no secrets
     )
+
+
+def _modelled(random: Random, chats: Sequence[PlannedChat]) -> Iterator[str]:
+    agents = dict.fromkeys(planned.agent for planned in chats)
+    yield from (agent for agent in agents if random.random() < HALF)
 
 
 def _settings(random: Random) -> Mapping[str, Any]:

@@ -45,7 +45,7 @@ def remove_socket(path: Path) -> None:
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError("it is no socket; move it away")
+            raise FileExistsError("it is not a socket; move it away")
         path.unlink()
 
 

@@ -233,4 +233,4 @@ async def test_the_status_for_people_shows_who_waits_and_why(world: World) -> No
     await world.sleep(2)
     lines = list(status_lines(plain(await world.host.status())))
     assert any(line.startswith("budgets   used up: 1 of 1 turns of session:") for line in lines)
-    assert any(line.startswith("  waits: the budget of today is used up: 1 of 1 turns") for line in lines)
+    assert any(line.startswith("  waits: the budget for today is used up: 1 of 1 turns") for line in lines)

@@ -49,5 +49,5 @@ async def test_a_runner_is_refused_once_the_money_of_the_day_is_spent(
     assert (row.name, row.input, row.cached, row.output) == ("openai/m-2026-01-01", 500, 200, 300)
     assert row.micro_dollars == 500 * 2 + 100 + 300 * 10  # 200 tokens from the cache cost a half each
     assert isinstance(last.content, TextContent)
-    assert last.content.text.startswith("My budget of today is used up ($0.0082 of $0.008")
+    assert last.content.text.startswith("My budget for today is used up ($0.0082 of $0.008")
     assert len(upstream.asked) == 2

@@ -18,7 +18,7 @@ from nanoclaw.testing.world.chats import Chat, User
 from nanoclaw.testing.world.errors import HostKilled
 from nanoclaw.testing.world.executor import When
 
-USED_UP = re.compile(r"^My budget of today is used up \(3 of 3 turns of this conversation\)")
+USED_UP = re.compile(r"^My budget for today is used up \(3 of 3 turns of this conversation\)")
 pytestmark = pytest.mark.world(settings={"budgets.session.turns": 3})
 
 
@@ -77,8 +77,8 @@ async def test_the_status_shows_a_session_that_waits(world: World) -> None:
     assert session.details.runner.state == "absent"
     assert session.details.to_answer == 1
     assert session.details.budget == (
-        "the budget of today is used up: 3 of 3 turns of this conversation; "
-        "it goes on at 2026-01-02 00:00 (UTC)"
+        "the budget for today is used up: 3 of 3 turns of this conversation; "
+        "it resumes at 2026-01-02 00:00 (UTC)"
     )
     assert report.budgets == (f"used up: 3 of 3 turns of session:{session.id}",)
 
@@ -259,7 +259,7 @@ async def test_the_gateway_is_told_why_it_must_refuse(world: World) -> None:
     assert keeper(world).refusal("s", "ag") is None
     await keeper(world).spent(spent("s", 1.5))
     assert keeper(world).refusal("another", "another") == (
-        "the budget of today is used up: $1.50 of $1.50 of the whole installation; it is free again at "
+        "the budget for today is used up: $1.50 of $1.50 of the whole installation; it resumes at "
         "2026-01-02 00:00 (UTC). To raise it: nanoclaw budgets set day --money 3"
     )
     await world.host.admin.budgets.set("day", money="3")
@@ -306,7 +306,7 @@ async def test_a_turn_that_does_not_end_is_stopped_after_5_minutes(world: World)
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=brain))
     await ann.says("a")
-    await chat.expect(re.compile("My budget of today is used up"), within=310)
+    await chat.expect(re.compile("My budget for today is used up"), within=310)
     assert not world.runtime.runners
 
 
@@ -336,12 +336,12 @@ async def test_the_owner_is_told_once_at_80_and_once_at_100_percent(world: World
     for text in ("a", "b", "c", "d"):
         await bob.says(text)
         await chat.expect(f"echo: {text}")
-    near = await owners.expect(re.compile("80 % of a budget of today is used: 4 of 5 turns"))
+    near = await owners.expect(re.compile("80 % of a budget for today is used: 4 of 5 turns"))
     assert "of the conversation in" in near.text
     await world.restart()
     await bob.says("e")
     await chat.expect("echo: e")
-    await owners.expect(re.compile("A budget of today is used up: 5 of 5 turns"))
+    await owners.expect(re.compile("A budget for today is used up: 5 of 5 turns"))
     await world.restart()
     await owners.expect_nothing(within=3600)
     assert not any("budget" in text for text in texts(chat))

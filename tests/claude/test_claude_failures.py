@@ -21,7 +21,7 @@ SEND = "mcp__nanoclaw__send_message"
 
 
 def budget() -> ModelFailure:
-    error = {"type": "nanoclaw_budget", "message": "the budget of today is used up"}
+    error = {"type": "nanoclaw_budget", "message": "the budget for today is used up"}
     return ModelFailure(402, body=json.dumps({"type": "error", "error": error}).encode())
 
 
@@ -125,7 +125,7 @@ async def test_the_fallback_answers_while_the_first_is_down(world: ClaudeWorld) 
         (404, "model_not_found", "There's an issue with the selected model (m).", Problem.FATAL),
         (400, "billing_error", "Credit balance is too low", Problem.QUOTA),
         (402, "unknown", "API Error: 402 insufficient credits", Problem.QUOTA),
-        (402, "unknown", "API Error: 402 the budget of today is used up", Problem.BUDGET),
+        (402, "unknown", "API Error: 402 the budget for today is used up", Problem.BUDGET),
         (503, "server_error", "API Error: 503 The key cannot be read. This is a server-side", Problem.FATAL),
         (400, "unknown", "API Error: 400 messages.1: `tool_use` ids were found", Problem.HISTORY),
         (400, "unknown", "API Error: 400 input exceeds the maximum context length", Problem.TOO_LONG),

@@ -14,7 +14,7 @@ from agent_runner.config import RunnerConfig
 from agent_runner.providers.claude import Claude
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.runner import run_runner
-from agent_runner.sockets import listening
+from agent_runner.sockets.unix import listening
 from nanoclaw.testing.models import Answers, FakeModel, open_fake_model
 from tests.runner.world import World
 

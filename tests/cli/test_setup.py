@@ -191,10 +191,8 @@ async def test_a_typed_key_is_shown_nowhere_and_kept_in_a_file_of_its_own(
             terminal.see("Address")
             terminal.type("ftp://x" + ENTER)
             terminal.see("must begin with http")
-            terminal.see("Your choice")
-            terminal.type("2" + ENTER)
             terminal.see("Address")
-            terminal.type(model.url + ENTER)
+            terminal.type(model.url.removeprefix("http://") + ENTER)
             terminal.see("Its key (it is not shown")
             terminal.type(KEY + ENTER)
             terminal.see("Model [")
@@ -277,6 +275,23 @@ async def test_with_yes_the_best_offer_is_taken(tmp_path: Path, model: FakeModel
     assert written(tmp_path / "none")["model"] == {"provider": "echo"}
 
 
+@pytest.mark.parametrize(
+    ("provider", "address"),
+    [
+        ("openai", "http://127.0.0.1:9/v1"),
+        ("openrouter", "http://127.0.0.1:9/v1"),
+        ("anthropic", "http://127.0.0.1:9"),
+        ("claude", "http://127.0.0.1:9"),
+    ],
+)
+async def test_an_address_gets_the_path_of_chat_completions_unless_the_provider_speaks_anthropic(
+    tmp_path: Path, provider: str, address: str
+) -> None:
+    arguments = ("--provider", provider, "--base-url", "http://127.0.0.1:9/", "--model", "m")
+    done = await setup(tmp_path, *arguments, "--key-env", "MY_KEY", "--no-check", MY_KEY=KEY)
+    assert (done.code, written(tmp_path)["model"]["base_url"]) == (0, address)
+
+
 async def test_a_model_that_does_not_answer_is_not_written_unless_it_is_not_checked(
     tmp_path: Path, model: FakeModel
 ) -> None:
@@ -300,6 +315,7 @@ async def test_a_model_that_does_not_answer_is_not_written_unless_it_is_not_chec
         (("--provider", "openai", "--key-command", "'"), "cannot be split"),
         (("--provider", "openai", "--base-url", f"http://u:{KEY}@h/v1"), "must have no user"),
         (("--model", "x"), "--model needs --provider"),
+        (("--provider", "antropic"), "there is no provider 'antropic'; did you mean anthropic?"),
         (("--timezone", "Mars"), "there is no time zone"),
     ],
 )

@@ -47,7 +47,10 @@ WRONG = {
         ('"localhost:11434"', "an address such as https://api.example.com/v1, without a user"),
         ('"ftp://a/"', "an address such as"),
         ('"https://me:secret@a/"', "an address such as https://api.example.com/v1, without a user, "),
-        ('"http://a/?key=1"', "an address such as"),
+        (
+            '"http://a/?key=1"',
+            'an address such as https://api.example.com/v1, without a user, `?` and `#`, got "(not shown)"',
+        ),
         ('"http://a b/"', "an address such as"),
     ],
     "model.key": [

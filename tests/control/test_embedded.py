@@ -227,7 +227,7 @@ def test_a_file_in_the_place_of_the_socket_is_named(
     with owned(tmp_path / "data"):
         (tmp_path / "data" / NAME).write_text("mine")
         assert main(["status", "--home", str(tmp_path)]) == 2
-    assert f"{NAME} is no socket: move it away" in capsys.readouterr().err
+    assert f"{NAME} is not a socket: move it away" in capsys.readouterr().err
 
 
 def test_an_owner_that_died_is_no_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

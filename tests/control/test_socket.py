@@ -43,7 +43,7 @@ async def test_another_file_of_that_name_is_left_alone_and_the_host_keeps_runnin
             assert opened.node.state == "buried"
     [buried] = [log for log in logs if log["event"] == "actor.buried"]
     assert buried["reason"].endswith(
-        "control.sock: the control socket cannot be made: it is no socket; move it away"
+        "control.sock: the control socket cannot be made: it is not a socket; move it away"
     )
     assert (tmp_path / NAME).read_text() == "mine"
 

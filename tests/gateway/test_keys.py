@@ -72,9 +72,9 @@ def descriptors() -> int:
 async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert "No such file" in await failure(KeyConfig(file=tmp_path / "none"))
-    assert "no regular file" in await failure(KeyConfig(file=tmp_path / "pipe"))
+    assert "not a regular file" in await failure(KeyConfig(file=tmp_path / "pipe"))
     before = descriptors()
-    assert "no regular file" in await failure(KeyConfig(file=tmp_path))
+    assert "not a regular file" in await failure(KeyConfig(file=tmp_path))
     assert descriptors() == before
 
 

@@ -25,8 +25,8 @@ from nanoclaw.gateway import (
     proxy,
 )
 from nanoclaw.gateway.hiding import Hiding
-from nanoclaw.gateway.limits import A_MINUTE, BURST, MAX_ANSWER, Room, RunnerLimits
-from nanoclaw.gateway.proxy import SPEND_S
+from nanoclaw.gateway.limits import A_MINUTE, BURST, LOGGED_S, MAX_ANSWER, MOST_LOGGED, Room, RunnerLimits
+from nanoclaw.gateway.proxy import MAX_PARSED, SPEND_S
 from nanoclaw.gateway.refusals import Refused
 from tests.gateway.stage import KEY, Book, model
 
@@ -138,10 +138,10 @@ async def test_an_answer_that_is_too_long_is_cut() -> None:
 
 async def test_a_budget_that_is_used_up_stops_answers_and_nothing_else() -> None:
     server = Scripted(nothing)
-    limited = Proxy(server, Book("the budget of today is used up"))
+    limited = Proxy(server, Book("the budget for today is used up"))
     status, body = await asked(limited, caller(), request())
     assert (status, kind(body), server.asked) == (402, "nanoclaw_budget", [])
-    assert "the budget of today is used up" in body.decode()
+    assert "the budget for today is used up" in body.decode()
     assert (await asked(limited, caller(), request(method="GET", target="/model/models")))[0] == 200
 
 
@@ -167,8 +167,9 @@ async def test_a_runner_that_leaves_before_the_counts_come_is_charged_for_its_re
         yield b'data: {"choices": [{"delta": {"content": "well"}}]}\n\n'
         await trio.sleep_forever()
 
-    picture = "data:image/png;base64," + "A" * 3200
-    large = request(json.dumps({"model": "m", "text": "x" * 4000, "url": picture}).encode())
+    picture = {"type": "base64", "media_type": "image/png", "data": "A" * 3200}
+    parts = ["x" * 4000, f"data:image/png;base64,{'A' * 3200}", picture]
+    large = request(json.dumps({"model": "m", "parts": parts}).encode())
     book = Book()
     for delay_s in (0.0, inf):
         with trio.move_on_after(0.1):
@@ -176,7 +177,17 @@ async def test_a_runner_that_leaves_before_the_counts_come_is_charged_for_its_re
                 async for _ in answer.body:
                     pass
     early, waiting = [(usage.model, usage.input_tokens, usage.output_tokens) for usage in book.spendings]
-    assert (early, waiting) == (("m", 1113, 1), ("m", 1113, 0))
+    assert (early, waiting) == (("m", 1217, 1), ("m", 1217, 0))
+
+
+async def test_a_server_that_names_the_key_as_its_model_does_not_have_it_recorded() -> None:
+    async def named() -> AsyncGenerator[bytes]:
+        await trio.lowlevel.checkpoint()
+        yield f'data: {{"model": "{KEY}", "usage": {{"prompt_tokens": 5}}}}\n\n'.encode()
+
+    book = Book()
+    await asked(Proxy(Scripted(named), book), caller(), request())
+    assert [(usage.model, usage.input_tokens) for usage in book.spendings] == [("*" * len(KEY), 5)]
 
 
 async def test_a_meter_that_hangs_holds_up_nobody_for_long(autojump_clock: MockClock) -> None:
@@ -239,6 +250,15 @@ async def test_a_stream_is_asked_for_its_usage_and_keeps_its_other_options() -> 
     assert sent["messages"] == ["ä\ud83d"]
 
 
+async def test_a_large_request_is_not_parsed_since_that_would_stop_the_host() -> None:
+    server, book = Scripted(nothing), Book()
+    body = b'{"stream": true, "model": "other", "x": [' + b"[]," * MAX_PARSED + b"[]]}"
+    await asked(Proxy(server, book), caller(), request(body))
+    assert server.asked[0].body is body
+    [usage] = book.spendings
+    assert (usage.model, usage.input_tokens) == ("a-model", len(body) // 4 + 1)
+
+
 async def test_the_rate_recovers_with_time(autojump_clock: MockClock) -> None:
     del autojump_clock
     limits = RunnerLimits()
@@ -278,6 +298,19 @@ def test_a_key_is_hidden_however_it_is_cut_and_nothing_else_is_lost(key: str, ch
     assert key.encode() not in shown
     if key not in text:
         assert shown.decode() == text
+
+
+async def test_a_runner_that_is_refused_again_and_again_does_not_fill_the_log(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del autojump_clock
+    log = CapturingLogger()
+    monkeypatch.setattr(proxy, "_log", log)
+    who, wrong = caller(), request(target="/elsewhere")
+    for pause_s in [0.0] * (MOST_LOGGED + 5) + [LOGGED_S]:
+        await trio.sleep(pause_s)
+        await asked(Proxy(Scripted(nothing)), who, wrong)
+    assert [line.kwargs["not_logged"] for line in log.calls] == [*[0] * MOST_LOGGED, 5]
 
 
 @pytest.mark.parametrize("form", ["sk/a+b==", r"sk\/a+b==", r"sk/a+b\u003d\u003d", "sk%2Fa%2Bb%3D%3D"])

@@ -7,12 +7,14 @@ from pathlib import Path
 import httpx2
 import pytest
 import trio
+from structlog.testing import CapturingLogger
 from trio.testing import wait_all_tasks_blocked
 
 from agent_runner.system import HttpxClients
-from nanoclaw.gateway import Caller, DoorFailed, SessionModels
+from nanoclaw.gateway import Caller, DoorFailed, SessionModels, doors, proxy
 from nanoclaw.gateway.doors import MAX_CONNECTIONS
 from nanoclaw.gateway.limits import MAX_AT_ONCE, MAX_BODY, RunnerLimits
+from nanoclaw.gateway.serving import MOST_SMALL_PIECES
 from tests.gateway.stage import KEY, Stage, a_stage, model
 from tests.gateway.upstreams import Asked, Reply, open_upstream
 
@@ -300,6 +302,19 @@ async def test_what_is_not_http_ends_its_own_connection(
         assert (await client.post(CHAT, json={})).status_code == 200
 
 
+async def test_a_request_in_many_small_pieces_is_refused_since_each_takes_time(tmp_path: Path) -> None:
+    head = b"POST /model/chat/completions HTTP/1.1\r\nhost: gateway\r\ntransfer-encoding: chunked\r\n\r\n"
+    small, large = b"1\r\n \r\n" * (MOST_SMALL_PIECES + 1), b"400\r\n%s\r\n" % (b" " * 1024)
+    async with a_stage(tmp_path, hello) as stage:
+        await stage.client()
+        assert (await said(stage, head + small)).split(b" ")[1] == b"403"
+        assert stage.upstream.asked == []
+        stream = await stage.connection()
+        async with stream:
+            await stream.send_all(head + large * 500 + b"2\r\n{}\r\n0\r\n\r\n")
+            assert (await stream.receive_some(100)).split(b" ")[1] == b"200"
+
+
 async def test_a_request_that_is_too_large_is_refused_before_the_server_is_asked(tmp_path: Path) -> None:
     async with a_stage(tmp_path, hello) as stage:
         stage_client = await stage.client()
@@ -450,7 +465,7 @@ async def test_a_stale_socket_is_replaced_and_anything_else_is_left_alone(tmp_pa
         dead.close()
         assert (await (await stage.client("s1")).post(CHAT, json={})).status_code == 200
         stage.socket("s2").write_text("mine")
-        with pytest.raises(DoorFailed, match="it is no socket; move it away"):
+        with pytest.raises(DoorFailed, match="it is not a socket; move it away"):
             await stage.client("s2")
         assert stage.socket("s2").read_text() == "mine"
 
@@ -458,6 +473,29 @@ async def test_a_stale_socket_is_replaced_and_anything_else_is_left_alone(tmp_pa
 async def test_a_path_that_is_too_long_for_a_socket_is_served_all_the_same(tmp_path: Path) -> None:
     async with a_stage(tmp_path / ("x" * 120), hello) as stage:
         assert (await (await stage.client()).post(CHAT, json={})).status_code == 200
+
+
+async def test_a_bug_ends_one_connection_and_its_log_line_has_no_local_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_target: object, _request: object, _key: str) -> None:
+        raise RuntimeError("a bug")
+
+    log = CapturingLogger()
+    monkeypatch.setattr(doors, "_log", log)
+    async with a_stage(tmp_path, hello) as stage:
+        client = await stage.client()
+        with monkeypatch.context() as patch:
+            patch.setattr(proxy, "_upstream_request", broken)
+            with pytest.raises(httpx2.RemoteProtocolError):
+                await client.post(CHAT, json={})
+        assert (await client.post(CHAT, json={})).status_code == 200
+    [line] = log.calls
+    assert isinstance(
+        line.kwargs["exception"], str
+    )  # an exception would be rendered, with a key among its locals
+    assert "a bug" in line.kwargs["exception"]
+    assert len(stage.meter.spendings) == 1
 
 
 async def test_open_doors_come_back_when_the_actor_crashes(tmp_path: Path) -> None:

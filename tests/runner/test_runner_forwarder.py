@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from agent_runner.background import background
-from agent_runner.forwarder import Forwarder, open_forwarder
-from agent_runner.sockets import listening
+from agent_runner.sockets.forwarder import Forwarder, open_forwarder
+from agent_runner.sockets.unix import listening
 
 Serve = Callable[[trio.SocketStream], Awaitable[None]]
 
@@ -103,7 +103,7 @@ async def test_a_head_without_an_end_ends_the_connection(tmp_path: Path) -> None
 
 
 async def test_a_silent_client_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent_runner.forwarder.HEAD_TIMEOUT", 0.1)
+    monkeypatch.setattr("agent_runner.sockets.forwarder.HEAD_TIMEOUT", 0.1)
     async with forwarding(tmp_path) as forwarder, await dial(forwarder) as client:
         assert await everything(client) == b""
 

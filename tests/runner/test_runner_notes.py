@@ -13,8 +13,8 @@ import pytest
 import trio
 
 from agent_runner.errors import NotesUnavailable
+from agent_runner.knowledge.notes import MOST_NOTES, Notes, Remembered, _DamagedError
 from agent_runner.log import Log
-from agent_runner.notes import MOST_NOTES, Notes, Remembered, _DamagedError
 from tests.runner.test_runner_tools import call
 from tests.runner.world import SCHEMA, InlineExecutor, Killed, VirtualClock, World
 
@@ -136,7 +136,7 @@ WRITER = """
 import sys, trio
 from pathlib import Path
 from agent_runner.log import Log
-from agent_runner.notes import Notes
+from agent_runner.knowledge.notes import Notes
 from agent_runner.system import SystemClock, ThreadExecutor
 
 async def main(name, folder, schema):

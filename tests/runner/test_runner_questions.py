@@ -58,6 +58,16 @@ async def test_an_answer_after_its_time_is_a_message_of_a_later_turn(world: Worl
     assert (told["title"], told["question"]) == ("Deploy", "Ship it?")
 
 
+async def test_a_message_in_the_chat_of_the_question_ends_the_wait(world: World) -> None:
+    message = world.put(2, CALL, platform_id="chat-5")
+    async with world.running(Listener()):
+        await world.until(lambda: cards(world))
+        world.put(4, "what about neither?", platform_id="chat-6")
+        world.put(6, "neither", platform_id="chat-5")
+        await world.until_acked(message)
+    assert any(text.startswith("no answer yet: somebody wrote a message instead.") for text in world.texts())
+
+
 async def test_a_question_that_could_not_be_delivered_is_not_waited_for(world: World) -> None:
     message = world.put(2, CALL)
     async with world.running(Listener()):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent_runner.script_processes import ScriptProcesses
+from agent_runner.scripts.processes import ScriptProcesses
 
 
 async def run(

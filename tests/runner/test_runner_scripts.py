@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent_runner.providers import Provider
 from agent_runner.runner import run_runner
-from agent_runner.scripts import Ended, read_verdict
+from agent_runner.scripts.protocol import Ended, read_verdict
 from tests.runner.world import Killed, Listener, World
 
 WAKES = '{"wakeAgent": true, "data": {"mails": 3}}'

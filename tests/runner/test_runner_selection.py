@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runner.inbound import Candidate
-from agent_runner.selection import LARGEST_BATCH, Batch, Selection
+from agent_runner.turns.selection import LARGEST_BATCH, Batch, Selection
 from tests.runner.world import EPOCH
 
 ROWS = st.lists(

@@ -8,8 +8,8 @@ import pytest
 from attrs import evolve
 
 from agent_runner.errors import NotesUnavailable
+from agent_runner.knowledge.notes import Notes
 from agent_runner.log import Log
-from agent_runner.notes import Notes
 from agent_runner.prompt import system_prompt
 from agent_runner.providers import ProviderContext
 from agent_runner.providers.http import NoHttp

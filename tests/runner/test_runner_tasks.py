@@ -19,7 +19,7 @@ from agent_runner.records import Result, Turn
 from agent_runner.runner import run_runner
 from agent_runner.times import to_local, to_zone
 from agent_runner.tools.tasks import details
-from agent_runner.turn_state import TurnState
+from agent_runner.turns.state import TurnState
 from tests.runner.world import EPOCH, Listener, Script, World, at
 
 NINE = "2025-03-02T09:00:00.000Z"

@@ -12,7 +12,7 @@ from agent_runner.config import RunnerConfig
 from agent_runner.providers import Tool, Toolbox, ToolSpec
 from agent_runner.records import Reply, Result, Turn
 from agent_runner.runner import run_runner
-from agent_runner.tool_socket import LONGEST_LINE, MOST_CONNECTIONS
+from agent_runner.sockets.tools import LONGEST_LINE, MOST_CONNECTIONS
 from agent_runner.tools.toolbox import TurnToolbox
 from tests.runner.world import Script, World
 

@@ -19,7 +19,7 @@ from agent_runner.records import OutgoingRow, Turn
 from agent_runner.seams import Seams
 from agent_runner.session import Session, open_session
 from agent_runner.tools.base import ToolContext
-from agent_runner.turn_state import TurnState
+from agent_runner.turns.state import TurnState
 from nanoclaw.config.tables import RetentionConfig
 from nanoclaw.records import SessionPaths
 from nanoclaw.session import transactions

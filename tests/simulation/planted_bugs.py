@@ -25,6 +25,8 @@ from agent_runner.records import Result, Turn
 from agent_runner.seams import Seams as RunnerSeams
 from nanoclaw.channels.protocol import DraftingSender, Outcome, Sender
 from nanoclaw.channels.wrapper import ChannelWrapper
+from nanoclaw.gateway import ModelServers, UpstreamAnswer, UpstreamRequest
+from nanoclaw.host import Seams
 from nanoclaw.records import (
     Address,
     Clicked,
@@ -219,7 +221,8 @@ def pressed_other(event: Event) -> Event:
 @frozen
 class _BadProvider:
     provider: Provider
-    change: Callable[[Turn], Turn]
+    change: Callable[[Turn], Turn] = lambda turn: turn
+    outcome: Callable[[Result], Result] = lambda result: result
 
     @property
     def name(self) -> str:
@@ -228,20 +231,24 @@ class _BadProvider:
     @asynccontextmanager
     async def open(self, context: ProviderContext, /) -> AsyncIterator[TurnHandler]:
         async with self.provider.open(context) as handler:
-            yield _BadTurns(handler, self.change)
+            yield _BadTurns(handler, self)
 
 
 @frozen
 class _BadTurns:
     handler: TurnHandler
-    change: Callable[[Turn], Turn]
+    bug: _BadProvider
 
     async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
-        return await self.handler.run(self.change(turn), tools)
+        return self.bug.outcome(await self.handler.run(self.bug.change(turn), tools))
 
 
 def provider(change: Callable[[Turn], Turn]) -> Plant:
     return runner_seams(lambda seams: evolve(seams, provider=_BadProvider(seams.provider, change)))
+
+
+def results(outcome: Callable[[Result], Result]) -> Plant:
+    return runner_seams(lambda seams: evolve(seams, provider=_BadProvider(seams.provider, outcome=outcome)))
 
 
 def runner_seams(change: Callable[[RunnerSeams], RunnerSeams]) -> Plant:
@@ -254,6 +261,10 @@ def runner_seams(change: Callable[[RunnerSeams], RunnerSeams]) -> Plant:
 
 def nothing_sent(turn: Turn) -> Turn:
     return evolve(turn, already_sent=())
+
+
+def forgotten(result: Result) -> Result:
+    return evolve(result, state={})
 
 
 def backwards(turn: Turn) -> Turn:
@@ -402,6 +413,37 @@ def inbound(event: str, statement: str) -> Plant:
     return sql("inbound.db", f"CREATE TRIGGER IF NOT EXISTS bug AFTER {event} BEGIN {statement}; END")
 
 
+# -- models that misbehave ---------------------------------------------------------
+
+
+COUNTED = b'"cached_tokens": 1'
+
+
+@frozen
+class _SilentOnUsage:
+    """The servers of models. They report no cached tokens, by which the ledger counts answers."""
+
+    models: ModelServers
+
+    @asynccontextmanager
+    async def ask(self, request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
+        async with self.models.ask(request) as answer:
+            body = (
+                piece.replace(b'"cached_tokens": 1', b'"cached_tokens": 0') async for piece in answer.body
+            )
+            yield UpstreamAnswer(answer.status, answer.headers, body)
+
+
+def usage_is_lost(world: World) -> None:
+    seams = world.seams
+
+    def changed(usual: Seams) -> Seams:
+        own = seams(usual)
+        return evolve(own, models=_SilentOnUsage(cast("ModelServers", own.models)))
+
+    world.seams = changed
+
+
 NEW_TASK = "INSERT ON messages_in WHEN new.kind = 'task'"
 NEXT_RUN = f"{NEW_TASK} AND new.series_id <> new.id"
 LOSE = "DELETE FROM messages_in WHERE id = new.id"
@@ -442,7 +484,10 @@ BUGS: tuple[PlantedBug, ...] = (
     PlantedBug("a stuck runner still beats", always_beats, "stuck_runners_are_replaced"),
     PlantedBug("no runner stops", runtime(wrap=_Unstoppable), "paused_sessions_rest", 2),
     PlantedBug("runners stop at work", runtime(beside=stops_at_work), "busy_runners_are_not_stopped", 1),
-    PlantedBug("only three runners start", runtime(starts=3), "accepted_messages_have_an_outcome", 3, 0.8),
+    PlantedBug("only three runners start", runtime(starts=3), "accepted_messages_have_an_outcome", 1, 0.8),
+    # agents that ask a model
+    PlantedBug("a turn is not remembered", results(forgotten), "completed_turns_are_remembered_once", 2, 1.0),
+    PlantedBug("usage gets lost", usage_is_lost, "all_answers_are_counted", 0, 0.8),
     # the ledger and the messages
     PlantedBug(
         "attempts are not recorded",

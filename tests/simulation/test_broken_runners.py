@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent_runner import turn
 from agent_runner.providers import Provider
+from agent_runner.turns import turn
 from nanoclaw.testing import World, simulate
 
 

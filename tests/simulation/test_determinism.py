@@ -10,10 +10,16 @@ from threading import Barrier
 import pytest
 from trio._core import _run as trios
 
+from nanoclaw.simulation.faults import fault_names
+from nanoclaw.simulation.run import run_workload
+from nanoclaw.simulation.workload import draw_workload
 from nanoclaw.testing import FakeChannel, World, simulate
+from nanoclaw.testing.silent_logs import silent_logs
 from tests.simulation.rough_day import rough_day
 
 ROOT = Path(__file__).parents[2]
+MODELLED = 4
+"""In this workload all agents ask a model."""
 SEEDS = [str(seed) for seed in range(4)]
 """In each there is what a hash could order: tasks of three chats, a kill, a network that fails."""
 
@@ -50,6 +56,32 @@ def test_worlds_in_two_threads_do_not_affect_each_other_s_order() -> None:
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(play, (1, 2))) == alone
     assert trios_randomness() == before
+
+
+def modelled(seed: int) -> str:
+    with silent_logs():
+        workload = draw_workload(seed, hours=1.0, faults=fault_names("all"))
+        return run_workload(workload).timeline.text()
+
+
+def test_a_workload_whose_agents_ask_a_model_is_the_same_each_time() -> None:
+    first = modelled(MODELLED)
+    assert "  calls send_message" in first
+    assert modelled(MODELLED) == first
+
+
+@pytest.mark.slow
+def test_such_a_workload_depends_only_on_the_seed_across_hash_seeds(tmp_path: Path) -> None:
+    def drawn(hash_seed: str) -> bytes:
+        file = tmp_path / f"{hash_seed}.html"
+        arguments = ["simulate", "--seed", str(MODELLED), "--days", "0.04", "--timeline", str(file)]
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        subprocess.run(
+            [sys.executable, "-m", "nanoclaw", *arguments], env=environment, check=True, timeout=300
+        )
+        return file.read_bytes()
+
+    assert drawn("1") == drawn("2")
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent_runner import selection
+from agent_runner.turns import selection
 from nanoclaw.session import messages
 from nanoclaw.testing import World, says, script, thinks
 from nanoclaw.testing.invariants import rows

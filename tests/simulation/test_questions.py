@@ -94,12 +94,27 @@ async def test_an_open_question_blocks_neither_reminders_nor_messages(world: Wor
     chat = await world.direct(ann, world.agent(brain=brain))
     await ann.says("deploy")
     await chat.expect(kind="card")
-    await ann.says("hello")
     await chat.expect("I go on", within=70)
-    await chat.expect("heard hello and tea", within=5)
+    await chat.expect("heard tea", within=5)
     await world.sleep(hours=23)
     await ann.clicks("Approve")
     await chat.expect("heard Approve", within=5)
+
+
+async def test_words_instead_of_a_click_are_heard_at_once(world: World) -> None:
+    async def brain(turn: Turn, tools: Toolbox) -> str:
+        text = turn.messages[0].content.get("text")
+        return await asks(turn, tools) if text in {"deploy", None} else f"heard {text}"
+
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=brain))
+    await ann.says("deploy")
+    await chat.expect(kind="card")
+    await ann.says("neither")
+    await chat.expect("I go on", within=5)
+    await chat.expect("heard neither", within=5)
+    await ann.clicks("Approve")
+    await chat.expect("so late: Approve")
 
 
 # -- clicks that are ignored ---------------------------------------------

@@ -5,7 +5,6 @@ from functools import partial
 import trio
 from attrs import evolve
 
-from agent_runner.claiming import claim, unclaimed
 from agent_runner.commands.base import Answered, CommandContext, is_admin
 from agent_runner.commands.call import Call
 from agent_runner.commands.registry import COMMANDS
@@ -13,12 +12,13 @@ from agent_runner.errors import ProviderError
 from agent_runner.foreign import describe, foreign_code
 from agent_runner.heartbeat import Activity
 from agent_runner.inbound import Fetched
-from agent_runner.provider_call import checked, supervise
 from agent_runner.providers import TurnHandler
 from agent_runner.records import Inbound, Reply, Result
-from agent_runner.selection import Batch
 from agent_runner.session import Session
-from agent_runner.turn_outcome import ClaimedTurn, Ending, commit_outcome
+from agent_runner.turns.claiming import claim, unclaimed
+from agent_runner.turns.outcome import ClaimedTurn, Ending, commit_outcome
+from agent_runner.turns.provider_call import checked, supervise
+from agent_runner.turns.selection import Batch
 
 LONGEST_AFTERWARDS = 10.0
 """Seconds that a provider may take for what follows the answer."""

@@ -10,7 +10,7 @@ from agent_runner.providers import TurnHandler
 from agent_runner.records import Inbound
 from agent_runner.session import Session
 from agent_runner.store import Connection
-from agent_runner.turn_outcome import change_nothing
+from agent_runner.turns.outcome import change_nothing
 
 
 async def do_nothing() -> None:

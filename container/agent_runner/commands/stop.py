@@ -1,4 +1,4 @@
-"""The command /stop: abort the running turn. `agent_runner.stopping` does so while one runs.
+"""The command /stop: abort the running turn. `agent_runner.turns.stopping` does so while one runs.
 
 When the command gets a turn of its own, no other turn runs. Then it gives up what waits to be tried again.
 """

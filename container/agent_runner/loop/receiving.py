@@ -37,7 +37,7 @@ class Receiving:
         return too_many or len(self._text) >= LONGEST_ANSWER
 
     def heard(self) -> None:
-        """Note that the server has said something that is no text."""
+        """Note that the server has said something that is not text."""
         self._streamed("")
 
     def text(self, piece: object) -> None:

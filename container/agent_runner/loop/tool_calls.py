@@ -65,13 +65,23 @@ class ToolRun:
 
     def _done(self, call: ToolCall) -> Sent | None:
         """Take and return what this call would do again; None if there is none."""
-        to = call.arguments.get("to")
+        for some in self._candidates(call.arguments.get("to")):
+            done = Repeats(some).find(call.name, call.arguments)
+            if done is not None:
+                self._left.remove(done)
+                return done
+        return None
+
+    def _candidates(self, to: object) -> Iterator[list[Sent]]:
+        """Yield what may be what a call for `to` has done, the likelier first.
+
+        A message that is tried again has a turn alone. If the interrupted turn had messages of several chats,
+        its home may have been another one, so a call without `to` may have gone anywhere.
+        """
         addresses = [self._turn.home] if to is None else list(_addresses(self._turn, to))
-        there = [sent for sent in self._left if sent.address is None or sent.address in addresses]
-        done = Repeats(there).find(call.name, call.arguments)
-        if done is not None:
-            self._left.remove(done)
-        return done
+        yield [sent for sent in self._left if sent.address is None or sent.address in addresses]
+        if to is None:
+            yield list(self._left)
 
 
 def _addresses(turn: Turn, to: object) -> Iterator[Address]:

@@ -9,11 +9,11 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 from agent_runner.errors import NotesUnavailable
-from agent_runner.files import UnusableFile
+from agent_runner.knowledge.files import UnusableFile
+from agent_runner.knowledge.skills import BadSkill, Skill, find_skills
 from agent_runner.prompt.markup import block, body, element, plain
 from agent_runner.providers import ProviderContext
 from agent_runner.records import Destination, Note, Notebook, Turn
-from agent_runner.skills import BadSkill, Skill, find_skills
 
 LONGEST_FILE = 41_000
 """Characters of one file: those that are read, and the note about the others."""

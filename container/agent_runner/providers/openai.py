@@ -7,7 +7,7 @@ what they accept; a parameter that one refuses is left out from then on.
 import json
 import re
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Container, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Literal
@@ -84,11 +84,11 @@ class OpenAiClient:
     async def _ask(self, request: ModelRequest, streamed: Callable[[str], None]) -> ModelReply:
         receiving = Receiving(streamed, spoken)
         with sdk_errors(request):
-            client, body = await self._sdk.get(), _body(request, self._quirks)
+            client, body = await self._sdk.get(), request_body(request, self._quirks)
             create = client.chat.completions.with_streaming_response.create
             # As `extra_body`, since the SDK takes 0.15 ms a message to look at all that it might convert.
             async with create(model=request.model, messages=(), stream=True, extra_body=body) as response:
-                await receive_events(response, partial(_receive, receiving))
+                await receive_events(response, partial(receive_chunk, receiving))
         return receiving.reply()
 
 
@@ -103,7 +103,8 @@ def spoken(text: str) -> str:
 # -- requests ----------------------------------------------------------------------
 
 
-def _body(request: ModelRequest, quirks: set[Quirk]) -> Json:
+def request_body(request: ModelRequest, quirks: Container[Quirk] = ()) -> Json:
+    """Return the body of a request, without `stream`."""
     limit = "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens"
     body: Json = {"model": request.model, limit: request.max_tokens, "messages": list(_messages(request))}
     if "no stream_options" not in quirks:
@@ -173,7 +174,7 @@ def _call(call: ToolCall) -> Json:
 # -- answers -----------------------------------------------------------------------
 
 
-def _receive(receiving: Receiving, chunk: Mapping[str, Any]) -> bool:
+def receive_chunk(receiving: Receiving, chunk: Mapping[str, Any]) -> bool:
     """Take a part of the answer. Return True if the rest need not be read."""
     receiving.heard()
     if isinstance(usage := chunk.get("usage"), Mapping):

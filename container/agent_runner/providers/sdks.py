@@ -156,7 +156,7 @@ def receive_line(line: str, receive: Callable[[Mapping[str, Any]], bool]) -> boo
     if not isinstance(value, dict):
         raise not_an_answer(f"an event is {line[5:105]!r}, not a JSON object")
     if value.get("error"):
-        raise classify(_said(200, value, value["error"], {}, has_files=False))
+        raise classify(server_said(200, value, value["error"], {}, has_files=False))
     return receive(value)
 
 
@@ -182,7 +182,7 @@ def _model_error(error: Exception, request: ModelRequest) -> ModelError:
     status, body = getattr(error, "status_code", None), getattr(error, "body", None)
     if isinstance(status, int):
         headers = getattr(getattr(error, "response", None), "headers", {})
-        return classify(_said(status, body, error, headers, has_files=request.has_files))
+        return classify(server_said(status, body, error, headers, has_files=request.has_files))
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & _OF_THE_ROAD:
         words = f"the model's server is not reached: {describe(error.__cause__ or error)}"
@@ -190,9 +190,10 @@ def _model_error(error: Exception, request: ModelRequest) -> ModelError:
     return not_an_answer(describe(error))
 
 
-def _said(
+def server_said(
     status: int, body: object, error: object, headers: Mapping[str, str], *, has_files: bool
 ) -> ServerSaid:
+    """Return what a server said, from the parsed body of its response and the SDK's error."""
     found = body.get("error", body) if isinstance(body, Mapping) else {}
     details = found if isinstance(found, Mapping) else {"message": str(found)}
     names = [str(details[key]) for key in ("type", "code") if details.get(key)]

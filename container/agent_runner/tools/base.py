@@ -12,7 +12,7 @@ from agent_runner.records import Address, OutgoingRow, Turn
 from agent_runner.session import Session
 from agent_runner.store import Connection
 from agent_runner.tools.schemas import NOT_BLANK
-from agent_runner.turn_state import TurnState
+from agent_runner.turns.state import TurnState
 
 
 def text(description: str, **more: object) -> Mapping[str, object]:

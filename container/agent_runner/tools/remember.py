@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from agent_runner.errors import ToolError
-from agent_runner.notes import LONGEST_NOTE, MOST_NOTES
+from agent_runner.knowledge.notes import LONGEST_NOTE, MOST_NOTES
 from agent_runner.providers import ToolSpec
 from agent_runner.tools.base import BuiltinTool, ToolContext, schema, text
 

@@ -46,7 +46,7 @@ def _answer(id_: str, connection: Connection, now: datetime) -> Inbound | None:
 
 
 async def wait_for_answer(context: ToolContext, query: Query, patience_s: float) -> Inbound | None:
-    """Wait `patience_s` seconds for the answer that the query reads. Return None if there is none.
+    """Wait `patience_s` seconds for the row that the query reads. Return None if there is none.
 
     Errors of the query are raised unchanged.
     """

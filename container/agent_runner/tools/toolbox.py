@@ -9,13 +9,13 @@ from attrs import define, field
 from agent_runner import events
 from agent_runner.errors import InboundUnavailableError, ToolError
 from agent_runner.events import RunningTool
-from agent_runner.follow_ups import next_follow_ups
 from agent_runner.heartbeat import Activity
 from agent_runner.providers import Tool, ToolSpec
 from agent_runner.records import Inbound
 from agent_runner.store import Connection
 from agent_runner.tools.base import ToolContext
 from agent_runner.tools.registry import SessionTools
+from agent_runner.turns.follow_ups import next_follow_ups
 
 
 @define
@@ -40,7 +40,7 @@ class TurnToolbox:
         return self._tools.specs
 
     def draft(self, text: str) -> None:
-        """Show the text so far of the final answer. Raises TypeError if it is no text."""
+        """Show the text so far of the final answer. Raises TypeError if it is not text."""
         if not isinstance(text, str):
             raise TypeError(f"a draft must be text, got {type(text).__name__}")
         self._activity.note()

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from agent_runner.errors import ToolError
+from agent_runner.knowledge.skills import Skill, find_skills
 from agent_runner.providers import ToolSpec
-from agent_runner.skills import Skill, find_skills
 from agent_runner.tools.base import BuiltinTool, ToolContext, schema, text
 
 

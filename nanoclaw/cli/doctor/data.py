@@ -41,7 +41,9 @@ def data(config: Config) -> Iterator[Finding]:
 def _access(folder: Path, found: os.stat_result) -> Finding:
     shown = printable(folder)
     if not stat.S_ISDIR(found.st_mode):
-        return Finding("data", "problem", f"{shown} is no folder", "move it away, or choose another --data")
+        return Finding(
+            "data", "problem", f"{shown} is not a folder", "move it away, or choose another --data"
+        )
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         mode = stat.filemode(found.st_mode)
         text = f"{shown} may not be used by you: it belongs to uid {found.st_uid} ({mode})"

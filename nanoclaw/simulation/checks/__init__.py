@@ -10,6 +10,7 @@ from nanoclaw.simulation.checks import (
     agent_requests,
     delivery,
     messages,
+    models,
     placement,
     projections,
     promptness,
@@ -73,6 +74,8 @@ STEP_CHECKS: tuple[Check, ...] = (
     agent_requests.requests_are_made_once,
     agent_requests.tasks_are_as_they_were_asked_for,
     agent_requests.nothing_is_due_before_its_time,
+    models.completed_turns_are_remembered_once,
+    models.no_answer_is_counted_twice,
 )
 """Checks that hold at any time. They run after each step."""
 REST_CHECKS: tuple[Check, ...] = (
@@ -85,6 +88,8 @@ REST_CHECKS: tuple[Check, ...] = (
     delivery.files_arrive,
     messages.files_are_kept,
     questions.answered_questions_wait_no_more,
+    models.all_answers_are_counted,
+    models.no_file_has_the_key,
 )
 """Checks that hold after all faults have ended and no work is left."""
 PROMPTNESS_CHECKS: tuple[Check, ...] = (
@@ -98,6 +103,7 @@ PROMPTNESS_CHECKS: tuple[Check, ...] = (
     promptness.idle_runners_are_stopped,
     projections.projections_are_true,
     promptness.paused_sessions_rest,
+    models.idle_runners_leave_no_draft,
     replies_keep_their_order,
 )
 """Checks that hold for a session that has had enough time to finish its work."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import apsw
 
-from nanoclaw.records import Address, InboundEvent
+from nanoclaw.records import Address, InboundEvent, SessionPaths
 from nanoclaw.records.content import storable
 from nanoclaw.records.files import decoded
 from nanoclaw.simulation.snapshot import Snapshot, is_hot
@@ -69,19 +69,31 @@ def files_are_kept(snapshot: Snapshot) -> Iterator[str]:
                 yield f"{paths.root.name}: the files of {event.event_id} are not at {told}"
 
 
+_COMPLETED = """
+    SELECT id, json_extract(content, '$.text') FROM messages_in
+    WHERE status = 'completed' AND kind = 'chat' AND trigger
+    """
+
+
 def completed_messages_are_answered(snapshot: Snapshot) -> Iterator[str]:
-    """Each completed message has an answer: the scripted agent answers every message."""
+    """Each completed message has an answer: agents answer every message.
+
+    A model answers those of a turn together, by their first words. If its turn is given up, only the last
+    message of each chat has the answer that says so.
+    """
     for paths in snapshot.sessions():
-        completed = {
-            id_
-            for (id_,) in rows(
-                paths.inbound_db,
-                "SELECT id FROM messages_in WHERE status = 'completed' AND kind = 'chat' AND trigger",
-            )
-        }
         answered = {id_ for (id_,) in rows(paths.outbound_db, "SELECT in_reply_to FROM messages_out")}
-        for id_ in sorted(completed - answered):
-            yield f"{paths.root.name}: {id_} is completed, but has no answer"
+        by_name = set(_answered_together(paths)) if paths.root.name in snapshot.modelled else set[str]()
+        for id_, text in rows(paths.inbound_db, _COMPLETED):
+            name = (str(text or "").split() or ["?"])[0]
+            if id_ not in answered and name not in by_name and id_ not in snapshot.given_up:
+                yield f"{paths.root.name}: {id_} is completed, but has no answer"
+
+
+def _answered_together(paths: SessionPaths) -> Iterator[str]:
+    sql = "SELECT json_extract(content, '$.text') FROM messages_out WHERE in_reply_to IS NOT NULL"
+    for (text,) in rows(paths.outbound_db, sql):
+        yield from (line.removeprefix("re ") for line in str(text).splitlines() if line.startswith("re "))
 
 
 def failed_messages_are_told(snapshot: Snapshot) -> Iterator[str]:

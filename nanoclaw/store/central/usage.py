@@ -15,7 +15,7 @@ _COLUMNS = {
     "session": "session_id",
     "model": "provider || '/' || model",
 }
-# Another program may have written anything. What is no number counts as 0.
+# Another program may have written anything. What is not a number counts as 0.
 _SUMS = ", ".join(
     f"CAST(min({MOST}, total(iif(typeof({name}) = 'integer', max(0, {name}), 0))) AS INTEGER)"
     for name in AMOUNTS

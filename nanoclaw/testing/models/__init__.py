@@ -12,6 +12,7 @@ from nanoclaw.testing.models.answers import (
     ModelFailure,
     ModelRequest,
     ModelUsage,
+    Reaction,
 )
 from nanoclaw.testing.models.model import FakeModel, ModelResponse
 from nanoclaw.testing.models.server import open_fake_model
@@ -26,5 +27,6 @@ __all__ = [
     "ModelRequest",
     "ModelResponse",
     "ModelUsage",
+    "Reaction",
     "open_fake_model",
 ]

@@ -83,7 +83,7 @@ class ModelCall:
     name: str
     """The name of the tool."""
     arguments: Mapping[str, object] | str = field(factory=dict)
-    """Its arguments. A text is sent as it is, even if it is no JSON."""
+    """Its arguments. A text is sent as it is, even if it is not JSON."""
     id: str = ""
     """Its id. Empty: one is made."""
 

@@ -2,8 +2,8 @@
 
 import inspect
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +24,8 @@ from nanoclaw.testing.models.answers import (
 )
 from nanoclaw.testing.models.failures import failure_body
 
+FAKE_MODEL = "fake-model"
+"""The name of the model, and of the provider that asks it in a world."""
 JSON = {"content-type": "application/json"}
 STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 HTML = b"<html><body>The service is being updated.</body></html>"
@@ -49,8 +51,10 @@ class FakeModel:
     """What it answers. A sequence that has ended is an error 500."""
     url: str = "http://model"
     """Its address, without `/v1`."""
-    names: Sequence[str] = ("fake-model",)
+    names: Sequence[str] = (FAKE_MODEL,)
     """The names of its models, for GET /v1/models."""
+    keeps: bool = True
+    """Whether it keeps its requests. Long runs would keep too much."""
     requests: list[ModelRequest] = field(factory=list, init=False)
     """The requests so far, oldest first."""
     asked: trio.Event = field(factory=trio.Event, init=False)
@@ -74,7 +78,7 @@ class FakeModel:
         path, headers = urlsplit(request.url).path, dict(request.headers)
         response = await self.respond(request.method, path, headers, request.body)
         try:
-            yield UpstreamAnswer(response.status, list(response.headers.items()), _uncut(response.body))
+            yield UpstreamAnswer(response.status, list(response.headers.items()), _Uncut(response.body))
         finally:
             with trio.CancelScope(shield=True):
                 await response.body.aclose()
@@ -90,7 +94,8 @@ class FakeModel:
         except ValueError:
             return _failure(wire, ModelFailure(400, "the body is not JSON"))
         request = ModelRequest(wire, path, headers, parsed)
-        self.requests.append(request)
+        if self.keeps:
+            self.requests.append(request)
         asked, self.asked = self.asked, trio.Event()
         asked.set()
         return await _response(request, await self._reaction(request))
@@ -108,13 +113,23 @@ class FakeModel:
         return answers[self._next - 1]
 
 
-async def _uncut(pieces: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the pieces. Raises UpstreamFailed where the connection would be closed."""
-    try:
-        while (piece := await anext(pieces, None)) is not None:
-            yield piece
-    except ConnectionCut as error:
-        raise UpstreamFailed("the connection was closed") from error
+@frozen
+class _Uncut:
+    """A body that raises UpstreamFailed where the connection would be closed.
+
+    It is no generator: the garbage collector would finish one that is not read to its end, at any time.
+    """
+
+    pieces: AsyncIterator[bytes]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self.pieces)
+        except ConnectionCut as error:
+            raise UpstreamFailed("the connection was closed") from error
 
 
 async def _response(request: ModelRequest, reaction: Reaction) -> ModelResponse:
@@ -173,34 +188,30 @@ def _beginning(request: ModelRequest, broken: ModelBreak) -> Sequence[bytes]:
 
 
 async def _pieces(
-    found: Sequence[bytes], end: Callable[[], AsyncGenerator[bytes]] | None = None
+    found: Sequence[bytes], end: Callable[[], Awaitable[bytes]] | None = None
 ) -> AsyncGenerator[bytes]:
     for piece in found:
         await trio.lowlevel.checkpoint()
         yield piece
     if end is not None:
-        async with aclosing(end()) as rest:
-            async for piece in rest:
-                yield piece
+        yield await end()
 
 
-async def _cut() -> AsyncGenerator[bytes]:
+async def _cut() -> bytes:
     await trio.lowlevel.checkpoint()
-    yield b""
     raise ConnectionCut
 
 
-async def _no_json() -> AsyncGenerator[bytes]:
+async def _no_json() -> bytes:
     await trio.lowlevel.checkpoint()
-    yield b"event: message_delta\ndata: {this is no JSON\n\n"
+    return b"event: message_delta\ndata: {this is no JSON\n\n"
 
 
-async def _silence() -> AsyncGenerator[bytes]:
-    yield b""
+async def _silence() -> bytes:
     await trio.sleep_forever()
 
 
-_ENDS: Mapping[str, Callable[[], AsyncGenerator[bytes]]] = {
+_ENDS: Mapping[str, Callable[[], Awaitable[bytes]]] = {
     "cut": _cut,
     "no json": _no_json,
     "silent": _silence,

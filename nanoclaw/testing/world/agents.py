@@ -27,6 +27,8 @@ class Agents:
     providers: MutableMapping[str, Callable[[], Provider]]
     real: bool
     """True if runners are processes, so that brains are providers by name."""
+    default: str = "echo"
+    """The brain of an agent for which none is given."""
     max_tries: int = MAX_TRIES
     """The setting of the host that was started last."""
     by_folder: dict[str, Agent] = field(factory=dict)
@@ -34,13 +36,13 @@ class Agents:
     """Sentences about the errors that brains raised. Their messages are tried again."""
 
     def agent(self, folder: str, brain: str | Brain | None) -> Agent:
-        """Return the agent of a folder; a new one has the brain `echo` if none is given.
+        """Return the agent of a folder; a new one has the default brain if none is given.
 
         Raises:
             WorldError: the agent has another brain, or the world is real and the brain is not a name.
         """
         if (there := self.by_folder.get(folder)) is None:
-            return self._new(folder, "echo" if brain is None else brain)
+            return self._new(folder, self.default if brain is None else brain)
         if brain is not None and brain != there.brain:
             raise WorldError(
                 f"the agent {folder!r} already has another brain; "

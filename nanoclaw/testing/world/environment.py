@@ -12,6 +12,7 @@ from attrs import Factory, define, field
 from agent_runner.errors import RunnerError
 from agent_runner.providers import Provider
 from nanoclaw.config import Config
+from nanoclaw.gateway import ModelServers
 from nanoclaw.host import Seams
 from nanoclaw.runtimes import Runtime, configured_runtime
 from nanoclaw.store import StoreError
@@ -20,6 +21,7 @@ from nanoclaw.testing.world.errors import HostKilled
 from nanoclaw.testing.world.executor import CommitHook, InlineExecutor, When
 from nanoclaw.testing.world.gateway import NoModels
 from nanoclaw.testing.world.kill_switch import KillableExecutor, KillSwitch
+from nanoclaw.testing.world.models import KillableModels
 from nanoclaw.testing.world.processes import KillableProcesses
 from nanoclaw.testing.world.runtime import SimulatedRuntime
 from nanoclaw.testing.world.timeline import Timeline
@@ -80,6 +82,7 @@ class SimulatedEnvironment:
     timeline: Timeline
     providers: Mapping[str, Callable[[], Provider]]
     hooks: Sequence[CommitHook] = ()
+    models: ModelServers = Factory(NoModels)
     clock: VirtualClock = Factory(VirtualClock)
     executor: InlineExecutor = field(init=False)
     runtime: SimulatedRuntime = field(init=False)
@@ -105,7 +108,7 @@ class SimulatedEnvironment:
             random=self.random,
             runtime=runtime or self.runtime,
             wakeups=self._wakeups,
-            models=NoModels(),
+            models=KillableModels(self.models, switch),
             doors=self.runtime.doors,
         )
 

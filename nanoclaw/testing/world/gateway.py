@@ -12,13 +12,13 @@ from nanoclaw.gateway import LocalDoors, UpstreamAnswer, UpstreamFailed, Upstrea
 
 @frozen
 class NoModels:
-    """The servers of models in a world that has none. `World(seams=…)` puts others in their place."""
+    """The servers of models in a world that has none. `World(model=…)` puts a fake model in their place."""
 
     @asynccontextmanager
     async def ask(self, request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
         """Refuse: a simulation reaches no network. Raises UpstreamFailed."""
         if request.url:
-            raise UpstreamFailed("this world has no models; give it some by `seams`")
+            raise UpstreamFailed("this world has no model; give it one: World(model=…)")
         yield UpstreamAnswer(200, (), _nothing())
 
 

@@ -26,11 +26,14 @@ from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, config_of, flat
 from nanoclaw.config.costs import NO_BUDGETS
 from nanoclaw.dispatch import ActionHandler
+from nanoclaw.gateway import ModelServers
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.recording import Record
 from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
 from nanoclaw.runtimes import Runtime
 from nanoclaw.testing.error_summary import summary_of
+from nanoclaw.testing.models import Answers, FakeModel
+from nanoclaw.testing.models.model import FAKE_MODEL
 from nanoclaw.testing.world.agents import Agent, Agents
 from nanoclaw.testing.world.channel import FakeChannel
 from nanoclaw.testing.world.chats import Chat, User
@@ -39,9 +42,11 @@ from nanoclaw.testing.world.environment import Environment, RealEnvironment, Sim
 from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.executor import CommitHook, InlineExecutor
 from nanoclaw.testing.world.folders import nth_world, temporary_home
+from nanoclaw.testing.world.gateway import NoModels
 from nanoclaw.testing.world.host_run import HostRun, HostRuns
 from nanoclaw.testing.world.isolation import Isolation, NotSimulated
 from nanoclaw.testing.world.kill_switch import KillableChannel, KillSwitch
+from nanoclaw.testing.world.models import SETTINGS, fake_model_provider
 from nanoclaw.testing.world.runtime import SimulatedRuntime
 from nanoclaw.testing.world.scripted_provider import Brain
 from nanoclaw.testing.world.standstill import Standstill, watched
@@ -55,7 +60,7 @@ PATIENCE_S = 600.0
 REAL_PATIENCE_S = 10.0
 RARELY_S = 3600.0
 """Seconds between polls. No wake-up is lost in a simulation, so polls find nothing."""
-SIMULATED_ONLY = ("providers", "outliving", "commit_hooks")
+SIMULATED_ONLY = ("providers", "outliving", "commit_hooks", "model")
 TIMING = ("httpx2",)
 """Packages that measure their calls by the real clock and decide nothing by it."""
 SHOWN_LINES = 30
@@ -83,6 +88,8 @@ class World:
     settings: Mapping[str, Any] = field(factory=dict, converter=_checked)
     """The configuration, by whole keys such as `retry.base_s`. ConfigError for what its file may not have."""
     providers: dict[str, Callable[[], Provider]] = field(factory=dict)
+    model: FakeModel | Answers | None = None
+    """The model behind the gateway: a FakeModel, or its answers. An agent without a brain then asks it."""
     actions: Mapping[str, ActionHandler] = field(factory=dict)
     """Requests that the host performs, by name, as `open_host` takes them."""
     allowed: Sequence[str] = ()
@@ -105,7 +112,8 @@ class World:
     """The guards against real clocks, threads and so on; `refused` lists their refusals."""
     chats: dict[tuple[str, str], Chat] = field(factory=dict, init=False)
     _agents: Agents = field(
-        init=False, default=Factory(lambda self: Agents(self.providers, self.real), takes_self=True)
+        init=False,
+        default=Factory(lambda self: Agents(self.providers, self.real, self._brain()), takes_self=True),
     )
     _runs: HostRuns = field(
         init=False, default=Factory(lambda self: HostRuns(self.timeline), takes_self=True)
@@ -126,6 +134,8 @@ class World:
                 raise WorldError(
                     f"World(providers=…): {name!r} must be a function that makes a provider, got {provider!r}"
                 )
+        if self.model is not None:
+            self.providers.setdefault(FAKE_MODEL, fake_model_provider)
 
     # -- enter and exit
 
@@ -167,13 +177,21 @@ class World:
         stack.callback(self.isolation.check)
         stack.enter_context(self.isolation.up())
         environment = SimulatedEnvironment(
-            self.home, self.random, self.timeline, self.providers, self.commit_hooks
+            self.home, self.random, self.timeline, self.providers, self.commit_hooks, self._models()
         )
         stack.callback(environment.executor.check)
         stack.enter_context(watched(order, lambda standstill: self._end(environment, standstill)))
         if self.outliving:
             await stack.enter_async_context(environment.runtime.outliving())
         return environment
+
+    def _brain(self) -> str:
+        return "echo" if self.model is None else FAKE_MODEL
+
+    def _models(self) -> ModelServers:
+        if self.model is None:
+            return NoModels()
+        return self.model if isinstance(self.model, FakeModel) else FakeModel(self.model)
 
     def _end(self, environment: SimulatedEnvironment, standstill: Standstill) -> None:
         environment.executor.stand_still(standstill)
@@ -221,6 +239,7 @@ class World:
         settings: dict[str, Any] = {
             "timezone": "UTC",
             **NO_BUDGETS,
+            **({} if self.model is None else SETTINGS),
             **polls,
             **self.settings,
             **_checked(changes),
@@ -335,7 +354,9 @@ class World:
         return User(self, name, f"{self.channel.channel_type}:{name}")
 
     def agent(self, folder: str = "main", brain: str | Brain | None = None) -> Agent:
-        """Return an agent; its brain is a function, a script, or a runner's provider by name (None: `echo`).
+        """Return an agent; its brain is a function, a script, or a runner's provider by name.
+
+        Without one it is `echo`, or `fake-model` in a world with a model.
 
         A second call for the same folder returns the same agent, without a brain or with its own.
 

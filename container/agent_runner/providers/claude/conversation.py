@@ -32,6 +32,17 @@ LONGEST_PAUSE = 3600.0
 
 
 @define(eq=False)
+class _Heard:
+    """What Claude Code has said since the last question."""
+
+    to_files: bool = False
+    """True if the last question showed files."""
+    said: str = ""
+    error: str | None = None
+    draft: str = ""
+
+
+@define(eq=False)
 class Conversation:
     """A process of Claude Code that is connected."""
 
@@ -46,22 +57,18 @@ class Conversation:
         init=False, default=Factory(lambda self: self.client.receive_messages(), takes_self=True)
     )
     """One iterator for all turns: a generator of the SDK that is left in the middle cannot be closed."""
-    _session: str = ""
     _last: str = ""
+    """The id of the last entry of the transcript."""
     _waiting: set[str] = field(factory=set)
     """The ids of follow-ups that the model has not seen yet."""
     _takes_more: bool = False
-    _shows_files: bool = False
-    _said: str = ""
-    _error: str | None = None
-    _draft: str = ""
+    _heard: _Heard = Factory(_Heard)
 
     async def ask(
         self, id_: str, content: Content, alive: Callable[[], None], draft: Callable[[str], None]
     ) -> Outcome:
         """Send a message of this id, a UUID, as a user, and return what came of it. Raises SDK errors."""
-        self._begin()
-        self._shows_files = any(block["type"] != "text" for block in content)
+        self._begin(to_files=any(block["type"] != "text" for block in content))
         await self.client.query(_One([_user_message(content, id_)]))
         return await self._until_result(alive, draft)
 
@@ -75,7 +82,7 @@ class Conversation:
 
     async def command(self, text: str) -> Outcome:
         """Run one of Claude Code's own commands, such as `/compact`."""
-        self._begin()
+        self._begin(to_files=self._heard.to_files)
         await self.client.query(text)
         return await self._until_result(lambda: None, lambda _: None)
 
@@ -97,8 +104,8 @@ class Conversation:
             answers.append(outcome.text)
         raise ProviderError(f"Claude Code ended without an answer: {self.program.last_words()}")
 
-    def _begin(self) -> None:
-        self._said, self._error, self._draft = "", None, ""
+    def _begin(self, *, to_files: bool) -> None:
+        self._heard = _Heard(to_files)
         self._waiting.clear()
 
     def _note(self, message: Message, draft: Callable[[str], None]) -> None:
@@ -109,9 +116,9 @@ class Conversation:
                 self._stream(message.event, draft)
             case AssistantMessage():
                 self._entry(message.uuid)
-                self._error = message.error or self._error
+                self._heard.error = message.error or self._heard.error
                 texts = [block.text for block in message.content if isinstance(block, TextBlock)]
-                self._said = "\n\n".join(texts) or self._said
+                self._heard.said = "\n\n".join(texts) or self._heard.said
             case UserMessage():
                 self._entry(message.uuid)
             case _:
@@ -123,24 +130,24 @@ class Conversation:
     def _stream(self, event: Mapping[str, Any], draft: Callable[[str], None]) -> None:
         match event:
             case {"type": "message_start"}:
-                self._draft = ""
+                self._heard.draft = ""
             case {"type": "content_block_delta", "delta": {"type": "text_delta", "text": str(text)}}:
-                self._draft += text
-                draft(self._draft)
+                self._heard.draft += text
+                draft(self._heard.draft)
 
     def _outcome(self, result: ResultMessage) -> Outcome:
-        self._session, self.usage = result.session_id, result.usage or {}
+        self.usage = result.usage or {}
         if self._last:
-            self.position = Position(self._session, self._last)
+            self.position = Position(result.session_id, self._last)
         self._waiting.difference_update(result.user_message_uuids or self._waiting)
         if result.subtype == "error_max_turns":
-            return Outcome(self._said, out_of_steps=True)
+            return Outcome(self._heard.said, out_of_steps=True)
         if not result.is_error:
             return Outcome(result.result or "")
         text = result.result or "; ".join(result.errors or ()) or result.subtype
         if result.terminal_reason == "prompt_too_long":
             return too_long(text)
-        return failed(result.api_error_status, self._error, text, has_files=self._shows_files)
+        return failed(result.api_error_status, self._heard.error, text, has_files=self._heard.to_files)
 
     async def aclose(self) -> None:
         """End the program. Nothing of it is left."""
@@ -179,7 +186,7 @@ def _user_message(content: Content, id_: str) -> dict[str, Any]:
 
 @define(eq=False)
 class _One:
-    """An iterator over one message. It is no generator, which a cancellation would leave open."""
+    """An iterator over one message. It is not a generator, which a cancellation would leave open."""
 
     _left: list[dict[str, Any]]
 

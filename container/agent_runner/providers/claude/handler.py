@@ -14,7 +14,6 @@ from attrs import define, evolve, field, frozen
 from claude_agent_sdk import ClaudeSDKError
 
 from agent_runner.errors import ProviderError
-from agent_runner.forwarder import Forwarder
 from agent_runner.loop.asking import given_up
 from agent_runner.loop.errors import Problem
 from agent_runner.prompt import system_prompt
@@ -31,6 +30,7 @@ from agent_runner.providers.context import ProviderContext
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import Toolbox
 from agent_runner.records import Reply, Result, Turn
+from agent_runner.sockets.forwarder import Forwarder
 
 MODEL_KEY = "model"
 """The key of the state with the model that `/model` chose."""

@@ -137,7 +137,7 @@ class _Lines:
 
 @define(eq=False)
 class _Messages:
-    """The messages of a program. It is no generator, which trio must close by hand."""
+    """The messages of a program. It is not a generator, which trio must close by hand."""
 
     _program: Program
     _lines: _Lines = field(factory=_Lines)
@@ -163,7 +163,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
     try:
         message: dict[str, Any] = json.loads(line)
     except ValueError as error:
-        raise ProcessError(f"Claude Code wrote a line that is no JSON: {error}") from error
+        raise ProcessError(f"Claude Code wrote a line that is not JSON: {error}") from error
     return message
 
 

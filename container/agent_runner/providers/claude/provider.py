@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from attrs import frozen
 
 from agent_runner.errors import ProviderError
-from agent_runner.forwarder import open_forwarder
 from agent_runner.providers.context import ProviderContext
 from agent_runner.providers.protocol import TurnHandler
+from agent_runner.sockets.forwarder import open_forwarder
 
 ABSENT = "Claude Code is not installed; run `pip install 'nanoclaw[claude]'` where the runner runs"
 NO_GATEWAY = "this runner has no model gateway (NANOCLAW_MODEL_SOCKET), so Claude Code cannot reach its model"

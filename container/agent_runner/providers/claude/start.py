@@ -8,12 +8,12 @@ import trio
 from attrs import frozen
 from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, HookMatcher
 
-from agent_runner.forwarder import Forwarder
 from agent_runner.providers.claude.archive import Archive
 from agent_runner.providers.claude.conversation import Conversation
 from agent_runner.providers.claude.launch import SERVER, Launch, Position, command, environment
 from agent_runner.providers.claude.program import Program
 from agent_runner.providers.claude.tools import TurnTools
+from agent_runner.sockets.forwarder import Forwarder
 
 PROGRAM = Path(claude_agent_sdk.__file__).with_name("_bundled") / "claude"
 

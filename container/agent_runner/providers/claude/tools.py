@@ -14,7 +14,7 @@ from agent_runner.errors import ToolError
 from agent_runner.mcp_tools import Called, tool_server
 from agent_runner.providers import Toolbox, ToolSpec
 from agent_runner.providers.claude.launch import SERVER
-from agent_runner.tool_socket import cut
+from agent_runner.sockets.tools import cut
 
 TURN_ENDED = Called("the turn ended before the tool did", failed=True)
 

@@ -1,6 +1,6 @@
 """The seam that runs the scripts of tasks, and the verdict in a script's output (contract 5, Scripts).
 
-`agent_runner.script_processes` has the real one.
+`agent_runner.scripts.processes` has the real one.
 """
 
 import json

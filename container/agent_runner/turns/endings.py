@@ -8,7 +8,7 @@ from agent_runner.errors import ProviderFatal
 from agent_runner.records import Address, Inbound, Reply, Result
 from agent_runner.store import Connection
 from agent_runner.text import clip
-from agent_runner.turn_outcome import ClaimedTurn, Ending
+from agent_runner.turns.outcome import ClaimedTurn, Ending
 
 
 def stopped(claimed: ClaimedTurn, by: Inbound) -> Ending:

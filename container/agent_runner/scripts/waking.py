@@ -8,7 +8,7 @@ from agent_runner.errors import ToolError
 from agent_runner.inbound import script_of
 from agent_runner.providers import Tool, ToolSpec
 from agent_runner.records import Inbound, Turn
-from agent_runner.scripts import LIMIT_S, Verdict, read_verdict
+from agent_runner.scripts.protocol import LIMIT_S, Verdict, read_verdict
 from agent_runner.session import Session
 from agent_runner.tools.toolbox import TurnToolbox
 

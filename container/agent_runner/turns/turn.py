@@ -2,21 +2,21 @@
 
 from functools import partial
 
-from agent_runner.claiming import claim
 from agent_runner.commands.answering import obey
-from agent_runner.endings import given_up
 from agent_runner.errors import ProviderError, ProviderFatal
 from agent_runner.heartbeat import Activity
 from agent_runner.open_provider import OpenProvider
 from agent_runner.polling import fetch
-from agent_runner.provider_call import ask, supervise
 from agent_runner.records import Result
-from agent_runner.selection import Batch
+from agent_runner.scripts.waking import woken
 from agent_runner.session import Session
 from agent_runner.tools.base import ToolContext
 from agent_runner.tools.toolbox import TurnToolbox
-from agent_runner.turn_outcome import ClaimedTurn, Ending, commit_outcome
-from agent_runner.waking import woken
+from agent_runner.turns.claiming import claim
+from agent_runner.turns.endings import given_up
+from agent_runner.turns.outcome import ClaimedTurn, Ending, commit_outcome
+from agent_runner.turns.provider_call import ask, supervise
+from agent_runner.turns.selection import Batch
 
 
 async def take_turn(session: Session, provider: OpenProvider, batch: Batch) -> None:

@@ -9,11 +9,11 @@ from agent_runner import inbound, outbound
 from agent_runner.errors import InboundUnavailableError
 from agent_runner.inbound import Fetched
 from agent_runner.records import Claim, Inbound, Sent, Turn
-from agent_runner.selection import Batch
 from agent_runner.session import Session
 from agent_runner.store import Connection
-from agent_runner.turn_outcome import ClaimedTurn
-from agent_runner.turn_state import TurnState
+from agent_runner.turns.outcome import ClaimedTurn
+from agent_runner.turns.selection import Batch
+from agent_runner.turns.state import TurnState
 
 
 async def claim(session: Session, batch: Batch, fetched: Fetched) -> ClaimedTurn:

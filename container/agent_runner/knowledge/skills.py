@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from agent_runner.files import TextFiles, UnusableFile
+from agent_runner.knowledge.files import TextFiles, UnusableFile
 
 FOLDER = "skills"
 MOST_SKILLS = 200

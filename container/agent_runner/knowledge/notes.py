@@ -50,7 +50,7 @@ class Remembered:
 
 @frozen(str=False)
 class _DamagedError(Exception):
-    """A file that is no database of notes."""
+    """A file that is not a database of notes."""
 
     inode: int
     reason: str
@@ -172,7 +172,7 @@ def _inode(path: Path) -> int:
 
 
 def _inode_of_notes(path: Path) -> int:
-    """Return the number of the file of notes. Raises _DamagedError for what is no file and could block."""
+    """Return the number of the file of notes. Raises _DamagedError for what is not a file and could block."""
     inode = _inode(path)
     for each in (path, path.with_name(f"{path.name}-journal")):
         with suppress(FileNotFoundError):

@@ -12,9 +12,9 @@ from agent_runner import outbound
 from agent_runner.errors import InboundUnavailableError
 from agent_runner.polling import fetch, scan, wait_for_change
 from agent_runner.records import Claim, Inbound, Turn
-from agent_runner.selection import FollowUps
 from agent_runner.session import Session
-from agent_runner.turn_state import TurnState
+from agent_runner.turns.selection import FollowUps
+from agent_runner.turns.state import TurnState
 
 
 async def next_follow_ups(session: Session, turn: Turn, state: TurnState) -> Sequence[Inbound]:

@@ -6,7 +6,6 @@ from typing import TypeVar
 
 from agent_runner import session_state
 from agent_runner.background import background
-from agent_runner.endings import stopped
 from agent_runner.errors import ProviderError, ProviderFatal, RunnerError, UnstorableError
 from agent_runner.foreign import describe, foreign_code
 from agent_runner.heartbeat import Activity
@@ -14,8 +13,9 @@ from agent_runner.providers import Toolbox, TurnHandler
 from agent_runner.providers.variables import with_advice
 from agent_runner.records import Reply, Result, Turn
 from agent_runner.session import Session
-from agent_runner.stopping import StopWatch
-from agent_runner.turn_outcome import ClaimedTurn, Ending
+from agent_runner.turns.endings import stopped
+from agent_runner.turns.outcome import ClaimedTurn, Ending
+from agent_runner.turns.stopping import StopWatch
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""Runs scripts as processes. The seam is `agent_runner.scripts.Scripts`."""
+"""Runs scripts as processes. The seam is `agent_runner.scripts.protocol.Scripts`."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import trio
 from attrs import define, field, frozen
 
-from agent_runner.scripts import LARGEST_OUTPUT, LIMIT_S, Ended
+from agent_runner.scripts.protocol import LARGEST_OUTPUT, LIMIT_S, Ended
 
 MODEL_VARIABLES = "NANOCLAW_MODEL_"
 """Prefix of the variables that a script does not get."""

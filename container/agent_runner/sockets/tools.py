@@ -24,7 +24,7 @@ from agent_runner.config import RunnerConfig
 from agent_runner.errors import RunnerError, ToolError
 from agent_runner.log import Log
 from agent_runner.providers import ToolRegistry, ToolSpec
-from agent_runner.sockets import listening
+from agent_runner.sockets.unix import listening
 from agent_runner.tools.toolbox import TurnToolbox
 
 NAME = ".tools.sock"

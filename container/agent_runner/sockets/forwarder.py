@@ -16,7 +16,7 @@ import trio
 from attrs import field, frozen
 
 from agent_runner.background import background
-from agent_runner.sockets import connect
+from agent_runner.sockets.unix import connect
 
 HEAD_TIMEOUT = 10.0
 """Seconds that a client may take for the head of its first request."""
@@ -66,7 +66,7 @@ async def _admitted(client: trio.SocketStream, key: str) -> bytes:
                 received += data
                 connection.receive_data(data)
     except h11.RemoteProtocolError as error:
-        await _refuse(client, connection, 400, "nanoclaw_forbidden", f"this is no HTTP request: {error}")
+        await _refuse(client, connection, 400, "nanoclaw_forbidden", f"this is not an HTTP request: {error}")
         return b""
     if not isinstance(event, h11.Request):
         return b""

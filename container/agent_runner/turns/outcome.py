@@ -12,7 +12,7 @@ from agent_runner.outbound import Ack
 from agent_runner.records import Address, Claim, Inbound, OutgoingRow, Reply, Result, Turn
 from agent_runner.session import Session
 from agent_runner.store import Connection
-from agent_runner.turn_state import TurnState
+from agent_runner.turns.state import TurnState
 
 RETRY_AFTER = timedelta(seconds=30)
 

@@ -1,0 +1,1 @@
+"""Sockets of the runner: to the model gateway, and for programs of the sandbox."""

@@ -1,0 +1,1 @@
+"""Turns: selecting their rows, claiming them, calling the provider, and committing the outcome."""
