@@ -53,7 +53,7 @@ class SessionBudget:
     """Calls of tools: four a turn."""
     messages: Count = 1_000
     """Messages that it sends: two a turn."""
-    tokens: Count = 2_000_000
+    tokens: Count = 10_000_000
     """Tokens read and written, without those that the server had in its cache."""
     money: Dollars = NONE
     """US dollars, by the table of prices."""

@@ -185,7 +185,7 @@ def test_a_default_budget_is_on() -> None:
     assert rules.limit("session:x", "turns").amount == 500
     assert rules.limit("session:x", "tool_calls").amount == 2_000
     assert rules.limit("session:x", "messages").amount == 1_000
-    assert rules.limit("session:x", "tokens").amount == 2_000_000
+    assert rules.limit("session:x", "tokens").amount == 10_000_000
     assert rules.limit("day", "money").amount == 10_000_000
     assert rules.limit("agent:x", "money").amount is None
 

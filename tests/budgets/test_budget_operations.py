@@ -42,7 +42,7 @@ async def test_a_new_installation_has_the_default_budgets(tmp_path: Path) -> Non
         ("session", "turns", 500),
         ("session", "tool_calls", 2000),
         ("session", "messages", 1000),
-        ("session", "tokens", 2_000_000),
+        ("session", "tokens", 10_000_000),
     ]
 
 
