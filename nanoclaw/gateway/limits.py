@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil, inf
 
-from attrs import define
+from attrs import define, field
 
 from nanoclaw.gateway.refusals import Refused
 
@@ -32,8 +32,8 @@ LOGGED_S = 10.0
 class RunnerLimits:
     """The state of one runner's limits: a token bucket, and counts."""
 
-    _tokens: float = BURST
-    _since: float = 0.0
+    _tokens: float = field(default=BURST, alias="tokens")
+    _since: float = field(default=0.0, alias="since")
     _running: int = 0
     _logging_since: float = -inf
     _logged: int = 0
