@@ -285,7 +285,7 @@ class _Exchange:
             before = self.caller.limits.log_refusal(trio.current_time())
             if before is not None:
                 fields |= {"kind": self.refusal.kind, "reason": str(self.refusal), "not_logged": before}
-                _log.warning("gateway.refused", **fields)
+                _log.info("gateway.refused", **fields)  # the runner warns of the turn
         elif self.cut is not None:
             _log.warning("gateway.answer_cut", **fields, reason=self.cut)
         else:
