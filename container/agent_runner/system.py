@@ -1,9 +1,8 @@
 """The real seams: this machine's clock, threads, file events and HTTP. Only `main` binds them."""
 
-import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -19,12 +18,11 @@ from agent_runner.background import background
 from agent_runner.errors import ProviderError
 from agent_runner.providers import HttpClient
 from agent_runner.seams import Lane, Wakeups
+from agent_runner.sockets.unix import nameable
 
 T = TypeVar("T")
 POLL = 0.5
 JOURNAL = "-journal"
-MAX_SOCKET_PATH = 107
-"""Bytes of a socket's path that Linux takes."""
 BRIEF_PAUSES = (0.0002,) * 10
 
 
@@ -90,7 +88,7 @@ class HttpxClients:
             httpx2: Any = import_module("httpx2")
         except ImportError as error:
             raise ProviderError("httpx2 is not installed; install it where the runner runs") from error
-        with _nameable(self.socket) as name:
+        with _name_of(self.socket) as name:
             async with httpx2.AsyncClient(**_through(httpx2, name)) as client:
                 yield cast("HttpClient", client)
 
@@ -108,19 +106,17 @@ def _through(httpx2: Any, socket: str | None) -> Mapping[str, object]:
 
 
 @contextmanager
-def _nameable(socket: Path | None) -> Iterator[str | None]:
+def _name_of(socket: Path | None) -> Iterator[str | None]:
     """Yield a name for a socket that the kernel takes, even if its path is too long. None stays None."""
-    if socket is None or len(os.fsencode(socket)) <= MAX_SOCKET_PATH or sys.platform != "linux":
-        yield None if socket is None else str(socket)
+    if socket is None:
+        yield None
         return
-    try:
-        folder = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise ProviderError(f"the gateway's folder {socket.parent} cannot be opened: {error}") from error
-    try:
-        yield f"/proc/self/fd/{folder}/{socket.name}"
-    finally:
-        os.close(folder)
+    with ExitStack() as stack:
+        try:
+            name = stack.enter_context(nameable(socket))
+        except OSError as error:
+            raise ProviderError(f"the gateway's folder {socket.parent} cannot be opened: {error}") from error
+        yield name
 
 
 class PollingWakeups:

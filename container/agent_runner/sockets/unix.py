@@ -15,7 +15,7 @@ MAX_PATH = 107 if sys.platform == "linux" else 103
 
 async def connect(path: Path) -> trio.SocketStream:
     """Connect to the socket at `path`. Raises OSError."""
-    with _nameable(path) as name:
+    with nameable(path) as name:
         client = trio.socket.socket(socket.AF_UNIX)
         try:
             await client.connect(name)
@@ -31,7 +31,7 @@ async def listening(path: Path) -> AsyncGenerator[trio.SocketListener]:
     _remove(path)
     # trio would bind in a thread. It is a moment's work, and no simulated runner may use threads.
     listener = socket.socket(socket.AF_UNIX)
-    with _nameable(path) as name:
+    with nameable(path) as name:
         listener.bind(name)
         os.chmod(name, 0o600)  # noqa: PTH101 -- the name may be one of a descriptor
     listener.listen(16)
@@ -48,8 +48,8 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def _nameable(path: Path) -> Iterator[str]:
-    """Yield a name for `path` that is short enough. It is valid inside the context."""
+def nameable(path: Path) -> Iterator[str]:
+    """Yield a name for `path` that is short enough, valid inside the context. Raises OSError before it."""
     if len(os.fsencode(path)) <= MAX_PATH or sys.platform != "linux":
         yield str(path)
         return
