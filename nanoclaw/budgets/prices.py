@@ -14,8 +14,7 @@ from attrs import frozen
 from nanoclaw.config.costs import PriceConfig
 from nanoclaw.records import Amounts
 
-AS_OF = "November 2025"
-"""The date of the built-in prices. They change: check your provider's page."""
+# The built-in prices are of November 2025. They change: a provider's page has the present ones.
 _CLAUDE = {
     "claude-opus-4-5": (5.0, 25.0, 0.5, 6.25),
     "claude-opus-4-1": (15.0, 75.0, 1.5, 18.75),
