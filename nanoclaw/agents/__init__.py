@@ -6,7 +6,16 @@ from nanoclaw.agents.container_json import (
     Grant,
     LimitsConfig,
     McpServer,
+    PackagesConfig,
     read_container_json,
 )
 
-__all__ = ["BadContainerJson", "ContainerConfig", "Grant", "LimitsConfig", "McpServer", "read_container_json"]
+__all__ = [
+    "BadContainerJson",
+    "ContainerConfig",
+    "Grant",
+    "LimitsConfig",
+    "McpServer",
+    "PackagesConfig",
+    "read_container_json",
+]

@@ -17,7 +17,7 @@ from nanoclaw.config.entry_points import installed
 from nanoclaw.config.nearest import nearest
 from nanoclaw.gateway.providers import KNOWN, missing_extra
 from nanoclaw.runtimes.factory import NoConfig, RuntimeContext, RuntimeFactory
-from nanoclaw.runtimes.protocol import Death, Limits, Runner, RunnerSpec, StartFailed
+from nanoclaw.runtimes.protocol import Death, Limits, Packages, Runner, RunnerSpec, StartFailed
 from nanoclaw.runtimes.stderr import StderrLog
 from nanoclaw.runtimes.supervised import SupervisedProcess, external, kill_orphans, module, start
 from nanoclaw.system.resources import PACKAGE, runner_dir, schema_dir
@@ -80,7 +80,8 @@ class ProcessRuntime:
             "mounts": bool(spec.mounts),
             "user": spec.user is not None,
             "limits": spec.limits != Limits(),
-            "network": spec.network == "none",
+            "network": spec.network is not None and spec.network.mode != "open",
+            "packages": spec.packages != Packages(),
         }
         return [part for part, given in parts.items() if given]
 

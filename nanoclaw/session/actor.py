@@ -18,6 +18,7 @@ from actors import Context, Ref
 from nanoclaw.records import Address, AgentMessage, Answer, InboundEvent
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.registry import RemoveParked
+from nanoclaw.runtimes import isolates
 from nanoclaw.session import agents, notices, transactions
 from nanoclaw.session.agents import AgentMessageOutcome
 from nanoclaw.session.arrivals import Arrivals, has_files, loaded
@@ -50,6 +51,7 @@ from nanoclaw.store.engine.patience import Patience
 from nanoclaw.store.session import messages_in
 from nanoclaw.store.session.messages_in import NewMessage, OpenMessage
 from nanoclaw.store.session.projections import central_view
+from nanoclaw.system.sandbox_user import sandbox_owner
 
 _log = structlog.get_logger()
 
@@ -382,7 +384,8 @@ def session_recipe(
 async def _open_files(services: Services, conversation: Conversation, inbound: Writer) -> StoredSession:
     """Create `outbound.db` if it is missing, and read `inbound.db`."""
     paths = conversation.paths(services.config)
-    create = partial(create_outbound, paths, owner=None)
+    owner = sandbox_owner() if isolates(services.runtime) else None
+    create = partial(create_outbound, paths, owner=owner)
     patience = Patience(paths.outbound_db, services.random)
     created = await patience.until_done(lambda: services.executor.run(create))
     stored = await _read_session(inbound)

@@ -13,9 +13,10 @@ from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_js
 from nanoclaw.agents.container_json import FILE
 from nanoclaw.config import Config
 from nanoclaw.config.passed_variables import missing, passed
+from nanoclaw.config.tables import SandboxConfig
 from nanoclaw.gateway import SessionModels, key_variables
 from nanoclaw.records import AgentGroup
-from nanoclaw.runtimes import Limits, Mount, NothingLeft, RunnerSpec, StartFailed
+from nanoclaw.runtimes import Limits, Mount, NothingLeft, Packages, RunnerSpec, StartFailed, isolates
 from nanoclaw.session.answering import models_of
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store.central.agent_groups import SHARED_FOLDER
@@ -55,7 +56,8 @@ def runner_start(
         gateway=models.served,
         command=config.runtime.command,
     )
-    return with_container(spec, container), models
+    spec = with_container(spec, container)
+    return bounded(spec, config.sandbox) if isolates(services.runtime) else spec, models
 
 
 def _container(group: AgentGroup, folder: Path) -> ContainerConfig:
@@ -121,9 +123,22 @@ def with_container(spec: RunnerSpec, container: ContainerConfig) -> RunnerSpec:
         spec,
         image=container.image,
         mounts=tuple(Mount(each.source, each.target, each.read_only) for each in container.mounts),
-        limits=Limits(limits.memory, limits.processes, limits.cpus),
+        limits=Limits(limits.memory, limits.processes, limits.cpus, limits.disk),
         network=container.network,
+        packages=Packages(container.packages.apt, container.packages.pip, container.packages.npm),
     )
+
+
+def bounded(spec: RunnerSpec, sandbox: SandboxConfig) -> RunnerSpec:
+    """Return a specification with the bounds of `[sandbox]` where `container.json` sets none."""
+    own = spec.limits
+    limits = Limits(
+        sandbox.memory if own.memory_bytes is None else own.memory_bytes,
+        sandbox.processes if own.processes is None else own.processes,
+        sandbox.cpus if own.cpus is None else own.cpus,
+        sandbox.disk if own.disk_bytes is None else own.disk_bytes,
+    )
+    return evolve(spec, limits=limits)
 
 
 def _contract(
