@@ -53,7 +53,7 @@ def server() -> Any:
             case "die":
                 os._exit(3)
             case "hang":
-                time.sleep(3600)
+                time.sleep(3600)  # noqa: ASYNC251 -- it hangs on purpose
             case _:
                 names.append(f"extra{len(names)}")
                 await context.session.send_tool_list_changed()
@@ -110,7 +110,7 @@ def broken() -> None:
 
 def silent() -> None:
     """Never answer, not even to the end of stdin, with a child that has left the group."""
-    subprocess.Popen(["sleep", "3600"], start_new_session=True)
+    subprocess.Popen(["/bin/sleep", "3600"], start_new_session=True)
     time.sleep(3600)
 
 

@@ -21,7 +21,7 @@ from agent_runner.foreign import describe, foreign_code
 from agent_runner.mcp_client.errors import ToolServerError
 from agent_runner.mcp_client.naming import as_tool, tool_name
 from agent_runner.prompt.markup import plain
-from agent_runner.providers import Tool, ToolRegistry
+from agent_runner.providers import RunsMcpServers, Tool, ToolRegistry
 from agent_runner.session import Session
 
 if TYPE_CHECKING:  # they need the package mcp
@@ -49,12 +49,10 @@ ABSENT = "the package mcp is not installed where the runner runs; run `pip insta
 async def serve_mcp(session: Session, tools: ToolRegistry) -> AsyncGenerator[None]:
     """Run the session's MCP servers while the block runs, in a sandbox and unless the provider runs them."""
     servers = session.config.mcp_servers
-    if not servers or getattr(session.seams.provider, "runs_mcp_servers", False):
-        yield
-        return
     if not session.config.sandboxed:
         reason = "MCP servers run only in a sandbox"
         session.seams.log("mcp.not_started", level="warning", servers=sorted(servers), reason=reason)
+    if not session.config.sandboxed or isinstance(session.seams.provider, RunsMcpServers):
         yield
         return
     kept = [_Kept(session, tools, name, server) for name, server in sorted(servers.items())]
