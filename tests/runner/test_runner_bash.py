@@ -1,5 +1,6 @@
 """The tool bash, with real processes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ def sandbox(world: World) -> Sandbox:
 
 def pid_in(path: Path) -> int:
     return int(path.read_text())
+
+
+def text_of(path: str) -> str:
+    return Path(path).read_text()
 
 
 async def test_a_command_returns_output_and_exit_code(sandbox: Sandbox) -> None:
@@ -52,7 +57,7 @@ async def test_long_output_shows_its_ends_and_the_rest_is_in_a_file(sandbox: San
     assert "bytes left out" in found
     assert "\n100000\n[exit code 0]\n" in found
     path = found.rpartition("[the output: ")[2].rstrip("]")
-    assert Path(path).read_text() == "".join(f"{n}\n" for n in range(1, 100_001))
+    assert text_of(path) == "".join(f"{n}\n" for n in range(1, 100_001))
     assert (await sandbox.call("read_file", path=path, offset=99_999)).startswith("99999\t99999\n")
 
 
@@ -99,13 +104,14 @@ async def test_stop_leaves_no_process(sandbox: Sandbox, world: World) -> None:
     async def act(call: Call) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stop_when_there)
-            await call("bash", command="sh -c 'echo $$ >pid; exec sleep 1000'", timeout_s=1000)
+            await call("bash", command="sh -c 'echo $$ >pid; echo >started; exec sleep 1000'", timeout_s=1000)
 
     async def stop_when_there() -> None:
-        pid = sandbox.workspace / "pid"
-        while not pid.is_file() or not pid.read_text().strip():
-            await trio.sleep(0.01)
+        await trio.to_thread.run_sync(started.read_text)  # until the command writes to the pipe
         world.put(100, "/stop")
+
+    started = sandbox.workspace / "started"
+    os.mkfifo(started)
 
     await sandbox.turn(act)
     assert not is_alive(pid_in(sandbox.workspace / "pid"))
@@ -141,10 +147,13 @@ async def test_without_a_sandbox_there_is_no_shell(world: World) -> None:
 
 
 async def test_programs_cannot_call_the_shell_that_runs_them(sandbox: Sandbox) -> None:
-    code = (
-        "import json,os,socket; s=socket.socket(socket.AF_UNIX); s.connect(os.environ['NANOCLAW_TOOLS_SOCKET']);"
-        'f=s.makefile("rw"); f.write(json.dumps({"call":{"name":"bash","arguments":{"command":"true"}}})+"\\n");'
-        "f.flush(); print(f.readline())"
-    )
+    request = '{"call": {"name": "bash", "arguments": {"command": "true"}}}'
+    code = f"""
+import os, socket
+with socket.socket(socket.AF_UNIX) as client:
+    client.connect(os.environ["NANOCLAW_TOOLS_SOCKET"])
+    client.sendall(b{request!r} + b"\\n")
+    print(client.recv(4096).decode())
+"""
     sandbox.file("ask.py", code)
     assert "bash is a tool of the agent loop alone" in await sandbox.call("bash", command="python3 ask.py")
