@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent_runner.config import McpServer
 from agent_runner.mcp_client import servers as module
 from agent_runner.mcp_client.naming import LONGEST_NAME, tool_name
+from agent_runner.providers.mcp_servers import McpServer
 from tests.runner.sandboxes import Call, Sandbox, is_alive
 from tests.runner.world import World
 
@@ -90,7 +90,7 @@ async def test_tools_of_a_program_can_be_called(sandbox: Sandbox) -> None:
     assert ["tools are left out: tool 'mcp__mine__bad'" in text for text in errors(sandbox)] == [True]
 
 
-# The SDK leaves generators of a stream that it has read enough of, which trio reports when they are collected.
+# The SDK leaves generators of a stream unfinished, which trio reports when they are collected.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_tools_of_an_address_can_be_called(sandbox: Sandbox) -> None:
     async with web_server() as url:
