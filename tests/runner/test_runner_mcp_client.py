@@ -66,7 +66,7 @@ def is_picture(path: str) -> bool:
 
 async def use(sandbox: Sandbox, server: str) -> None:
     """Call all kinds of tools of a good server."""
-    calls = [
+    calls: list[tuple[str, Mapping[str, object]]] = [
         ("add", {"a": 1, "b": 2}),
         ("add", {"a": "one", "b": 2}),
         ("picture", {}),
