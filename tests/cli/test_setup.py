@@ -7,16 +7,16 @@ import subprocess
 import tomllib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from attrs import frozen
 
 from nanoclaw.setup.services import SERVICES
 from nanoclaw.testing.models import FakeModel, ModelFailure, open_fake_model
-from tests.cli.commands import GUARD_S, NANOCLAW, environment
+from tests.cli.commands import GUARD_S, NANOCLAW, Result, call, environment
 from tests.cli.terminals import CTRL_D, ENTER, AtTerminal, at_terminal
 
 KEY = "sk-typed-0123456789abcdef"
@@ -37,25 +37,12 @@ def variables(model: FakeModel | None, **more: str) -> dict[str, str]:
     return {**NO_KEYS, "OLLAMA_HOST": model.url if model is not None else NOWHERE, **more}
 
 
-@frozen
-class Done:
-    """The result of a command."""
-
-    code: int
-    output: str
-    stderr: str
-
-
-async def setup(home: Path, *arguments: str, stdin: str = "", **more: str) -> Done:
-    """Run `nanoclaw setup` without a terminal."""
-    command = [*NANOCLAW, "setup", "--home", str(home), *arguments]
-    env = environment(**{**NO_KEYS, "OLLAMA_HOST": NOWHERE, **more})
+async def setup(home: Path, *arguments: str, stdin: str = "", **more: str) -> Result:
+    """Call `nanoclaw setup` without a terminal."""
+    variables = {**NO_KEYS, "OLLAMA_HOST": NOWHERE, **more}
+    words = ("setup", "--home", str(home), *arguments)
     with trio.fail_after(GUARD_S):
-        done = await trio.run_process(
-            command, stdin=stdin.encode(), capture_stdout=True, capture_stderr=True, env=env, check=False
-        )
-    assert b"Traceback" not in done.stderr
-    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return await trio.to_thread.run_sync(partial(call, *words, text=stdin, **variables))
 
 
 def holding(folder: Path, text: str) -> list[Path]:

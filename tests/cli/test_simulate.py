@@ -43,17 +43,6 @@ def test_the_result_can_be_printed_as_json() -> None:
     assert set(found["faults"]) <= {"kill-host"}
 
 
-@pytest.mark.slow
-def test_one_seed_gives_the_same_workload_in_every_process(tmp_path: Path) -> None:
-    pages = []
-    for hash_seed in ("1", "2"):
-        file = tmp_path / f"{hash_seed}.html"
-        done = simulate("--seed", "8", "--days", "0.05", "--timeline", str(file), PYTHONHASHSEED=hash_seed)
-        assert done.returncode == 0, done.stdout + done.stderr
-        pages.append(file.read_bytes())
-    assert pages[0] == pages[1]
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

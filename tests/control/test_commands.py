@@ -219,13 +219,12 @@ def test_a_reminder_waits_across_restarts_until_somebody_is_shown_it(tmp_path: P
         while "drink water" in nanoclaw(tmp_path, "chat", f"!schedule_task {soon}").output:
             pass  # this machine is slow: the client was still there to be shown it
         next(line for line in host.stderr if b"delivery.held" in line)
-    for _ in range(2):  # it was killed each time
-        with running(tmp_path, "--headless") as host:
-            wait_ready(host)
-            assert host.stderr is not None
-            next(line for line in host.stderr if b"delivery.held" in line)
-            [session] = json.loads(nanoclaw(tmp_path, "status", "--json").output)["living_sessions"]
-            assert session["details"]["oldest_delivery"]["attempts"] == 0
+    with running(tmp_path, "--headless") as host:  # it was killed, and is again
+        wait_ready(host)
+        assert host.stderr is not None
+        next(line for line in host.stderr if b"delivery.held" in line)
+        [session] = json.loads(nanoclaw(tmp_path, "status", "--json").output)["living_sessions"]
+        assert session["details"]["oldest_delivery"]["attempts"] == 0
     with running(tmp_path, "--headless") as host:
         wait_ready(host)
         shown = nanoclaw(tmp_path, "chat", "hello").output.splitlines()
@@ -276,9 +275,7 @@ def test_a_question_in_a_one_shot_chat_says_how_to_answer_it(home: Path) -> None
     assert nanoclaw(home, "chat", "2").output == "black\n"
 
 
-@pytest.mark.parametrize(
-    "form", [("status",), ("tree", "--json"), ("logs",), ("chat", "--help"), ("--version",)]
-)
+@pytest.mark.parametrize("form", [("status",), ("logs",), ("chat", "--help"), ("--version",)])
 @pytest.mark.parametrize(("output", "code"), [(">&-", 2), (">/dev/full", 2), ("| true", 141)])
 def test_an_unwritable_output_gives_one_line_or_none(
     home: Path, form: tuple[str, ...], output: str, code: int

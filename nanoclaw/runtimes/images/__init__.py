@@ -1,0 +1,20 @@
+"""The images of sandboxes: what they are built from, their names, and their build."""
+
+from nanoclaw.runtimes.images.building import Build, BuildFailed, Progress, build
+from nanoclaw.runtimes.images.context import BuildContext, agent_context, base_context
+from nanoclaw.runtimes.images.names import REPOSITORY, agent_image, base_image
+from nanoclaw.runtimes.images.recipe import Recipe
+
+__all__ = [
+    "REPOSITORY",
+    "Build",
+    "BuildContext",
+    "BuildFailed",
+    "Progress",
+    "Recipe",
+    "agent_context",
+    "agent_image",
+    "base_context",
+    "base_image",
+    "build",
+]
