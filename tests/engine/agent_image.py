@@ -31,7 +31,7 @@ def build(client: docker.DockerClient, cache: Path) -> str:
         tag=IMAGE,
         network_mode="none",
         rm=True,
-        buildargs={"BASE_IMAGE": BASE, "PIP_ARGS": "--no-index"},
+        buildargs={"BASE_IMAGE": BASE, "PIP_ARGS": "--no-index", "TOOLS": ""},
     )
     return IMAGE
 
