@@ -105,17 +105,21 @@ class Images:
         if spec.packages == Packages():
             return base
         folder = spec.workspace.parent.name
-        order = await trio.to_thread.run_sync(self._of_agent, folder, base, spec.packages)
-        if order.image in self._there:
+        order = self.of_agent(folder, base, spec.packages)
+        if self.has(order):
             return order.image
         self._want(order)
         return self._newest(agent_images(self.install_id, folder)) or base
+
+    def has(self, order: Order) -> bool:
+        """Return True if the image was there when the engine was asked last."""
+        return order.image in self._there
 
     async def _base(self, spec: RunnerSpec) -> str:
         if (named := spec.image or self.configured) is not None:
             return named
         order = await self.own()
-        if order.image not in self._there:
+        if not self.has(order):
             self._want(order)
             raise self._missing(order)
         return order.image
@@ -126,7 +130,8 @@ class Images:
             self._own = await trio.to_thread.run_sync(own_order, self.recipe)
         return self._own
 
-    def _of_agent(self, folder: str, base: str, packages: Packages) -> Order:
+    def of_agent(self, folder: str, base: str, packages: Packages) -> Order:
+        """Return the order of an agent's own image, which is built from `base`."""
         context = agent_context(base, packages, self.recipe)
         image = agent_image(self.install_id, folder, context)
         return Order(
@@ -153,13 +158,17 @@ class Images:
             await self._more.wait()
         return self._queue[next(iter(self._queue))]
 
+    async def build(self, order: Order, report: Report) -> None:
+        """Build an image now. Raises BuildFailed, OSError."""
+        build = await trio.to_thread.run_sync(order.make)
+        await self.builder.build(build, report)
+        await self.refresh()
+
     async def _take(self, order: Order) -> None:
         self._building = order, Progress("begins")
         try:
-            build = await trio.to_thread.run_sync(order.make)
             _log.info("image.building", image=order.image, purpose=order.purpose)
-            await self.builder.build(build, partial(self._report, order))
-            await self.refresh()
+            await self.build(order, partial(self._report, order))
         except (BuildFailed, OSError) as error:
             self._fail(order, str(error))
         else:
