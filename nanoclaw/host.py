@@ -39,13 +39,14 @@ from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
-from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
+from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
-from nanoclaw.runtimes import warn_of_runtime, why_refused
+from nanoclaw.runtimes import Runtime, Served, unwrapped, warn_of_runtime, why_refused
 from nanoclaw.session import AgentInbox, NoObserver, Presences, Services, Sessions, answering, open_sessions
 from nanoclaw.session.owner_alerts import tell_owner
 from nanoclaw.session.resuming import resume_sessions
 from nanoclaw.store import Reader, StoreError, open_reader
+from nanoclaw.store.central import meta
 from nanoclaw.system.clock_watch import watch_clock
 from nanoclaw.system.supervision import Supervision, background
 from nanoclaw.system.wakeups import Wakeups
@@ -256,6 +257,7 @@ async def _services(
         await recorder.keep_state(config, central, executor)
         root.start("recording", background(recorder.writer.run))
     senders = await stack.enter_async_context(open_senders(parts.channels, supervision, under=root))
+    await _serve_runtime(unwrapped(parts.runtime), central, root)
     root.start("wakeups", background(wakeups.run))
     # Those who follow the central database check all their state. A jump of the date needs the same.
     root.start("clock", background(partial(watch_clock, clock, partial(_tell_of_jump, changes))))
@@ -280,6 +282,13 @@ async def _services(
         budgets=budgets,
         observer=NoObserver() if recorder is None else recorder.observer(),
     )
+
+
+async def _serve_runtime(runtime: Runtime, central: Reader, root: Supervisor) -> None:
+    """Start the work of the runtime that is its own, if it has any. It stops after all sessions."""
+    if isinstance(runtime, Served):
+        install_id = await central.run(lambda connection: meta.get(connection, INSTALL_ID))
+        root.start("runtime", background(partial(runtime.serve, install_id or "")))
 
 
 @asynccontextmanager
