@@ -41,9 +41,10 @@ from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
-from nanoclaw.runtimes import Runtime, Served, state_of, unwrapped, warn_of_runtime, why_refused
+from nanoclaw.runtimes import Runtime, Served, isolates, state_of, unwrapped, warn_of_runtime, why_refused
 from nanoclaw.session import AgentInbox, NoObserver, Presences, Services, Sessions, answering, open_sessions
 from nanoclaw.session.owner_alerts import tell_owner
+from nanoclaw.session.places import Places
 from nanoclaw.session.resuming import resume_sessions
 from nanoclaw.store import Reader, StoreError, open_reader
 from nanoclaw.store.central import meta
@@ -287,6 +288,7 @@ async def _services(
         presences=presences,
         gateway=gateway,
         budgets=budgets,
+        places=Places(config.sandbox.max_running if isolates(parts.runtime) else None),
         observer=NoObserver() if recorder is None else recorder.observer(),
     )
 

@@ -135,6 +135,8 @@ def _troubles(details: Mapping[str, Any]) -> Iterator[str]:
     runner, delivery = details["runner"], details["oldest_delivery"]
     if details.get("budget"):
         yield f"waits: {details['budget']}"
+    if details.get("queued"):
+        yield f"waits for its turn to run, as number {details['queued']} in the queue"
     if details["quarantined"]:
         yield f"quarantined: {details['quarantined']}"
     yield from _faults(details)
