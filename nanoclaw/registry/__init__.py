@@ -22,6 +22,7 @@ from nanoclaw.registry.messaging_groups import (
     NoteDm,
     UpdateMessagingGroup,
 )
+from nanoclaw.registry.network import MOST_OPEN, AskForSite, DecideSite, ForgetSite
 from nanoclaw.registry.performed_actions import ActionRefused, PerformAction
 from nanoclaw.registry.sessions import (
     DeleteSession,
@@ -53,9 +54,11 @@ from nanoclaw.registry.users import (
 from nanoclaw.registry.wirings import CreateWiring, DeleteWiring, UpdateWiring, WireChat
 
 __all__ = [
+    "MOST_OPEN",
     "ActionRefused",
     "AddMember",
     "AlertTold",
+    "AskForSite",
     "Bootstrap",
     "Changes",
     "ChooseTeller",
@@ -67,6 +70,7 @@ __all__ = [
     "CreateUser",
     "CreateWiring",
     "DecideApproval",
+    "DecideSite",
     "DeleteAgentGroup",
     "DeleteApproval",
     "DeleteDestination",
@@ -79,6 +83,7 @@ __all__ = [
     "EnsureUser",
     "ExpireApprovals",
     "ForgetDm",
+    "ForgetSite",
     "ForgetUnregisteredSender",
     "GrantRole",
     "NewAlert",
