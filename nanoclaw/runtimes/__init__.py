@@ -28,6 +28,7 @@ from nanoclaw.runtimes.protocol import (
     Served,
     StartFailed,
     isolates,
+    state_of,
 )
 from nanoclaw.runtimes.wrapper import RuntimeWrapper, unwrapped
 
@@ -55,6 +56,7 @@ __all__ = [
     "configured_runtime",
     "isolates",
     "require_provider",
+    "state_of",
     "table_problems",
     "unwrapped",
     "warn_of_runtime",

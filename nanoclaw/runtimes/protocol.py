@@ -259,6 +259,11 @@ class ReportsState(Protocol):
         ...
 
 
+def state_of(runtime: Runtime) -> RuntimeState | None:
+    """Return the state of a runtime, if it has one of its own."""
+    return runtime.state if isinstance(runtime, ReportsState) else None
+
+
 @runtime_checkable
 class Served(Protocol):
     """A runtime with work of its own beside its runners, such as watching its engine."""

@@ -1,52 +1,84 @@
-"""The image of `container/Dockerfile`, built without a network on the base image of these tests."""
+"""The image of a runner for tests, built without a network on a base of Debian packages."""
 
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import docker
+from attrs import evolve
+from docker import APIClient
 
-from nanoclaw.system.resources import container_dir, runner_dir, schema_dir
+from nanoclaw.runtimes.images import Build, BuildContext, Recipe, base_context, base_image, build
+from nanoclaw.system.resources import container_dir
 from tests.engine.base_image import NoPackages, base_tar
 
 BASE = "nanoclaw-test-base:1"
-IMAGE = "nanoclaw-agent:test"
+NOT_NEEDED = re.compile(r"(anthropic|openai|mcp)\b.*")
+"""The SDKs. Compiling them takes longer than all tests with an engine."""
 
 
-def build(client: docker.DockerClient, cache: Path) -> str:
-    """Build the image, and return its tag. `cache` keeps packages and wheels between runs.
+def ensure(client: APIClient, cache: Path) -> str:
+    """Build the image, or load it from `cache`, which keeps what is costly between runs. Return its name.
 
     Raises:
         NoPackages: packages cannot be downloaded.
+        BuildFailed: the engine could not build it.
     """
-    with base_tar(cache).open("rb") as tar:
-        client.api.import_image_from_data(tar, repository=BASE.partition(":")[0], tag=BASE.partition(":")[2])
-    context = cache / "context"
-    _make_context(context, _wheels(cache))
-    client.images.build(
-        path=str(context),
-        dockerfile="container/Dockerfile",
-        tag=IMAGE,
-        network_mode="none",
-        rm=True,
-        buildargs={"BASE_IMAGE": BASE, "PIP_ARGS": "--no-index", "TOOLS": ""},
-    )
-    return IMAGE
+    requirements = cache / "requirements.txt"
+    cache.mkdir(parents=True, exist_ok=True)
+    requirements.write_text("\n".join(_needed()) + "\n")
+    base = base_tar(cache)
+    context = _context(requirements, _wheels(cache, requirements))
+    image = base_image(context)
+    saved = cache / f"{image.replace(':', '-')}.tar"
+    if saved.exists():
+        with saved.open("rb") as tar:
+            client.load_image(tar)
+    else:
+        _build(client, base, Build(image, context, {}, network="none"))
+        _save(client, image, saved)
+    return image
 
 
-def _wheels(cache: Path) -> Path:
+def _needed() -> Iterator[str]:
+    for line in (container_dir() / "requirements.txt").read_text("utf-8").splitlines():
+        if not NOT_NEEDED.fullmatch(line):
+            yield line
+
+
+def _context(requirements: Path, wheels: Path) -> BuildContext:
+    context = base_context(Recipe(base_image=BASE, tools=(), wheels=wheels))
+    return evolve(context, files={**context.files, "container/requirements.txt": requirements})
+
+
+def _build(client: APIClient, base: Path, wanted: Build) -> None:
+    repository, _, tag = BASE.partition(":")
+    with base.open("rb") as tar:
+        client.import_image_from_data(tar, repository=repository, tag=tag)
+    build(client, wanted, lambda _: None)
+
+
+def _save(client: APIClient, image: str, saved: Path) -> None:
+    for old in saved.parent.glob(f"{image.partition(':')[0]}-*.tar"):
+        old.unlink()
+    part = saved.with_suffix(".part")
+    with part.open("wb") as tar:
+        for piece in client.get_image(image):
+            tar.write(piece)
+    part.rename(saved)
+
+
+def _wheels(cache: Path, requirements: Path) -> Path:
     """Download the wheels of the runner's packages for the Python of the base image."""
-    requirements, wheels = container_dir() / "requirements.txt", cache / "wheels"
+    wheels = cache / "wheels"
     done = wheels / "requirements.txt"
     if not done.exists() or done.read_bytes() != requirements.read_bytes():
         shutil.rmtree(wheels, ignore_errors=True)
-        version = _python_of(cache)
         command = [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "-d", str(wheels)]
-        got = subprocess.run(
-            [*command, "--python-version", version, "-r", str(requirements)], check=False, capture_output=True, text=True
-        )
+        command += ["--python-version", _python_of(cache), "-r", str(requirements)]
+        got = subprocess.run(command, check=False, capture_output=True, text=True)
         if got.returncode != 0:
             raise NoPackages(f"pip download: {got.stderr.strip()[-500:]}")
         shutil.copy(requirements, done)
@@ -59,13 +91,3 @@ def _python_of(cache: Path) -> str:
     if found is None:
         raise NoPackages(f"no package python3.X-minimal in {cache / 'packages'}")
     return found[1]
-
-
-def _make_context(context: Path, wheels: Path) -> None:
-    shutil.rmtree(context, ignore_errors=True)
-    without = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(container_dir(), context / "container", ignore=without)
-    if not (context / "container/agent_runner").exists():
-        shutil.copytree(runner_dir() / "agent_runner", context / "container/agent_runner", ignore=without)
-    shutil.copytree(schema_dir(), context / "schema", ignore=without)
-    shutil.copytree(wheels, context / "container/wheels", ignore=shutil.ignore_patterns("requirements.txt"))

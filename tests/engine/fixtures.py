@@ -1,22 +1,25 @@
-"""Fixtures with a real engine. All workers of a test run share one; the last one stops it.
+"""Fixtures with a real container engine. All workers of a test run share one; the last one stops it.
 
 Without an engine tests skip, and say why. With `CI=true` they fail: there it must be installed.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from attrs import frozen
 
+from nanoclaw.runtimes.images import BuildFailed
 from tests.engine.base_image import NoPackages
 from tests.engine.private_engine import NoEngine, PrivateEngine
 
 CACHE = Path(__file__).parents[2] / ".venv" / "engine"
-"""Packages, wheels and the base image, which `make clean` removes."""
+"""Packages, wheels and images between runs. `make clean` removes them."""
 
 
 @frozen
@@ -29,75 +32,75 @@ class EngineForTests:
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineForTests]:
+def engine() -> Iterator[EngineForTests]:
     """The engine that all tests of this run share. A test that stops its engine takes `own_engine`."""
-    with _shared(_folder_of_run(tmp_path_factory)) as found:
+    folder = _folder(os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
+    with _shared(folder) as found:
         yield found
 
 
 @pytest.fixture
-def own_engine(engine: EngineForTests, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineForTests]:
+def own_engine(engine: EngineForTests) -> Iterator[EngineForTests]:
     """An engine that only this test uses, with the image of the shared one."""
-    own = PrivateEngine(tmp_path_factory.mktemp("engine"), engine.engine.driver)
+    own = PrivateEngine(_folder(f"{os.getpid()}-own"), engine.engine.driver)
     own.start()
     try:
-        shared, mine = engine.engine.client(), own.client()
-        mine.images.load(b"".join(shared.images.get(engine.image).save(named=True)))
-        shared.close()
-        mine.close()
+        with own.client() as client, (CACHE / f"{engine.image.replace(':', '-')}.tar").open("rb") as tar:
+            client.load_image(tar)
         yield EngineForTests(own.socket, engine.image, own)
     finally:
         own.remove()
 
 
-def _folder_of_run(factory: pytest.TempPathFactory) -> Path:
-    base = factory.getbasetemp()
-    return base.parent / "shared-engine" if "PYTEST_XDIST_WORKER" in os.environ else base / "shared-engine"
+def _folder(name: str) -> Path:
+    """Return a folder on a disk, not in memory. Its path is short, because a socket is in it."""
+    return Path("/tmp") / f"nanoclaw-engine-{name}"  # noqa: S108 -- only root gets here, and nobody guesses the name
 
 
 @contextmanager
 def _shared(folder: Path) -> Iterator[EngineForTests]:
     """Start the engine of this run, or join it. Each user holds a shared lock; the last one stops it."""
     folder.mkdir(parents=True, exist_ok=True)
-    engine = PrivateEngine(folder / "engine")
+    engine = PrivateEngine(folder / "shared")
     with (folder / "starting").open("w") as starting, (folder / "users").open("w") as users:
         flock(starting, LOCK_EX)
-        image = _image(engine)
+        image = _image(engine, folder / "image")
         flock(users, LOCK_SH)
         flock(starting, LOCK_UN)
         try:
             yield EngineForTests(engine.socket, image, engine)
         finally:
             flock(starting, LOCK_EX)
-            _remove_if_last(engine, users.fileno())
+            flock(users, LOCK_UN)
+            if _is_free(users.fileno()):
+                engine.remove()
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_if_last(engine: PrivateEngine, users: int) -> None:
+def _is_free(users: int) -> bool:
     try:
         flock(users, LOCK_EX | LOCK_NB)
     except BlockingIOError:
-        return
-    engine.adopt()
-    engine.remove()
+        return False
+    return True
 
 
-def _image(engine: PrivateEngine) -> str:
-    """Start the engine if it does not run, and return the tag of its image."""
-    from tests.engine.agent_image import IMAGE, build  # noqa: PLC0415 -- it imports the client of the engine
+def _image(engine: PrivateEngine, noted: Path) -> str:
+    """Start the engine if it does not run, and return the name of its image."""
+    if noted.exists() and engine.answers():
+        return noted.read_text("utf-8")
+    from tests.engine.agent_image import ensure  # noqa: PLC0415 -- the client of engines is slow to import
 
-    if engine.socket.exists() and engine.answers():
-        return IMAGE
     try:
         with _alone(CACHE):
             engine.start()
-            client = engine.client()
-            try:
-                return build(client, CACHE)
-            finally:
-                client.close()
-    except (NoEngine, NoPackages) as error:
+            with engine.client() as client:
+                image = ensure(client, CACHE)
+    except (NoEngine, NoPackages, BuildFailed) as error:
         engine.remove()
         _give_up(f"no container engine for tests: {error}")
+    noted.write_text(image, "utf-8")
+    return image
 
 
 @contextmanager
@@ -108,7 +111,7 @@ def _alone(cache: Path) -> Iterator[None]:
         yield
 
 
-def _give_up(reason: str) -> "pytest.NoReturn":  # type: ignore[name-defined]
+def _give_up(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -8,6 +8,8 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from socket import AF_UNIX, SOCK_STREAM
+from socket import socket as Socket  # noqa: N812 -- the name is that of a path here
 from typing import TypeVar
 
 import h11
@@ -18,7 +20,7 @@ from docker import APIClient
 from docker.errors import APIError, DockerException
 
 from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, refused, silent, unreachable
-from nanoclaw.runtimes.docker.socket import NoSocket, engine_socket
+from nanoclaw.runtimes.docker.address import NoSocket, engine_socket
 
 T = TypeVar("T")
 CALL_S = 15.0
@@ -71,7 +73,13 @@ class Engine:
             raise unreachable(socket, _os_error(error)) from error
 
     def _connected(self, socket: Path, within_s: float) -> APIClient:
-        """Return the client. A new one asks the engine for its version. Blocking."""
+        """Return the client. A new one asks the engine for its version. Blocking.
+
+        The client tells no reason if it cannot connect, and leaks its socket. So this connects first.
+        """
+        with socket_of_unix() as probe:
+            probe.settimeout(within_s)
+            probe.connect(str(socket))
         if self._client is None:
             self._client = APIClient(f"unix://{socket}", version="auto", timeout=int(within_s) + 1)
         return self._client
@@ -126,6 +134,11 @@ async def _event(connection: trio.abc.Stream, http: h11.Connection) -> object:
     while (event := http.next_event()) is h11.NEED_DATA:
         http.receive_data(bytes(await connection.receive_some(CHUNK)))
     return event
+
+
+def socket_of_unix() -> Socket:
+    """Return a new socket, which is not connected."""
+    return Socket(AF_UNIX, SOCK_STREAM)
 
 
 def _os_error(error: BaseException) -> OSError | None:

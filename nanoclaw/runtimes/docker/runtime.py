@@ -1,30 +1,25 @@
 """The `docker` runtime: each runner in a container that outlives its host and is adopted by the next one."""
 
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import structlog
 import trio
 from attrs import Factory, define, field
 
-from nanoclaw.runtimes.docker.container import INSTALL, LIFELINE, SESSION, SPEC, ContainerSpec, Json, resolved
+from nanoclaw.runtimes.docker.container import INSTALL, SESSION, ContainerSpec, Json, resolved
 from nanoclaw.runtimes.docker.engine import CALL_S, Engine
-from nanoclaw.runtimes.docker.errors import (
-    EngineError,
-    ImageMissing,
-    NameTaken,
-    NotThere,
-    missing_image,
-    start_failed,
-)
+from nanoclaw.runtimes.docker.errors import EngineError, NameTaken, NotThere, missing_image, start_failed
 from nanoclaw.runtimes.docker.image import image_for, own_image
+from nanoclaw.runtimes.docker.output import Output, followed
 from nanoclaw.runtimes.docker.runner import ContainerRunner, hold_lifeline
-from nanoclaw.runtimes.docker.watch import ANSWER_S, Watch
+from nanoclaw.runtimes.docker.watch import ANSWER_S, Changes, Watch
+from nanoclaw.runtimes.images import Recipe
 from nanoclaw.runtimes.ownership import hand_over
 from nanoclaw.runtimes.protocol import (
+    WORKSPACE,
     Death,
     NotNow,
     Packages,
@@ -34,14 +29,13 @@ from nanoclaw.runtimes.protocol import (
     StartFailed,
 )
 from nanoclaw.runtimes.stderr import StderrLog
+from nanoclaw.system.foreign import ungrouped
 
 RECOVER_TIMEOUT_S = 30.0
 MOST_CLAIMS = 3
 """How often a container's name is claimed, if another one has it."""
 CLEAN_UP_S = 3.0
 """The longest time that a cancelled start takes to remove its container."""
-WORKING = "/workspace"
-OCI_FAILED = ("exec", "executable file not found")
 
 _log = structlog.get_logger()
 
@@ -54,17 +48,20 @@ class DockerRuntime:
     grace_s: float = 1.5
     image: str | None = None
     """The configured image. None stands for the one that this installation builds."""
+    recipe: Recipe = Factory(Recipe)
+    """What our own image is built from."""
     lifeline_s: float = 600.0
+    """Seconds without its host after which a runner ends."""
     name: str = "docker"
     isolates: bool = True
     install_id: str | None = None
     """The id of the host's installation. None until it is served."""
     watch: Watch = field(default=Factory(lambda self: Watch(self.engine, self._look), takes_self=True), init=False)
-    runners: dict[str, ContainerRunner] = field(factory=dict, init=False)
-    """The living runners of this host, by session."""
-    _starting: set[str] = field(factory=set, init=False)
-    """The names of containers that a task of this host is starting or ending."""
-    _own_image: str | None = field(default=None, init=False)
+    runners: set[ContainerRunner] = field(factory=set, init=False)
+    """The containers that this host follows."""
+    _busy: set[str] = field(factory=set, init=False)
+    """The sessions whose containers a task of this host starts, follows or ends."""
+    _image: str | None = field(default=None, init=False)
 
     @property
     def state(self) -> RuntimeState:
@@ -94,23 +91,17 @@ class DockerRuntime:
             StartFailed: the engine refused the container. The text has its words.
         """
         container = await self._prepared(spec)
-        self._starting.add(container.name)
-        try:
-            container_id, adopted = await self._claimed(container)
+        async with self._for_session(spec):
+            container_id, adopted = await self._claimed(container, spec.command[1:], adopts=True)
             with self.watch.watching(container_id) as changes:
-                runner = self._runner(container, container_id, changes, adopted=adopted)
                 if not adopted:
-                    await self._started(container, container_id)
-                self.runners[spec.session_id] = runner
+                    await self._start(container, container_id)
+                runner = self._runner(container, container_id, changes, adopted=adopted)
+                self.runners.add(runner)
                 try:
                     return await runner.live(task_status)
                 finally:
-                    del self.runners[spec.session_id]
-        except EngineError as error:
-            self.watch.doubt(error)
-            raise start_failed(error) from error
-        finally:
-            self._starting.discard(container.name)
+                    self.runners.discard(runner)
 
     async def survivors(self) -> Sequence[str]:
         """Return the sessions of this installation with a running container that this host does not follow.
@@ -125,7 +116,7 @@ class DockerRuntime:
         except EngineError as error:
             raise start_failed(error) from error
         running = (each["Labels"][SESSION] for each in found if each["State"] == "running")
-        return [session for session in running if session not in self.runners]
+        return [session for session in running if session not in self._busy]
 
     async def recover(self, spec: RunnerSpec) -> None:
         """Run a container once with `recover`: same user, same mounts, no network.
@@ -134,20 +125,25 @@ class DockerRuntime:
             StartFailed: it failed, or took longer than `RECOVER_TIMEOUT_S`.
         """
         container = await self._prepared(spec)
-        self._starting.add(container.name)
+        async with self._for_session(spec):
+            container_id, _ = await self._claimed(container, (*spec.command[1:], "recover"), adopts=False)
+            code, log = await self._run_once(container, container_id)
+        if code != 0:
+            said = log.failure or "\n  ".join(log.last_words)
+            raise StartFailed(f"outbound.db could not be recovered: the runner ended with status {code}: {said}")
+
+    @asynccontextmanager
+    async def _for_session(self, spec: RunnerSpec) -> AsyncIterator[None]:
+        """Keep a session's container from being taken for remains. Raises StartFailed for an engine's error."""
+        self._busy.add(spec.session_id)
         try:
-            container_id = await self._created(container, (*spec.command[1:], "recover"))
-            code, words = await self._run_once(container, container_id)
+            with ungrouped(EngineError):
+                yield
         except EngineError as error:
             self.watch.doubt(error)
             raise start_failed(error) from error
         finally:
-            self._starting.discard(container.name)
-        if code != 0:
-            log = StderrLog(spec.session_id)
-            log.read(words)
-            said = log.failure or "\n  ".join(log.last_words)
-            raise StartFailed(f"outbound.db could not be recovered: the runner ended with status {code}: {said}")
+            self._busy.discard(spec.session_id)
 
     # -- starting
 
@@ -157,38 +153,161 @@ class DockerRuntime:
             raise StartFailed(f"the docker runtime cannot honour {parts} of the agent's container.json yet")
         if not self.state.ready or self.install_id is None:
             raise NotNow(self.state.text)
-        container = ContainerSpec(
-            self.install_id, resolved(spec, await self._image(spec)), self.lifeline_s
-        )
+        image = image_for(spec, await self._default_image())
+        container = ContainerSpec(self.install_id, resolved(spec, image), self.lifeline_s)
         try:
             await trio.to_thread.run_sync(_make_folders, container)
         except OSError as error:
             raise StartFailed(f"a folder of the session cannot be prepared for its container: {error}") from error
         return container
 
-    async def _image(self, spec: RunnerSpec) -> str:
-        if self._own_image is None and self.image is None:
-            self._own_image = await trio.to_thread.run_sync(own_image)
-        return image_for(spec, self.image or self._own_image)
+    async def _default_image(self) -> str:
+        """Return the image of agents that name none."""
+        if self._image is None:
+            self._image = self.image or await trio.to_thread.run_sync(own_image, self.recipe)
+        return self._image
 
-    async def _claimed(self, container: ContainerSpec) -> tuple[str, bool]:
-        """Return the id of a container, and if it is an adopted one that runs."""
-        found = await self._found(container.name) if container.spec.session_id in self._surviving else None
-        if found is not None and _fits(found, container):
-            _log.info("runtime.adopted", session=container.spec.session_id)
-            return found["Id"], True
-        return await self._created(container, container.spec.command[1:]), False
+    async def _claimed(
+        self, container: ContainerSpec, arguments: Sequence[str], *, adopts: bool
+    ) -> tuple[str, bool]:
+        """Create a container, unless one that fits runs already. Return its id, and if it is an adopted one.
 
-    async def _created(self, container: ContainerSpec, arguments: Sequence[str]) -> str:
-        """Create a container, after removing another one of its name. Raises EngineError."""
+        Another container of that name is stopped and removed. Raises EngineError.
+        """
         body = container.request(arguments)
         for _ in range(MOST_CLAIMS):
             try:
-                made = await self.engine.call(
-                    lambda api: api.create_container_from_config(body, container.name), what=body["Image"]
-                )
+                return await self._created(container, body), False
             except NameTaken:
-                await self._replace(container.name)
-            else:
-                return str(made["Id"])
-        raise NameTaken(f"the name {container.name} stays taken: remove that container")
+                found = await self._found(container.name)
+                if adopts and found is not None and _fits(found, container):
+                    _log.info("runtime.adopted", session=container.spec.session_id)
+                    return str(found["Id"]), True
+                if found is not None:
+                    await self._replace(found)
+        raise EngineError(f"the name {container.name} stays taken; remove that container by hand")
+
+    async def _created(self, container: ContainerSpec, body: Json) -> str:
+        """Create a container. If that is cancelled, none is left behind. Raises EngineError."""
+        try:
+            made = await self.engine.call(
+                lambda api: api.create_container_from_config(body, container.name), what=body["Image"]
+            )
+        except trio.Cancelled:
+            await self._discard(container)
+            raise
+        return str(made["Id"])
+
+    async def _start(self, container: ContainerSpec, container_id: str) -> None:
+        """Start a created container, or remove it. Raises EngineError."""
+        try:
+            await self.engine.call(lambda api: api.start(container_id))
+        except BaseException:
+            await self._discard(container)
+            raise
+
+    async def _discard(self, container: ContainerSpec) -> None:
+        """Remove a container whose start has failed or was cancelled, and see to it that it ends in any case."""
+        with suppress(OSError):
+            Path(container.lifeline).unlink(missing_ok=True)
+        with trio.move_on_after(CLEAN_UP_S, shield=True), suppress(EngineError):
+            await self.engine.call(lambda api: api.remove_container(container.name, v=True, force=True))
+
+    async def _found(self, name: str) -> Json | None:
+        try:
+            return dict(await self.engine.call(lambda api: api.inspect_container(name)))
+        except NotThere:
+            return None
+
+    async def _replace(self, found: Json) -> None:
+        """Stop a container, which may commit what it works on, and remove it. Raises EngineError."""
+        container_id, grace_s = found["Id"], self.grace_s
+        if found["State"]["Running"]:
+            _log.info("runtime.replaced", session=found["Config"]["Labels"].get(SESSION))
+            with suppress(NotThere):
+                await self.engine.call(
+                    lambda api: api.stop(container_id, timeout=math.ceil(grace_s)), CALL_S + grace_s
+                )
+        with suppress(NotThere):
+            await self.engine.call(lambda api: api.remove_container(container_id, v=True, force=True))
+
+    def _runner(
+        self, container: ContainerSpec, container_id: str, changes: Changes, *, adopted: bool
+    ) -> ContainerRunner:
+        return ContainerRunner(
+            container_id,
+            container.spec.session_id,
+            self.engine,
+            self.watch,
+            changes,
+            Path(container.lifeline),
+            self.lifeline_s,
+            self.grace_s,
+            StderrLog(container.spec.session_id),
+            adopted,
+        )
+
+    async def _run_once(self, container: ContainerSpec, container_id: str) -> tuple[int, StderrLog]:
+        """Start a container and wait for its end. Return its exit code and its output. Raises EngineError."""
+        log = StderrLog(container.spec.session_id)
+        try:
+            await self.engine.call(lambda api: api.start(container_id))
+            with trio.fail_after(RECOVER_TIMEOUT_S):
+                async with self.engine.stream(followed(container_id, whole=True)) as pieces:
+                    await log.drain(Output(pieces))
+            ended = await self.engine.call(lambda api: api.wait(container_id), RECOVER_TIMEOUT_S)
+            return int(ended["StatusCode"]), log
+        except trio.TooSlowError as error:
+            raise EngineError(f"recovering took longer than {RECOVER_TIMEOUT_S:g} s") from error
+        finally:
+            await self._discard(container)
+
+    # -- the engine as a whole
+
+    async def _containers(self) -> Sequence[Json]:
+        """Return all containers of this installation, dead ones too. Raises EngineError."""
+        label = f"{INSTALL}={self.install_id}"
+        return list(
+            await self.engine.call(lambda api: api.containers(all=True, filters={"label": label}), ANSWER_S)
+        )
+
+    async def _look(self) -> str | None:
+        """Remove what nobody needs. Return why no container of ours can start, or None."""
+        for found in await self._containers():
+            if self._is_remains(found):
+                with suppress(NotThere):
+                    await self.engine.call(
+                        lambda api, id_=found["Id"]: api.remove_container(id_, v=True, force=True)
+                    )
+        image = await self._default_image()
+        try:
+            await self.engine.call(lambda api: api.inspect_image(image), ANSWER_S, what=image)
+        except NotThere:
+            return missing_image(image)
+        return None
+
+    def _is_remains(self, found: Json) -> bool:
+        """Return True for a dead container, and for one whose session's folder is gone."""
+        session = found["Labels"].get(SESSION)
+        if session is None or session in self._busy:
+            return False
+        if found["State"] != "running":
+            return True
+        own = [Path(each["Source"]) for each in found["Mounts"] if each["Destination"] == str(WORKSPACE)]
+        return bool(own) and not own[0].exists()
+
+
+def _fits(found: Json, container: ContainerSpec) -> bool:
+    """Return True if a container runs, and was made from the same specification."""
+    labels = found["Config"]["Labels"]
+    ours = all(labels.get(name) == value for name, value in container.labels.items())
+    return ours and bool(found["State"]["Running"]) and not found["State"]["Paused"]
+
+
+def _make_folders(container: ContainerSpec) -> None:
+    """Create what is missing of a session's folders, for their owner, and the lifeline. Blocking."""
+    paths = container.spec.paths
+    for folder in (paths.inbound_dir, paths.outbound_dir, paths.gateway_dir, container.spec.workspace):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    hold_lifeline(Path(container.lifeline))
+    hand_over(container.spec)
