@@ -68,9 +68,22 @@ class PrivateEngine:
     def _starts(self, driver: str) -> bool:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [
-            *(PROGRAM, "--bridge=none", "--iptables=false", "--ip6tables=false", f"--storage-driver={driver}"),
+            *(
+                PROGRAM,
+                "--bridge=none",
+                "--iptables=false",
+                "--ip6tables=false",
+                f"--storage-driver={driver}",
+            ),
             *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "run")),
-            *("-H", f"unix://{self.socket}", "-p", str(self.folder / "engine.pid"), "--shutdown-timeout", "5"),
+            *(
+                "-H",
+                f"unix://{self.socket}",
+                "-p",
+                str(self.folder / "engine.pid"),
+                "--shutdown-timeout",
+                "5",
+            ),
         ]
         pid = _in_background(command, self.folder / "engine.log")
         until = time.monotonic() + START_S

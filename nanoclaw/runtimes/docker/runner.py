@@ -87,7 +87,9 @@ class ContainerRunner:
                 await self._gone()
             await self._remove()
         if scope.cancelled_caught:
-            _log.warning("runtime.left_behind", session=self.session_id, reason="its container engine does not answer")
+            _log.warning(
+                "runtime.left_behind", session=self.session_id, reason="its container engine does not answer"
+            )
 
     # -- its end
 
