@@ -11,10 +11,17 @@ from attrs import Factory, define, field
 
 from nanoclaw.runtimes.docker.container import INSTALL, SESSION, ContainerSpec, Json, resolved
 from nanoclaw.runtimes.docker.engine import CALL_S, Engine
-from nanoclaw.runtimes.docker.errors import EngineError, NameTaken, NotThere, missing_image, start_failed
+from nanoclaw.runtimes.docker.errors import (
+    EngineAway,
+    EngineError,
+    NameTaken,
+    NotThere,
+    missing_image,
+    start_failed,
+)
 from nanoclaw.runtimes.docker.image import image_for, own_image
 from nanoclaw.runtimes.docker.output import Output, followed
-from nanoclaw.runtimes.docker.runner import ContainerRunner, hold_lifeline
+from nanoclaw.runtimes.docker.runner import ContainerRunner, drop_lifeline, hold_lifeline
 from nanoclaw.runtimes.docker.watch import ANSWER_S, Changes, Watch
 from nanoclaw.runtimes.images import Recipe
 from nanoclaw.runtimes.ownership import hand_over
@@ -56,12 +63,14 @@ class DockerRuntime:
     isolates: bool = True
     install_id: str | None = None
     """The id of the host's installation. None until it is served."""
-    watch: Watch = field(default=Factory(lambda self: Watch(self.engine, self._look), takes_self=True), init=False)
+    watch: Watch = field(
+        default=Factory(lambda self: Watch(self.engine, self._look), takes_self=True), init=False
+    )
     runners: set[ContainerRunner] = field(factory=set, init=False)
     """The containers that this host follows."""
     _busy: set[str] = field(factory=set, init=False)
     """The sessions whose containers a task of this host starts, follows or ends."""
-    _image: str | None = field(default=None, init=False)
+    _own: str | None = field(default=None, init=False)
 
     @property
     def state(self) -> RuntimeState:
@@ -130,11 +139,13 @@ class DockerRuntime:
             code, log = await self._run_once(container, container_id)
         if code != 0:
             said = log.failure or "\n  ".join(log.last_words)
-            raise StartFailed(f"outbound.db could not be recovered: the runner ended with status {code}: {said}")
+            raise StartFailed(
+                f"outbound.db could not be recovered: the runner ended with status {code}: {said}"
+            )
 
     @asynccontextmanager
     async def _for_session(self, spec: RunnerSpec) -> AsyncIterator[None]:
-        """Keep a session's container from being taken for remains. Raises StartFailed for an engine's error."""
+        """Keep a session's container from being taken for remains. Raise an engine's errors as StartFailed."""
         self._busy.add(spec.session_id)
         try:
             with ungrouped(EngineError):
@@ -158,14 +169,16 @@ class DockerRuntime:
         try:
             await trio.to_thread.run_sync(_make_folders, container)
         except OSError as error:
-            raise StartFailed(f"a folder of the session cannot be prepared for its container: {error}") from error
+            raise StartFailed(f"a folder of the session cannot be prepared: {error}") from error
         return container
 
     async def _default_image(self) -> str:
         """Return the image of agents that name none."""
-        if self._image is None:
-            self._image = self.image or await trio.to_thread.run_sync(own_image, self.recipe)
-        return self._image
+        if self.image is not None:
+            return self.image
+        if self._own is None:
+            self._own = await trio.to_thread.run_sync(own_image, self.recipe)
+        return self._own
 
     async def _claimed(
         self, container: ContainerSpec, arguments: Sequence[str], *, adopts: bool
@@ -207,9 +220,8 @@ class DockerRuntime:
             raise
 
     async def _discard(self, container: ContainerSpec) -> None:
-        """Remove a container whose start has failed or was cancelled, and see to it that it ends in any case."""
-        with suppress(OSError):
-            Path(container.lifeline).unlink(missing_ok=True)
+        """Remove a container whose start has failed or was cancelled. In any case it soon ends by itself."""
+        drop_lifeline(container.lifeline)
         with trio.move_on_after(CLEAN_UP_S, shield=True), suppress(EngineError):
             await self.engine.call(lambda api: api.remove_container(container.name, v=True, force=True))
 
@@ -240,7 +252,7 @@ class DockerRuntime:
             self.engine,
             self.watch,
             changes,
-            Path(container.lifeline),
+            container.lifeline,
             self.lifeline_s,
             self.grace_s,
             StderrLog(container.spec.session_id),
@@ -275,16 +287,22 @@ class DockerRuntime:
         """Remove what nobody needs. Return why no container of ours can start, or None."""
         for found in await self._containers():
             if self._is_remains(found):
-                with suppress(NotThere):
-                    await self.engine.call(
-                        lambda api, id_=found["Id"]: api.remove_container(id_, v=True, force=True)
-                    )
+                await self._remove(found["Id"])
         image = await self._default_image()
         try:
             await self.engine.call(lambda api: api.inspect_image(image), ANSWER_S, what=image)
         except NotThere:
             return missing_image(image)
         return None
+
+    async def _remove(self, container_id: str) -> None:
+        """Remove a container that nobody needs. What cannot be removed now is tried again later."""
+        try:
+            await self.engine.call(lambda api: api.remove_container(container_id, v=True, force=True))
+        except EngineAway:
+            raise
+        except EngineError as error:
+            _log.debug("runtime.remains", container=container_id, reason=str(error))
 
     def _is_remains(self, found: Json) -> bool:
         """Return True for a dead container, and for one whose session's folder is gone."""
@@ -309,5 +327,5 @@ def _make_folders(container: ContainerSpec) -> None:
     paths = container.spec.paths
     for folder in (paths.inbound_dir, paths.outbound_dir, paths.gateway_dir, container.spec.workspace):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    hold_lifeline(Path(container.lifeline))
+    hold_lifeline(container.lifeline)
     hand_over(container.spec)

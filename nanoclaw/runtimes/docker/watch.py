@@ -1,4 +1,4 @@
-"""Watches the engine: one stream of events for all containers of an installation, opened again when it breaks.
+"""Watches the engine by one stream of events for all containers, which is opened again when it breaks.
 
 The state of the engine is known from it. While it is away, no runner starts, and no death is assumed: a
 container may go on without its engine.
@@ -54,7 +54,7 @@ class Watch:
 
     engine: Engine
     look: Callable[[], Awaitable[str | None]]
-    """Called whenever the engine is found, and at each check. Returns why no runner can start, if none can."""
+    """Called when the engine is found, and at each check. Returns why no runner can start, if none can."""
     state: RuntimeState = UNSERVED
     asked: trio.Event = Factory(trio.Event)
     """Set once the engine was asked for the first time, successfully or not."""
