@@ -62,6 +62,8 @@ class ContainerRunner:
     """True only in tests: its tasks end without a trace, as those of a killed host."""
     _asked: trio.Event = Factory(trio.Event)
     _losses: int = Factory(lambda self: self.watch.losses, takes_self=True)
+    ended: trio.Event = Factory(trio.Event)
+    """Set once the container is known to be gone."""
     _end: End | None = None
 
     def stop(self) -> None:
@@ -104,6 +106,7 @@ class ContainerRunner:
             while (end := await self._ended()) is None:
                 await self.changes.wait()
             self._end = end
+            self.ended.set()
             nursery.cancel_scope.cancel()
 
     async def _ended(self) -> End | None:
