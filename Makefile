@@ -12,6 +12,9 @@ ARGS ?=
 .PHONY: run test check mypy pyright bench soak simulate smoke docs format clean
 .DELETE_ON_ERROR:
 
+# Hundreds of processes of the tests would each compile the product anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 run: $(VENV)/.run ## start the host with a prompt
 	@$(BIN)/python -m nanoclaw run $(ARGS)
 

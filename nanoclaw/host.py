@@ -12,6 +12,7 @@ from contextlib import (
     nullcontext,
 )
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import structlog
 from attrs import field, frozen
@@ -29,7 +30,7 @@ from nanoclaw.dispatch.agents import ToAgents
 from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.dispatch.outgoing import Outbox
-from nanoclaw.gateway import Gateway, HttpServers, Proxy, open_gateway
+from nanoclaw.gateway import Gateway, HttpServers, Proxy, PublicInternet, SiteKeeper, WebProxy, open_gateway
 from nanoclaw.gateway.meter import Meter
 from nanoclaw.host_parts import HostFailed, Parts, Seams
 from nanoclaw.host_status import HostStatus
@@ -227,6 +228,7 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
             config.zone_doubt,
             services.budgets.remarks,
             partial(state_of, unwrapped(parts.runtime)),
+            services.gateway.remarks,
         )
         if control is not None:
             operations = Operations(Catalogue.installed(), ground)
@@ -273,7 +275,8 @@ async def _services(
     root.start("presence", presences.recipe)
     budgets = BudgetKeeper(registry, central, changes, clock, config)
     await root.start("budgets", budgets.recipe).wait_started()
-    gateway = await stack.enter_async_context(_gateway(seams, budgets, supervision, root))
+    sites = SiteKeeper(registry, central, changes, clock, ZoneInfo(config.timezone))
+    gateway = await stack.enter_async_context(_gateway(seams, budgets, sites, supervision, root))
     return Services(
         config=config,
         executor=executor,
@@ -302,13 +305,14 @@ async def _serve_runtime(runtime: Runtime, central: Reader, under: Supervisor) -
 
 @asynccontextmanager
 async def _gateway(
-    seams: Seams, meter: Meter, supervision: Supervision, root: Supervisor
+    seams: Seams, meter: Meter, sites: SiteKeeper, supervision: Supervision, root: Supervisor
 ) -> AsyncIterator[Gateway]:
     """Open the gateway, with connections of its own to the servers of models unless the seams have others."""
     own = HttpServers()
     proxy = Proxy(own if seams.models is None else seams.models, meter)
+    web = WebProxy(sites, PublicInternet() if seams.internet is None else seams.internet)
     try:
-        async with open_gateway(proxy, supervision, under=root, doors=seams.doors) as gateway:
+        async with open_gateway(proxy, supervision, under=root, doors=seams.doors, web=web) as gateway:
             yield gateway
     finally:
         await own.aclose()

@@ -45,6 +45,8 @@ class HostStatus:
     """Returns a sentence for each budget that is near or used up, and for each model without a price."""
     runtime_state: Callable[[], RuntimeState | None] = lambda: None
     """Returns the state of the runtime, if it has one of its own."""
+    network: Callable[[], tuple[str, ...]] = tuple
+    """Returns a sentence if agents ask for sites."""
     started_at: datetime = field(init=False, default=Factory(lambda self: self.clock.now(), takes_self=True))
 
     def tree(self) -> Node:
@@ -87,6 +89,7 @@ class HostStatus:
             budgets=self.budgets(),
             runtime_state=None if runtime is None else runtime.text,
             runtime_ready=runtime is None or runtime.ready,
+            network=self.network(),
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:

@@ -59,6 +59,7 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
     if host["zone_doubt"]:
         yield f"zone      {host['zone_doubt']}"
     yield from (f"budgets   {sentence}" for sentence in host.get("budgets", ()))
+    yield from (f"network   {sentence}" for sentence in host.get("network", ()))
     if host["living_sessions"]:
         yield ""
         yield from _table(host["living_sessions"])

@@ -22,6 +22,7 @@ from nanoclaw.registry.messaging_groups import (
     NoteDm,
     UpdateMessagingGroup,
 )
+from nanoclaw.registry.network import MOST_OPEN, AskForSite, DecideSite, ForgetSite
 from nanoclaw.registry.performed_actions import ActionRefused, PerformAction
 from nanoclaw.registry.sessions import (
     DeleteSession,
@@ -54,9 +55,11 @@ from nanoclaw.registry.wirings import CreateWiring, DeleteWiring, UpdateWiring, 
 
 __all__ = [
     "INSTALL_ID",
+    "MOST_OPEN",
     "ActionRefused",
     "AddMember",
     "AlertTold",
+    "AskForSite",
     "Bootstrap",
     "Changes",
     "ChooseTeller",
@@ -68,6 +71,7 @@ __all__ = [
     "CreateUser",
     "CreateWiring",
     "DecideApproval",
+    "DecideSite",
     "DeleteAgentGroup",
     "DeleteApproval",
     "DeleteDestination",
@@ -80,6 +84,7 @@ __all__ = [
     "EnsureUser",
     "ExpireApprovals",
     "ForgetDm",
+    "ForgetSite",
     "ForgetUnregisteredSender",
     "GrantRole",
     "NewAlert",
