@@ -1,4 +1,4 @@
-"""A base image for `container/Dockerfile`, built from Debian packages, for machines that reach no image registry."""
+"""A base image for `container/Dockerfile`, built from Debian packages without an image registry."""
 
 import os
 import re
@@ -7,7 +7,6 @@ import subprocess
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from subprocess import PIPE
 
 ROOTS = (
     "python3",
@@ -69,7 +68,7 @@ def base_tar(folder: Path) -> Path:
 
 def _run(*command: str, cwd: Path | None = None) -> str:
     try:
-        done = subprocess.run(command, cwd=cwd, check=False, stdout=PIPE, stderr=PIPE, text=True)
+        done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
     except OSError as error:
         raise NoPackages(f"{command[0]}: {error}") from error
     if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""The `docker` runtime: a container of docker or podman for each runner (docs/how-to/run-agents-in-docker.md).
+"""The `docker` runtime: a container of docker or podman for each runner.
 
 The client of the engine takes 170 ms to import, so this module imports it only when the runtime is made.
 """

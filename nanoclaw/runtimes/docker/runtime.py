@@ -12,10 +12,10 @@ from attrs import Factory, define, evolve, field
 from nanoclaw.runtimes.docker.building import EngineBuilder
 from nanoclaw.runtimes.docker.container import INSTALL, SESSION, ContainerSpec, Json, resolved
 from nanoclaw.runtimes.docker.engine import CALL_S, Engine
-from nanoclaw.runtimes.docker.errors import EngineError, NameTaken, NotThere, start_failed
+from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, NameTaken, NotThere, start_failed
 from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another
 from nanoclaw.runtimes.docker.output import Output, followed
-from nanoclaw.runtimes.docker.runner import ContainerRunner, hold_lifeline
+from nanoclaw.runtimes.docker.runner import ContainerRunner, drop_lifeline, hold_lifeline
 from nanoclaw.runtimes.docker.watch import ANSWER_S, Changes, Watch
 from nanoclaw.runtimes.images import ImageMissing, Images, Recipe
 from nanoclaw.runtimes.ownership import hand_over
@@ -153,7 +153,7 @@ class DockerRuntime:
 
     @asynccontextmanager
     async def _for_session(self, spec: RunnerSpec) -> AsyncIterator[None]:
-        """Keep a session's container from being taken for remains. Raises StartFailed for an engine's error."""
+        """Keep a session's container from being taken for remains. Raise an engine's errors as StartFailed."""
         self._busy.add(spec.session_id)
         try:
             with ungrouped(EngineError):
@@ -175,9 +175,7 @@ class DockerRuntime:
         try:
             await trio.to_thread.run_sync(_make_folders, container)
         except OSError as error:
-            raise StartFailed(
-                f"a folder of the session cannot be prepared for its container: {error}"
-            ) from error
+            raise StartFailed(f"a folder of the session cannot be prepared: {error}") from error
         return container
 
     async def _meanwhile(
@@ -235,9 +233,8 @@ class DockerRuntime:
             raise
 
     async def _discard(self, container: ContainerSpec) -> None:
-        """Remove a container whose start has failed or was cancelled, and see to it that it ends in any case."""
-        with suppress(OSError):
-            Path(container.lifeline).unlink(missing_ok=True)
+        """Remove a container whose start has failed or was cancelled. In any case it soon ends by itself."""
+        drop_lifeline(container.lifeline)
         with trio.move_on_after(CLEAN_UP_S, shield=True), suppress(EngineError):
             await self.engine.call(lambda api: api.remove_container(container.name, v=True, force=True))
 
@@ -268,7 +265,7 @@ class DockerRuntime:
             self.engine,
             self.watch,
             changes,
-            Path(container.lifeline),
+            container.lifeline,
             self.lifeline_s,
             self.grace_s,
             StderrLog(container.spec.session_id),
@@ -303,12 +300,18 @@ class DockerRuntime:
         """Remove what nobody needs, and see which images there are. Raises EngineError."""
         for found in await self._containers():
             if self._is_remains(found):
-                with suppress(NotThere):
-                    await self.engine.call(
-                        lambda api, id_=found["Id"]: api.remove_container(id_, v=True, force=True)
-                    )
+                await self._remove(found["Id"])
         await self.images.refresh()
         await self.images.want_own()
+
+    async def _remove(self, container_id: str) -> None:
+        """Remove a container that nobody needs. What cannot be removed now is tried again later."""
+        try:
+            await self.engine.call(lambda api: api.remove_container(container_id, v=True, force=True))
+        except EngineAway:
+            raise
+        except EngineError as error:
+            _log.debug("runtime.remains", container=container_id, reason=str(error))
 
     def _is_remains(self, found: Json) -> bool:
         """Return True for a dead container, and for one whose session's folder is gone."""
@@ -333,5 +336,5 @@ def _make_folders(container: ContainerSpec) -> None:
     paths = container.spec.paths
     for folder in (paths.inbound_dir, paths.outbound_dir, paths.gateway_dir, container.spec.workspace):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    hold_lifeline(Path(container.lifeline))
+    hold_lifeline(container.lifeline)
     hand_over(container.spec)

@@ -1,4 +1,4 @@
-"""Watches the engine: one stream of events for all containers of an installation, opened again when it breaks.
+"""Watches the engine by one stream of events for all containers, which is opened again when it breaks.
 
 The state of the engine is known from it. While it is away, no runner starts, and no death is assumed: a
 container may go on without its engine.
