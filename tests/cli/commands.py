@@ -53,9 +53,12 @@ class Result:
 
 
 def environment(**more: str) -> Mapping[str, str]:
-    """Return the tests' environment, without the settings of the user who runs them."""
+    """Return the tests' environment, without the settings of the user who runs them.
+
+    The runtime is fixed, because a first run would choose it by what this machine has.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith("NANOCLAW_")}
-    return {**own, "TZ": "UTC", **more}
+    return {**own, "TZ": "UTC", "NANOCLAW_SANDBOX_RUNTIME": "process", **more}
 
 
 def chosen(home: Path) -> Mapping[str, str]:

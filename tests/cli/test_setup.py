@@ -223,7 +223,7 @@ async def test_without_a_terminal_nothing_is_asked_and_nothing_is_spent(
 ) -> None:
     done = await setup(tmp_path / "home", OLLAMA_HOST=model.url, OPENAI_API_KEY="sk-1")
     assert done.code == 2
-    assert "there is no terminal to ask at; say --provider, --timezone or --yes" in done.stderr
+    assert "there is no terminal to ask at; say --provider, --timezone, --sandbox or --yes" in done.stderr
     assert not (tmp_path / "home").exists()
     assert model.requests == []
 
@@ -333,3 +333,17 @@ def test_the_help_fits_a_terminal() -> None:
         [*NANOCLAW, "setup", "--help"], capture_output=True, text=True, check=True, env={**os.environ}
     )
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+async def test_a_sandbox_that_is_named_is_written_and_all_else_stays(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[model]\nprovider = "echo"\n')
+    result = await setup(tmp_path, "--sandbox", "process", "--json")
+    assert json.loads(result.output)["sandbox"] == "process"
+    assert written(tmp_path) == {"model": {"provider": "echo"}, "sandbox": {"runtime": "process"}}
+
+
+async def test_a_sandbox_that_is_not_installed_is_refused(tmp_path: Path) -> None:
+    result = await setup(tmp_path, "--sandbox", "processs")
+    assert result.code == 2
+    assert "there is no runtime 'processs'; did you mean process?" in result.stderr
+    assert not (tmp_path / "config.toml").exists()
