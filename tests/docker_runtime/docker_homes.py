@@ -1,7 +1,8 @@
 """Hosts whose runners are containers of a real engine, and what can be seen of these."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +58,12 @@ def containers(engine: PrivateEngine, install_id: str | None = None) -> Sequence
     label = "nanoclaw.install" if install_id is None else f"nanoclaw.install={install_id}"
     with engine.client() as client:
         return list(client.containers(all=True, filters={"label": label}))
+
+
+def tries_of(home: Path) -> Sequence[int]:
+    """Return the tries of all messages of a host that has stopped."""
+    found = list[int]()
+    for file in (home / "data" / "sessions").glob("*/*/inbound/inbound.db"):
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            found += [tries for (tries,) in connection.execute("SELECT tries FROM messages_in")]
+    return found
