@@ -31,7 +31,9 @@ def count_failure(state: SessionState, reason: str, now: Moment, longest_s: floa
         "next_start_in_s": runner.not_before - now.monotonic,
         "advice": "fix what the reason names; messages are kept, and the next runner that works answers them",
     }
-    return evolve(state, runner=runner), (Log("debug" if again else "error", "session.runner_failed", fields),)
+    return evolve(state, runner=runner), (
+        Log("debug" if again else "error", "session.runner_failed", fields),
+    )
 
 
 def take_attempt(state: SessionState, now: Moment) -> tuple[SessionState, Delivery | None]:

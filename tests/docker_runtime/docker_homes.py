@@ -1,10 +1,12 @@
 """Hosts whose runners are containers of a real engine, and what can be seen of these."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
+
+import trio
 
 from nanoclaw.config import Config, config_of
 from nanoclaw.config.costs import NO_BUDGETS
@@ -67,3 +69,9 @@ def tries_of(home: Path) -> Sequence[int]:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
             found += [tries for (tries,) in connection.execute("SELECT tries FROM messages_in")]
     return found
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something outside of this process is so."""
+    while not condition():  # noqa: ASYNC110 -- it has no event
+        await trio.sleep(0.05)

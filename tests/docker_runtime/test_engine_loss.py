@@ -12,7 +12,7 @@ from nanoclaw.runtimes import Hindered, NotNow
 from nanoclaw.testing import FakeChannel, wire
 from nanoclaw.testing.conformance import make_session
 from nanoclaw.testing.conformance.sessions import until_it_lives
-from tests.docker_runtime.docker_homes import GUARD_S, containers, docker_host, install_of, tries_of
+from tests.docker_runtime.docker_homes import GUARD_S, containers, docker_host, install_of, tries_of, until
 from tests.docker_runtime.serving import running, scripted, served
 from tests.engine.fixtures import EngineForTests
 
@@ -43,8 +43,8 @@ def back(engine: EngineForTests) -> None:
 
 
 async def until_state(host: Host, *, ready: bool) -> HostReport:
-    while (report := await host.status()).runtime_ready is not ready:
-        await trio.sleep(0.05)  # the status has no event
+    while (report := await host.status()).runtime_ready is not ready:  # noqa: ASYNC110 -- it has no event
+        await trio.sleep(0.05)
     return report
 
 
@@ -109,7 +109,7 @@ async def test_a_host_stops_in_time_though_its_engine_hangs(there: EngineForTest
             began = trio.current_time()
         try:
             assert trio.current_time() - began < STOP_S
-            [container] = [each for each in (tmp_path / "data/sessions").glob("*/*/outbound")]
+            [container] = list((tmp_path / "data/sessions").glob("*/*/outbound"))
             assert container.is_dir()
         finally:
             hanging.__exit__(None, None, None)
@@ -128,13 +128,11 @@ async def test_an_engine_that_hangs_is_a_state_and_takes_no_thread_of_the_host(
     with trio.fail_after(GUARD_S):
         async with served(there, tmp_path.name) as runtime:
             with there.engine.hanging():
-                while runtime.state.ready:
-                    await trio.sleep(0.05)  # it is asked every half second here
-                with pytest.raises(NotNow, match="has not answered|cannot be reached|does not answer"):
+                await until(lambda: not runtime.state.ready)  # it is asked every half second here
+                with pytest.raises(NotNow, match=r"has not answered|cannot be reached|does not answer"):
                     await runtime.run(spec)
                 assert await trio.to_thread.run_sync(lambda: "a thread of the host") is not None
-            while not runtime.state.ready:
-                await trio.sleep(0.05)
+            await until(lambda: runtime.state.ready)
             async with running(runtime, spec):
                 await until_it_lives(spec.paths)
 
@@ -152,8 +150,7 @@ async def test_a_container_that_ends_with_its_engine_does_not_count(
                 deaths.append(await runtime.run(spec, task_status=task_status))
 
             await nursery.start(live)
-            while not (spec.workspace / "up").exists():
-                await trio.sleep(0.05)  # a file of a container has no event
+            await until((spec.workspace / "up").exists)
             await trio.to_thread.run_sync(there.engine.kill)
             await trio.to_thread.run_sync(there.engine.start)
     [death] = deaths

@@ -147,7 +147,7 @@ class _Answer:
 
     @contextmanager
     def _broken(self) -> Iterator[None]:
-        """Raise errors of the connection as those of the engine, here: nurseries would put them into groups."""
+        """Raise errors of the connection as those of the engine, before a nursery puts them into groups."""
         try:
             yield
         except (OSError, trio.BrokenResourceError, h11.ProtocolError) as error:
