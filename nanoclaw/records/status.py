@@ -179,8 +179,9 @@ class HostReport:
     zone_doubt: str | None = None
     """The reason why the time zone may be wrong, with advice."""
     budgets: tuple[str, ...] = ()
-    network: tuple[str, ...] = ()
     """A sentence for each budget for today that is near or used up, and each model without a known price."""
+    network: tuple[str, ...] = ()
+    """A sentence if agents ask for sites."""
 
 
 class CannotTell(Exception):
