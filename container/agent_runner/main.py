@@ -83,8 +83,8 @@ def _command(arguments: Sequence[str]) -> Command:
 
 def _lifeline(environ: Mapping[str, str]) -> bool:
     value = environ.get("NANOCLAW_LIFELINE", "")
-    if value not in ("", "stdin"):
-        raise ConfigError(f"NANOCLAW_LIFELINE={value!r} is not known; set `stdin` or leave it out")
+    if value not in ("", "stdin") and not value.startswith("/"):  # a file is followed by agent_runner.init
+        raise ConfigError(f"NANOCLAW_LIFELINE={value!r} is not known; set `stdin`, a path, or leave it out")
     return value == "stdin"
 
 

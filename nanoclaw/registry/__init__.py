@@ -1,7 +1,7 @@
 """The registry: the only writer of the central database."""
 
 from nanoclaw.records import Presence
-from nanoclaw.registry.actor import Registry, registry_recipe
+from nanoclaw.registry.actor import INSTALL_ID, Registry, registry_recipe
 from nanoclaw.registry.agent_groups import CreateAgentGroup, DeleteAgentGroup, UpdateAgentGroup
 from nanoclaw.registry.approvals import (
     CreateApproval,
@@ -54,6 +54,7 @@ from nanoclaw.registry.users import (
 from nanoclaw.registry.wirings import CreateWiring, DeleteWiring, UpdateWiring, WireChat
 
 __all__ = [
+    "INSTALL_ID",
     "MOST_OPEN",
     "ActionRefused",
     "AddMember",

@@ -2,6 +2,7 @@
 
 import ssl
 import subprocess
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 

@@ -1,6 +1,5 @@
 """Estimates of tokens, and the sizes of models' contexts."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 from attrs import define, frozen
@@ -82,10 +81,7 @@ def _tokens_of_blob(blob: Blob) -> int:
 
 def tokens_of_request(request: ModelRequest) -> float:
     """Estimate the tokens of a request."""
-    tools = sum(
-        len(spec.name) + len(spec.description) + len(json.dumps(dict(spec.parameters), default=str))
-        for spec in request.tools
-    )
+    tools = sum(spec.size for spec in request.tools)
     return (len(request.system) + tools) / CHARACTERS_A_TOKEN + tokens_of(request.messages)
 
 
