@@ -75,7 +75,7 @@ async def test_programs_find_the_proxy_by_the_usual_variables(tmp_path: Path) ->
             "-m",
             "pip",
             "download",
-            "--retries=0",
+            "--retries=1",
             "--no-input",
             "-i",
             "https://example.org",
