@@ -22,6 +22,8 @@ HEAD_S = 30.0
 REFUSE_S = 5.0
 """Longest time for a client to take a refusal."""
 CHUNK = 256 << 10
+BUFFER = 512 << 10
+"""Bytes of the kernel's buffer towards a sandbox. The default takes twice the processor time."""
 Gone = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 _log = structlog.get_logger()
