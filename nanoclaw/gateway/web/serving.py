@@ -98,7 +98,7 @@ class WebConnection:
                 host=self._target and self._target.host,
                 port=self._target and self._target.port,
                 reason=refusal.reason,
-                not_logged_before=before,
+                not_logged=before,
             )
         if self._http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             return
