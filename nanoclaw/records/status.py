@@ -181,8 +181,9 @@ class HostReport:
     zone_doubt: str | None = None
     """The reason why the time zone may be wrong, with advice."""
     budgets: tuple[str, ...] = ()
-    network: tuple[str, ...] = ()
     """A sentence for each budget for today that is near or used up, and each model without a known price."""
+    network: tuple[str, ...] = ()
+    """A sentence if agents ask for sites."""
     runtime_state: str | None = None
     """The state of the runtime's engine in words. None if the runtime has no state of its own."""
     runtime_ready: bool = True
