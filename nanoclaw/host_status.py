@@ -42,6 +42,8 @@ class HostStatus:
     """The reason why the time zone may be wrong."""
     budgets: Callable[[], tuple[str, ...]] = tuple
     """Returns a sentence for each budget that is near or used up, and for each model without a price."""
+    disk: Callable[[], str | None] = lambda: None
+    """Returns why no sandbox runs, while the disk is nearly full."""
     started_at: datetime = field(init=False, default=Factory(lambda self: self.clock.now(), takes_self=True))
 
     def tree(self) -> Node:
@@ -82,6 +84,7 @@ class HostStatus:
             zone_doubt=self.zone_doubt,
             refused=self.refused(),
             budgets=self.budgets(),
+            disk=self.disk(),
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:
