@@ -12,7 +12,7 @@ configure_logging("error", human=False)
 if os.access(IN_MEMORY, os.W_OK):
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
-pytest_plugins = ["nanoclaw.testing.pytest"]
+pytest_plugins = ["nanoclaw.testing.pytest", "tests.engine.fixtures"]
 
 # A shell's background job is deaf to SIGINT, and so would be the programs that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -15,7 +15,7 @@ import structlog
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.runtimes import Death, Hindered, NothingLeft, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.runtimes import Death, Hindered, NothingLeft, NotNow, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.session.events import PlaceAwaited, RecoveryEnded, RunnerEnded, RunnerStarted
 from nanoclaw.session.shortage import Shortage
 from nanoclaw.store import Exhausted, StoreUnavailable
@@ -138,7 +138,7 @@ class RunnerSupervisor:
         """Return the death of a failed start. If something is exhausted, others are asked to release it."""
         if isinstance(failed, NothingLeft | Exhausted):
             self.shortage.tell()
-        if isinstance(failed, NothingLeft | StoreUnavailable):
+        if isinstance(failed, NotNow | StoreUnavailable):
             return Hindered(orderly=False, reason=str(failed))
         return Death(orderly=False, reason=str(failed))
 
@@ -166,10 +166,9 @@ async def _asked(ask: Callable[[], Awaitable[T]]) -> T:
     try:
         with foreign_code(StartFailed):
             return await ask()
-    except NothingLeft as error:
-        raise NothingLeft(text_of(error)) from error
     except StartFailed as error:
-        raise StartFailed(text_of(error)) from error
+        kind = next(kind for kind in (NothingLeft, NotNow, StartFailed) if isinstance(error, kind))
+        raise kind(text_of(error)) from error
     except ForeignError as error:
         _log.error("runtime.failed", reason=str(error), exc_info=error.error)
         raise StartFailed(f"the runtime failed: {error}") from error

@@ -65,7 +65,9 @@ def runner_start(
         command=config.runtime.command,
     )
     spec = with_container(spec, container)
-    return bounded(spec, config.sandbox) if isolates(services.runtime) else spec, models
+    if isolates(services.runtime):
+        spec = evolve(bounded(spec, config.sandbox), web=services.gateway.serves_web)
+    return spec, models
 
 
 def _container(group: AgentGroup, folder: Path) -> ContainerConfig:

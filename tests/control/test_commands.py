@@ -1,4 +1,4 @@
-"""The commands that query a running host. Commands and host are separate processes."""
+"""The commands that query a running host, which is a process of its own."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from nanoclaw.cli.remote import LEFT, Remote
 from nanoclaw.control.address import socket_path
 from nanoclaw.records import NotAccepted
 from nanoclaw.system.sockets import nameable
-from tests.cli.commands import GUARD_S, NANOCLAW, Result, environment, running, wait_ready
+from tests.cli.commands import GUARD_S, NANOCLAW, Result, call, environment, running, wait_ready
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def nanoclaw(home: Path, command: str, *arguments: str, text: str | None = None) -> Result:
-    """Run a command to its end."""
+    """Run a command to its end; only `chat`, which reads its input, is a process of its own."""
+    if command != "chat":
+        return call(command, "--home", str(home), *arguments)
     done = subprocess.run(
         [*NANOCLAW, command, "--home", str(home), *arguments],
         input=text,
