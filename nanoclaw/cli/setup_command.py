@@ -340,7 +340,7 @@ def _sandbox_hints(config: Config | None, sandbox: str | None) -> Iterator[str]:
         yield f"agents run in {config.sandbox.runtime} all the same, because {place} says so"
     found = LOOKS[sandbox](os.environ) if sandbox in LOOKS else None
     if found is not None and not found.works:
-        yield f"{sandbox} does not work now: {found.words}; {found.advice}; until then messages wait"
+        yield f"{sandbox} does not work now, so messages wait: {found.sentence}"
 
 
 def _report(
