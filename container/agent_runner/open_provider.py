@@ -1,6 +1,6 @@
 """Opens the provider for the whole run of a runner, and tells its errors from the runner's own."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from math import inf
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from agent_runner.session import Session
 from agent_runner.session_state import StoredState
 from agent_runner.sockets.tools import ToolSocket, tool_socket_path
 from agent_runner.tools import TOOLS
+from agent_runner.tools.base import BuiltinTool
 from agent_runner.tools.registry import SessionTools
 
 OPEN_TIMEOUT = 120.0
@@ -49,7 +50,7 @@ async def open_provider(session: Session) -> AsyncGenerator[OpenProvider]:
     An error of the block is raised unchanged. It does not pass through the provider, whose nurseries would
     put it into a group. Raises ProviderOpenError, or ProviderClosedError if it ends before the block.
     """
-    tools = SessionTools(TOOLS)
+    tools = SessionTools(_builtin_tools(session))
     failure: Exception | None = None
     stage: Stage = "opening"
     try:
@@ -74,6 +75,15 @@ async def open_provider(session: Session) -> AsyncGenerator[OpenProvider]:
         raise failure
     if stage != "closing":
         raise _ended_early(session, stage)
+
+
+def _builtin_tools(session: Session) -> Mapping[str, BuiltinTool]:
+    """Return the tools of the runner. Without a sandbox, an agent has chat tools only."""
+    if not session.config.sandboxed:
+        return TOOLS
+    from agent_runner.tools.sandboxed import ALL_TOOLS  # noqa: PLC0415 -- only sandboxes need it
+
+    return ALL_TOOLS
 
 
 def _context(session: Session, tools: SessionTools) -> ProviderContext:

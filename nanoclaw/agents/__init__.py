@@ -6,7 +6,19 @@ from nanoclaw.agents.container_json import (
     Grant,
     LimitsConfig,
     McpServer,
+    PackagesConfig,
     read_container_json,
 )
+from nanoclaw.agents.mounts import MountRefused, granted_mounts
 
-__all__ = ["BadContainerJson", "ContainerConfig", "Grant", "LimitsConfig", "McpServer", "read_container_json"]
+__all__ = [
+    "BadContainerJson",
+    "ContainerConfig",
+    "Grant",
+    "LimitsConfig",
+    "McpServer",
+    "MountRefused",
+    "PackagesConfig",
+    "granted_mounts",
+    "read_container_json",
+]

@@ -8,21 +8,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from attrs import Factory, evolve, field, frozen
 
 from nanoclaw.config.errors import in_order
 from nanoclaw.config.files import TOO_DEEP, Unreadable, place, read_text
 from nanoclaw.config.json_lines import JsonLines, json_lines
-from nanoclaw.config.kinds import Name, Number, Text, Unfit
+from nanoclaw.config.kinds import Access, Bytes, Name, Number, Text, Unfit
 from nanoclaw.config.model import ModelLayer
 from nanoclaw.config.origins import Origin, Origins, dotted
 from nanoclaw.config.passed_variables import CONTRACT
 from nanoclaw.config.structure import APART, MAX_PROBLEMS, Form, Misfit, lines, structure
 
 FILE = "container.json"
-_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _TAKEN = (PurePosixPath("/workspace"), PurePosixPath("/proc"), PurePosixPath("/sys"), PurePosixPath("/dev"))
 
 
@@ -35,21 +34,6 @@ class BadContainerJson(Exception):
 
 
 # -- kinds of values ------------------------------------------------------------
-
-
-@frozen
-class Bytes:
-    """A size in bytes, or a string with a unit such as `512M`."""
-
-    wanted: str = 'a size of at least 4M: bytes, or a string such as "512M"'
-
-    def read(self, value: object) -> int:
-        """Return the number of bytes."""
-        match = re.fullmatch(r"(\d{1,15})([KMGT]?)", value) if isinstance(value, str) else None
-        size = int(match[1]) * _UNITS[match[2]] if match else value
-        if isinstance(size, bool) or not isinstance(size, int) or not 4 * _UNITS["M"] <= size < 2**63:
-            raise Unfit(self.wanted, value)
-        return size
 
 
 @frozen
@@ -80,6 +64,34 @@ class Variable:
             raise Unfit(self.wanted, value)
         if value in CONTRACT or value.startswith("NANOCLAW_"):
             raise Unfit(f"{self.wanted} that the host does not set itself", value)
+        return value
+
+
+_VERSION = r"[A-Za-z0-9.!*+~:_-]{1,100}"
+_PACKAGES = {
+    "apt": re.compile(rf"[a-z0-9][a-z0-9.+-]{{1,100}}(={_VERSION})?"),
+    "pip": re.compile(
+        rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,100}}(\[[A-Za-z0-9,._-]{{1,100}}\])?((==|>=|<=|~=|!=|<|>){_VERSION})?"
+    ),
+    "npm": re.compile(rf"(@[a-z0-9][a-z0-9._-]{{0,100}}/)?[a-z0-9][a-z0-9._-]{{0,100}}(@[~^]?{_VERSION})?"),
+}
+
+
+@frozen
+class PackageName:
+    """The name of a package, with a version. It is no address, no path and no option of an installer."""
+
+    installer: str
+
+    @property
+    def wanted(self) -> str:
+        """The words that complete "must be"."""
+        return f"the name of a package of {self.installer}, with or without a version"
+
+    def read(self, value: object) -> str:
+        """Return the name."""
+        if not isinstance(value, str) or not _PACKAGES[self.installer].fullmatch(value):
+            raise Unfit(self.wanted, value)
         return value
 
 
@@ -116,7 +128,7 @@ class Grant:
 
 @frozen
 class LimitsConfig:
-    """Upper bounds for a container."""
+    """Upper bounds for a container, in place of those of `[sandbox]`."""
 
     memory: Annotated[int, Bytes()] | None = None
     """Memory."""
@@ -124,6 +136,20 @@ class LimitsConfig:
     """Processes and threads."""
     cpus: Annotated[float, Number(at_least=0.01)] | None = None
     """Processors; 0.5 is half of one."""
+    disk: Annotated[int, Bytes()] | None = None
+    """Space of the workspace and the session's `outbound` together."""
+
+
+@frozen
+class PackagesConfig:
+    """Packages of an agent's sandbox. Each is a name, with a version in the words of its installer."""
+
+    apt: tuple[Annotated[str, PackageName("apt")], ...] = ()
+    """Debian packages, such as `ffmpeg`; only in images."""
+    pip: tuple[Annotated[str, PackageName("pip")], ...] = ()
+    """Python packages, such as `requests` or `requests==2.32`."""
+    npm: tuple[Annotated[str, PackageName("npm")], ...] = ()
+    """Node packages, such as `cowsay` or `@scope/name@1.2`."""
 
 
 @frozen
@@ -142,8 +168,10 @@ class ContainerConfig:
     """Mounts besides the contract's."""
     limits: LimitsConfig = Factory(LimitsConfig)
     """Upper bounds for a container."""
-    network: Literal["full", "none"] | None = None
-    """Containers reach the network (`full`), or do not (`none`). Left out, the runtime decides."""
+    network: Access | None = None
+    """The sites that the agent may reach, as in `[sandbox] network`. Left out, that decides."""
+    packages: PackagesConfig = Factory(PackagesConfig)
+    """Packages that the agent's sandbox has besides those of the image."""
     env: Mapping[Annotated[str, Variable()], _Words] = Factory(dict)
     """Variables of the runner besides the contract's."""
     origins: Origins = field(factory=Origins, kw_only=True, eq=False, repr=False, metadata={APART: True})

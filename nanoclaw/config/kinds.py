@@ -4,12 +4,15 @@ A kind reads a value of a TOML file, or the text of a variable or flag. It says 
 """
 
 import json
+import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import frozen
+
+from nanoclaw.records.network import BadSite, NetworkRule, Site
 
 MAX_SHOWN = 200
 """Characters of a wrong value that an error shows."""
@@ -198,6 +201,56 @@ class Words:
             raise Unfit(f"{self.wanted} or a string that a shell can split ({error})", text) from error
 
 
+@frozen
+class Bytes:
+    """A size in bytes, or a string with a unit such as `512M`."""
+
+    at_least: str = "4M"
+
+    @property
+    def wanted(self) -> str:
+        return f'a size of at least {self.at_least}: bytes, or a string such as "512M"'
+
+    def read(self, value: object) -> int:
+        size = _bytes(value)
+        if isinstance(size, bool) or not isinstance(size, int) or not _bytes(self.at_least) <= size < 2**63:
+            raise Unfit(self.wanted, value)
+        return size
+
+
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+
+def _bytes(value: object) -> Any:
+    match = re.fullmatch(r"(\d{1,15})([KMGT]?)", value) if isinstance(value, str) else None
+    return int(match[1]) * _UNITS[match[2]] if match else value
+
+
+@frozen
+class NetworkAccess:
+    """The access to the network: `none`, `ask`, `open`, or a list of sites."""
+
+    wanted: str = 'none, ask, open, or a list of sites such as "example.org" or "*.python.org:443"'
+
+    def read(self, value: object) -> NetworkRule:
+        match value:
+            case "none" | "ask" | "open":
+                return NetworkRule(value)
+            case "full":  # its name in older files
+                return NetworkRule("open")
+            case str() | list() | tuple():
+                sites = Items(self.wanted, split=True).read(value)
+                return NetworkRule("listed", tuple(self._site(site) for site in sites))
+            case _:
+                raise Unfit(self.wanted, value)
+
+    def _site(self, value: object) -> Site:
+        try:
+            return Site.of(Text(self.wanted).read(value))
+        except BadSite as error:
+            raise Unfit(f"{self.wanted} ({error})", value) from error
+
+
 def _is_bool(value: object) -> bool:
     return isinstance(value, bool)
 
@@ -206,3 +259,4 @@ Seconds = Annotated[float, Number()]
 Command = Annotated[tuple[str, ...], Words()]
 ZoneName = Annotated[str, Zone()]
 Name = Annotated[str, Text(printed=True)]
+Access = Annotated[NetworkRule, NetworkAccess()]

@@ -12,17 +12,19 @@ from typing import Annotated
 from attrs import Factory, field, frozen
 
 from nanoclaw.config.costs import BudgetsConfig, PriceConfig
-from nanoclaw.config.kinds import Command, Name, Number, Seconds, ZoneName
+from nanoclaw.config.kinds import Access, Bytes, Command, Name, Number, Seconds, ZoneName
 from nanoclaw.config.model import FallbackConfig, KeyConfig, ModelConfig
 from nanoclaw.config.origins import DEFAULT, NamedTable, Origins
 from nanoclaw.config.passed_variables import PassedVariable
 from nanoclaw.config.structure import APART, BY_ENTRY
 from nanoclaw.config.system_zone import SystemZone, system_zone
 from nanoclaw.logs import LogConfig
+from nanoclaw.records.network import ASK
 
 __all__ = ["FallbackConfig", "KeyConfig", "ModelConfig"]  # tables whose classes are in a module of their own
 
 DAY_S = 86_400.0
+GIB = 1 << 30
 
 
 @frozen
@@ -33,6 +35,25 @@ class SandboxConfig:
     """The runtime. `process` comes with NanoClaw and isolates nothing."""
     process_providers: tuple[Name, ...] = ("echo", "scripted", "anthropic", "openai", "claude")
     """Providers that may run without isolation, in the `process` runtime. There they have chat tools only."""
+    network: Access = ASK
+    """The sites that agents may reach: `none`, `ask`, `open`, or a list such as `["*.python.org:443"]`.
+
+    With `ask` the owner allows each site. Addresses of this machine and of private networks are out of reach.
+    """
+    memory: Annotated[int, Bytes()] = 2 * GIB
+    """Memory of one sandbox: bytes, or a string such as `512M`."""
+    processes: Annotated[int, Number(at_least=8, whole=True)] = 256
+    """Processes and threads of one sandbox."""
+    cpus: Annotated[float, Number(at_least=0.01)] = 2.0
+    """Processors of one sandbox; 0.5 is half of one."""
+    disk: Annotated[int, Bytes()] = 8 * GIB
+    """Space that an agent's workspace and one session's `outbound` may take together."""
+    disk_reserve: Annotated[int, Bytes()] = GIB
+    """Free space on the disk of the data below which no sandbox runs."""
+    max_running: Annotated[int, Number(at_least=1, whole=True)] = 16
+    """The most sandboxes that run at a time. Further sessions wait for their turn."""
+    mount_allowlist: Path | None = None
+    """The file with the folders that agents may be given. The default is `~/.config/nanoclaw/mounts.toml`."""
 
 
 @frozen
@@ -114,7 +135,7 @@ class Config:
     timezone: ZoneName = Factory(system_timezone)
     """The user's zone, an IANA name. The default is the system's; UTC if that cannot be read."""
     model: ModelConfig = Factory(ModelConfig)
-    sandbox: SandboxConfig = SandboxConfig()
+    sandbox: SandboxConfig = Factory(SandboxConfig)
     runtime: RuntimeConfig = RuntimeConfig()
     retry: RetryConfig = RetryConfig()
     delivery: DeliveryConfig = DeliveryConfig()

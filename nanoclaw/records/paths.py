@@ -68,6 +68,11 @@ class SessionPaths:
         return self.gateway_dir / "model.sock"
 
     @cached_property
+    def web_socket(self) -> Path:
+        """The socket at which the gateway serves this session's sandbox as a proxy of the web."""
+        return self.gateway_dir / "web.sock"
+
+    @cached_property
     def heartbeat(self) -> Path:
         """The file whose mtime shows that the runner lives."""
         return self.outbound_dir / ".heartbeat"

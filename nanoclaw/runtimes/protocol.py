@@ -4,25 +4,32 @@ import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import trio
 from attrs import Factory, field, frozen
 
 from actors import Refusal
 from nanoclaw.records import SessionPaths
+from nanoclaw.records.network import NetworkRule
 
 WORKSPACE = PurePosixPath("/workspace")
 """The path of the session in a container. All mounts of the contract are at or below it (contract 1)."""
-Network = Literal["full", "none"]
 
 
 class StartFailed(Refusal):
     """A runner could not be started, or could not recover. The text says why and what to do."""
 
 
-class NothingLeft(StartFailed):
-    """A runner could not be started for now: descriptors, memory or processes are exhausted."""
+class NotNow(StartFailed):
+    """A runner could not be started for now, through no fault of its session. Its messages wait.
+
+    The start is tried again every few seconds. No message counts a try, and no user is told.
+    """
+
+
+class NothingLeft(NotNow):
+    """Descriptors, memory, disk or processes are exhausted. Other sessions are asked to release theirs."""
 
 
 @frozen
@@ -47,6 +54,17 @@ class Limits:
     """The number of processes and threads."""
     cpus: float | None = None
     """Processor time: 0.5 is half of one processor."""
+    disk_bytes: int | None = None
+    """Space of the workspace and the session's `outbound` together. The host watches it, not the runtime."""
+
+
+@frozen
+class Packages:
+    """Packages that the owner has approved for an agent, as their installers name them."""
+
+    apt: tuple[str, ...] = ()
+    pip: tuple[str, ...] = ()
+    npm: tuple[str, ...] = ()
 
 
 @frozen
@@ -79,10 +97,17 @@ class RunnerSpec:
     """The numeric user id. None selects the user that contract 6 names."""
     limits: Limits = Factory(Limits)
     """Upper bounds for its resources."""
-    network: Network | None = None
-    """Access to the network. None selects the runtime's default."""
+    packages: Packages = Factory(Packages)
+    """Packages besides those of the image or the system."""
+    network: NetworkRule | None = None
+    """The access to the network that the agent's `container.json` asks for. None asks for none of its own.
+
+    A runtime that isolates gives no network in any case. The gateway enforces the rule at `paths.web_socket`.
+    """
     gateway: bool = False
     """True if the gateway listens for it at `paths.model_socket`."""
+    web: bool = False
+    """True if the gateway listens for it at `paths.web_socket`, as a proxy of the web."""
     command: tuple[str, ...] = ()
     """The program to start instead of NanoClaw's own runner. It must keep docs/contract.md."""
 
@@ -107,7 +132,8 @@ class RunnerSpec:
         """
         mounts = [[str(each.source), str(each.target), each.read_only] for each in self.all_mounts]
         limits = [self.limits.memory_bytes, self.limits.processes, self.limits.cpus]
-        made_from = [self.image, mounts, self.user, limits, self.network, self.command, self.provider]
+        packages = [self.packages.apt, self.packages.pip, self.packages.npm]
+        made_from = [self.image, mounts, self.user, limits, self.web, self.command, self.provider, packages]
         made_from.append(self.environment.get("NANOCLAW_MODEL_SETTINGS"))
         return sha256(json.dumps(made_from).encode()).hexdigest()
 
@@ -191,5 +217,60 @@ class ReportsUnhonoured(Protocol):
         """Return the parts of a specification that it cannot honour, by their fields in `RunnerSpec`.
 
         `run` refuses to start a runner with any of them.
+        """
+        ...
+
+
+@runtime_checkable
+class Isolates(Protocol):
+    """A runtime that says if it isolates its runners. One that does not say so isolates nothing."""
+
+    @property
+    def isolates(self) -> bool:
+        """True if a runner reaches only what its specification names, so that it may have a shell.
+
+        Such a runtime sets `NANOCLAW_SANDBOX=1` (contract 1), and gives its runners no network.
+        """
+        ...
+
+
+def isolates(runtime: Runtime) -> bool:
+    """Return True if a runtime isolates its runners."""
+    return isinstance(runtime, Isolates) and runtime.isolates
+
+
+@frozen
+class RuntimeState:
+    """The state of a runtime as a whole, such as that of its engine."""
+
+    ready: bool
+    """False while no runner can start. Sessions wait, and no message counts a try."""
+    text: str
+    """The state in words: what it is, and what to do if it is not ready."""
+
+
+@runtime_checkable
+class ReportsState(Protocol):
+    """A runtime with a state of its own. `nanoclaw status` shows it."""
+
+    @property
+    def state(self) -> RuntimeState:
+        """The present state. Reading it does not block."""
+        ...
+
+
+def state_of(runtime: Runtime) -> RuntimeState | None:
+    """Return the state of a runtime, if it has one of its own."""
+    return runtime.state if isinstance(runtime, ReportsState) else None
+
+
+@runtime_checkable
+class Served(Protocol):
+    """A runtime with work of its own beside its runners, such as watching its engine."""
+
+    async def serve(self, install_id: str, /) -> None:
+        """Work for a host until it is cancelled. The host runs this as an actor, before any runner starts.
+
+        `install_id` names the host's installation, so that several may share an engine. An error restarts it.
         """
         ...

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import trio
 from attrs import define
 
-from nanoclaw.runtimes.protocol import Death, Runner, RunnerSpec, Runtime
+from nanoclaw.runtimes.protocol import Death, Runner, RunnerSpec, Runtime, isolates
 
 
 @define(eq=False)
@@ -18,6 +18,11 @@ class RuntimeWrapper:
     def name(self) -> str:
         """The name of the wrapped runtime."""
         return self.runtime.name
+
+    @property
+    def isolates(self) -> bool:
+        """True if the wrapped runtime isolates its runners."""
+        return isolates(self.runtime)
 
     def refusal(self, provider: str) -> str | None:
         """Return the wrapped runtime's refusal."""
@@ -36,3 +41,10 @@ class RuntimeWrapper:
     async def recover(self, spec: RunnerSpec) -> None:
         """Recover with the wrapped runtime."""
         await self.runtime.recover(spec)
+
+
+def unwrapped(runtime: Runtime) -> Runtime:
+    """Return the runtime inside all wrappers. Its optional protocols are its own."""
+    while isinstance(runtime, RuntimeWrapper):
+        runtime = runtime.runtime
+    return runtime

@@ -18,12 +18,14 @@ from actors import Context, Ref
 from nanoclaw.records import Address, AgentMessage, Answer, InboundEvent
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.registry import RemoveParked
+from nanoclaw.runtimes import isolates
 from nanoclaw.session import agents, notices, transactions
 from nanoclaw.session.agents import AgentMessageOutcome
 from nanoclaw.session.arrivals import Arrivals, has_files, loaded
 from nanoclaw.session.comparing import History
 from nanoclaw.session.dispatch import Dispatch, Source
 from nanoclaw.session.effects import Effects
+from nanoclaw.session.places import Tenant
 from nanoclaw.session.pruning import Pruner
 from nanoclaw.session.rules import Rules
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
@@ -50,6 +52,7 @@ from nanoclaw.store.engine.patience import Patience
 from nanoclaw.store.session import messages_in
 from nanoclaw.store.session.messages_in import NewMessage, OpenMessage
 from nanoclaw.store.session.projections import central_view
+from nanoclaw.system.sandbox_user import sandbox_owner
 
 _log = structlog.get_logger()
 
@@ -111,12 +114,14 @@ class Refresh:
 
 @frozen
 class Release:
-    """A signal that descriptors are exhausted."""
+    """A signal that others need what the session's runner holds."""
+
+    between_turns: bool = False
 
     async def handle(self, actor: "SessionActor") -> None:
-        """Stop a runner that has no work."""
+        """Stop a runner that has no work, or is between two turns."""
         await trio.lowlevel.checkpoint()
-        actor.shell.release()
+        actor.shell.release(between_turns=self.between_turns)
 
 
 @frozen
@@ -184,7 +189,8 @@ class GetStatus:
         """Return the details."""
         now, zone, state = actor.services.clock.now(), actor.services.config.timezone, actor.shell.state
         silent = await silent_tasks(state.messages, now, zone)
-        return status(state, actor.polled, now, silent)
+        queued = actor.services.places.position(actor.conversation.session.id)
+        return status(state, actor.polled, now, silent, queued)
 
 
 # -- the actor -----------------------------------------------------------------
@@ -352,6 +358,7 @@ def session_recipe(
                 Effects(services, *ids, supervisor, context.retire),
                 state,
             )
+            supervisor.place = partial(_place, services, ids[0], shell, context.ref)
             if state.outbound.history is not History.MARKED:
                 await shell.compare_files()
             files, arrivals = Mutex(), Arrivals(paths.inbox, executor, services.clock)
@@ -379,10 +386,26 @@ def session_recipe(
     return recipe
 
 
+def _place(
+    services: Services,
+    session_id: str,
+    shell: Shell,
+    session: Ref[SessionActor],
+    waits: Callable[[bool], None],
+) -> AbstractAsyncContextManager[None]:
+    """Return the session's place among the running sandboxes."""
+
+    def give_up(between_turns: bool) -> None:  # noqa: FBT001 -- as `Tenant` calls it
+        session.signal(Release(between_turns))
+
+    return services.places.taken(Tenant(session_id, shell.use_of_place, give_up, waits))
+
+
 async def _open_files(services: Services, conversation: Conversation, inbound: Writer) -> StoredSession:
     """Create `outbound.db` if it is missing, and read `inbound.db`."""
     paths = conversation.paths(services.config)
-    create = partial(create_outbound, paths, owner=None)
+    owner = sandbox_owner() if isolates(services.runtime) else None
+    create = partial(create_outbound, paths, owner=owner)
     patience = Patience(paths.outbound_db, services.random)
     created = await patience.until_done(lambda: services.executor.run(create))
     stored = await _read_session(inbound)

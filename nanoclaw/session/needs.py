@@ -3,7 +3,7 @@
 from math import inf
 
 from nanoclaw.records import Address
-from nanoclaw.session.runner import Absent, Dead, Stopping
+from nanoclaw.session.runner import Absent, Dead, Running, Stopping
 from nanoclaw.session.state import Moment, SessionState
 
 BLIND_S = 1.0
@@ -30,6 +30,16 @@ def is_watched(state: SessionState, now: Moment) -> bool:
     return bool(state.messages.claimed) or wants_runner(state, now)
 
 
+def is_idle(state: SessionState, now: Moment) -> bool:
+    """Return True if the runner is up and has no work."""
+    return isinstance(state.runner.condition, Running) and not is_watched(state, now)
+
+
+def is_between_turns(state: SessionState) -> bool:
+    """Return True if the runner is up and has claimed nothing, as far as the last look tells."""
+    return isinstance(state.runner.condition, Running) and not state.messages.claimed
+
+
 def typing_again_s(state: SessionState) -> float:
     """Return the seconds after which the typing sign is repeated; infinite if nobody works."""
     return TYPING_AGAIN_S if typing_in(state) else inf
@@ -37,7 +47,7 @@ def typing_again_s(state: SessionState) -> float:
 
 def typing_in(state: SessionState) -> tuple[Address, ...]:
     """Return the chats whose messages a living runner works on."""
-    if not state.runner.alive:
+    if not state.runner.alive or state.runner.waits:
         return ()
     messages = (state.messages.open.get(id_) for id_ in state.messages.claimed)
     return tuple(dict.fromkeys(message.address for message in messages if message and message.address))

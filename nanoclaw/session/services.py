@@ -14,6 +14,7 @@ from nanoclaw.gateway import Gateway
 from nanoclaw.records import Address, AgentGroup, Session, SessionPaths
 from nanoclaw.registry import Changes, Registry
 from nanoclaw.runtimes import Runtime
+from nanoclaw.session.places import Places
 from nanoclaw.session.presence import Presences
 from nanoclaw.session.shortage import Shortage
 from nanoclaw.store import Executor, Reader
@@ -64,6 +65,7 @@ class Services:
     budgets: BudgetKeeper
     observer: Observer = NoObserver()
     shortage: Shortage = Factory(Shortage)
+    places: Places = Factory(Places)
 
 
 @frozen

@@ -2,20 +2,27 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 from attrs import asdict, evolve
 
-from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
+from nanoclaw.agents import (
+    BadContainerJson,
+    ContainerConfig,
+    MountRefused,
+    granted_mounts,
+    read_container_json,
+)
 from nanoclaw.agents.container_json import FILE
 from nanoclaw.config import Config
 from nanoclaw.config.passed_variables import missing, passed
+from nanoclaw.config.tables import SandboxConfig
 from nanoclaw.gateway import SessionModels, key_variables
 from nanoclaw.records import AgentGroup
-from nanoclaw.runtimes import Limits, Mount, NothingLeft, RunnerSpec, StartFailed
+from nanoclaw.runtimes import Limits, Mount, NothingLeft, Packages, RunnerSpec, StartFailed, isolates
 from nanoclaw.session.answering import models_of
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store.central.agent_groups import SHARED_FOLDER
@@ -38,6 +45,8 @@ def runner_start(
     folder = config.groups / group.folder
     workspace, shared = folder / "workspace", config.groups / "global" / "workspace"
     container = _container(group, folder)
+    if isolates(services.runtime):
+        container = _with_mounts(config, group.folder, container)
     _make_usable(workspace)
     models, paths = models_of(group, conversation.session, container, config), conversation.paths(config)
     _make_usable(paths.gateway_dir)
@@ -55,7 +64,10 @@ def runner_start(
         gateway=models.served,
         command=config.runtime.command,
     )
-    return with_container(spec, container), models
+    spec = with_container(spec, container)
+    if isolates(services.runtime):
+        spec = evolve(bounded(spec, config.sandbox), web=services.gateway.serves_web)
+    return spec, models
 
 
 def _container(group: AgentGroup, folder: Path) -> ContainerConfig:
@@ -73,6 +85,20 @@ def _container(group: AgentGroup, folder: Path) -> ContainerConfig:
         raise StartFailed(str(error)) from error
     except OSError as error:
         raise StartFailed(_unusable(folder, error)) from error
+
+
+def _with_mounts(config: Config, agent: str, container: ContainerConfig) -> ContainerConfig:
+    """Return the agent's `container.json` with the mounts that it is given."""
+    if not container.mounts:
+        return container
+    try:
+        agents = {**dict(_containers(config)), agent: container}
+        return evolve(container, mounts=granted_mounts(config, os.environ, agent, agents))
+    except MountRefused as error:
+        cause = error.__cause__ and error.__cause__.__cause__ and error.__cause__.__cause__.__cause__
+        if isinstance(cause, OSError) and passes(cause):
+            raise NothingLeft(str(error)) from error
+        raise StartFailed(str(error)) from error
 
 
 def _make_usable(workspace: Path) -> None:
@@ -108,10 +134,16 @@ def _passed(config: Config, *, without: frozenset[str]) -> Mapping[str, str]:
 def _key_variables(config: Config) -> frozenset[str]:
     """Return the variables with the keys of all agents. A file that cannot be used names none."""
     found = key_variables(config.model)
+    for _, container in _containers(config):
+        found |= key_variables(config.model, [container.model])
+    return found
+
+
+def _containers(config: Config) -> Iterator[tuple[str, ContainerConfig]]:
+    """Yield the `container.json` of each agent by its folder. One that cannot be read is left out."""
     for file in config.groups.glob(f"*/{FILE}"):
         with suppress(BadContainerJson, OSError):
-            found |= key_variables(config.model, [read_container_json(file.parent).model])
-    return found
+            yield file.parent.name, read_container_json(file.parent)
 
 
 def with_container(spec: RunnerSpec, container: ContainerConfig) -> RunnerSpec:
@@ -121,9 +153,22 @@ def with_container(spec: RunnerSpec, container: ContainerConfig) -> RunnerSpec:
         spec,
         image=container.image,
         mounts=tuple(Mount(each.source, each.target, each.read_only) for each in container.mounts),
-        limits=Limits(limits.memory, limits.processes, limits.cpus),
+        limits=Limits(limits.memory, limits.processes, limits.cpus, limits.disk),
         network=container.network,
+        packages=Packages(container.packages.apt, container.packages.pip, container.packages.npm),
     )
+
+
+def bounded(spec: RunnerSpec, sandbox: SandboxConfig) -> RunnerSpec:
+    """Return a specification with the bounds of `[sandbox]` where `container.json` sets none."""
+    own = spec.limits
+    limits = Limits(
+        sandbox.memory if own.memory_bytes is None else own.memory_bytes,
+        sandbox.processes if own.processes is None else own.processes,
+        sandbox.cpus if own.cpus is None else own.cpus,
+        sandbox.disk if own.disk_bytes is None else own.disk_bytes,
+    )
+    return evolve(spec, limits=limits)
 
 
 def _contract(

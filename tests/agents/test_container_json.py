@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nanoclaw import Host, open_host, render
 from nanoclaw.agents import BadContainerJson, ContainerConfig, Grant, LimitsConfig, read_container_json
 from nanoclaw.config.model import FallbackConfig, KeyConfig
+from nanoclaw.records.network import NetworkRule
 from nanoclaw.testing.world.channel import FakeChannel, wire
 from tests.host.homes import GUARD_S, config
 
@@ -64,7 +65,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     )
     assert found.limits == LimitsConfig(512 * 1024**2, 64, 1.5)
     assert found.mcp_servers["files"].args == ("", "--all")
-    assert (found.provider, found.image, found.network) == ("claude", "registry/agent:1", "none")
+    assert (found.provider, found.image) == ("claude", "registry/agent:1")
+    assert found.network == NetworkRule("none")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,22 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ({"limits": {"processes": 0}}, "limits.processes must be a whole number of at least 1, got 0"),
         ({"limits": {"cpus": 0}}, "limits.cpus must be a number of at least 0.01, got 0"),
         ({"limits": {"cpu": 1}}, "limits.cpu is not known; the nearest is cpus"),
-        ({"network": "some"}, 'network must be one of full, none, got "some"'),
+        ({"network": "some*"}, "network must be none, ask, open, or a list of sites such as"),
+        *(
+            ({"packages": {installer: [name]}}, f"packages.{installer}[0] must be the name of a package of")
+            for installer, name in (
+                ("apt", "-y"),
+                ("apt", "a b"),
+                ("apt", "http://x/y.deb"),
+                ("pip", "--index-url=x"),
+                ("pip", "./here"),
+                ("pip", "git+https://x/y"),
+                ("pip", "x @ file:///y"),
+                ("npm", "../x"),
+                ("npm", "git+ssh://x"),
+                ("npm", "x/y"),
+            )
+        ),
         ({"env": {"a b": "c"}}, "env.'a b' must be the name of a variable, got"),
         (
             {"env": {"NANOCLAW_SCHEMA_DIR": "c"}},

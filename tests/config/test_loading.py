@@ -63,6 +63,21 @@ WRONG = {
     "runtime.max_turn_steps": [("0", "a whole number of at least 1, got 0")],
     "sandbox.runtime": [("1979-05-27", 'a non-empty string, got "1979-05-27"')],
     "sandbox.process_providers": [("5", "a list, got 5"), ("{ a = 1 }", 'a list, got {"a": 1}')],
+    "sandbox.network": [
+        ("5", "none, ask, open, or a list of sites such as"),
+        (
+            '"a b"',
+            """none, ask, open, or a list of sites such as "example.org" or "*.python.org:443" ('a b' is""",
+        ),
+        ('["example.org:0"]', "none, ask, open, or a list of sites"),
+    ],
+    "sandbox.memory": [("true", 'a size of at least 4M: bytes, or a string such as "512M", got true')],
+    "sandbox.processes": [("1", "a whole number of at least 8, got 1")],
+    "sandbox.cpus": [("0", "a number of at least 0.01, got 0")],
+    "sandbox.disk": [('"1M"', "a size of at least 4M")],
+    "sandbox.disk_reserve": [('"much"', "a size of at least 4M")],
+    "sandbox.max_running": [("0", "a whole number of at least 1, got 0")],
+    "sandbox.mount_allowlist": [("5", "a path, got 5")],
     "runtime.command": [
         ("5", "a list of words, got 5"),
         ("'sh -c \"'", "a list of words or a string that a shell can split (No closing quotation), got "),

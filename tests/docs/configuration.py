@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from attrs import NOTHING, Attribute, fields, has, resolve_types
 
-from nanoclaw.agents import ContainerConfig, Grant, LimitsConfig, McpServer
+from nanoclaw.agents import ContainerConfig, Grant, LimitsConfig, McpServer, PackagesConfig
 from nanoclaw.config import Config
 from nanoclaw.config.keys import KEYS, OLD_NAMES, in_table
+from nanoclaw.config.kinds import Bytes
 from nanoclaw.config.model import FallbackConfig, ModelLayer
 from nanoclaw.config.structure import APART, wanted
 from tests.docs.generated import write_or_compare
@@ -50,6 +51,14 @@ def default(value: object) -> str:
     return f'`"{value}"`' if isinstance(value, str) else f"`{str(value).removesuffix('.0')}`"
 
 
+def is_size(kind: Any) -> bool:
+    return get_origin(kind) is Annotated and any(isinstance(each, Bytes) for each in get_args(kind))
+
+
+def size(default: Any) -> str:
+    return f'`"{default >> 30}G"`'
+
+
 def keys() -> Iterator[str]:
     """Return one table of the page for each table of the file."""
     for table in dict.fromkeys(key.path[:-1] for key in KEYS):
@@ -63,7 +72,9 @@ def keys() -> Iterator[str]:
         for key in KEYS:
             if key.path[:-1] == table:
                 own = {"data": "`<home>/data`", "groups": "`<home>/groups`", "timezone": "the system's"}
-                shown = own.get(key.name) or default(key.default)
+                shown = own.get(key.name) or (
+                    size(key.default) if is_size(key.type) else default(key.default)
+                )
                 yield f"| `{key.path[-1]}` | {wanted(key.type)} | {shown} | {words.get(key.path[-1], '')} |"
                 yield from (
                     f"| `{key.path[-1]}.{field.name}` | {wanted(field.type)} | none | {text} |"
@@ -74,6 +85,8 @@ def keys() -> Iterator[str]:
 
 def inner_keys(kind: Any) -> Iterator[tuple["Attribute[Any]", str]]:
     """Return the keys of an optional table within a table, if it has keys of its own."""
+    if get_origin(kind) is Annotated:
+        return
     for cls in get_args(kind):
         if isinstance(cls, type) and has(cls) and cls is not FallbackConfig:
             yield from ((field, words_of(cls)[field.name]) for field in fields(resolve_types(cls)))
@@ -86,6 +99,7 @@ def container() -> Iterator[str]:
         "mcp_servers": (".<name>.", McpServer),
         "mounts": ("[].", Grant),
         "limits": (".", LimitsConfig),
+        "packages": (".", PackagesConfig),
         "model": (".", ModelLayer),
     }
     for field in fields(resolve_types(ContainerConfig)):

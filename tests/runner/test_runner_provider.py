@@ -508,7 +508,7 @@ async def test_an_added_tool_declares_its_wait_within_limits(
     world: World, wait: Callable[[object], float], answer: str
 ) -> None:
     async def act(context: ProviderContext, turn: Turn, tools: Toolbox) -> Result:
-        context.tools.add(evolve(moon(waxing), waits_for_people=wait))
+        context.tools.add(evolve(moon(waxing), waits_for=wait))
         try:
             said = await tools.call("moon", {"day": 1})
         except ToolError as error:

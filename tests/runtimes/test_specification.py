@@ -5,7 +5,8 @@ import pytest
 from attrs import evolve
 
 from nanoclaw.records import SessionPaths
-from nanoclaw.runtimes import Limits, Mount, RunnerSpec, StartFailed
+from nanoclaw.records.network import NetworkRule
+from nanoclaw.runtimes import Limits, Mount, Packages, RunnerSpec, StartFailed
 from nanoclaw.runtimes.process import ProcessRuntime
 
 SPEC = RunnerSpec("sess-1", SessionPaths(Path("/data/s")), Path("/groups/main/workspace"), "echo", {})
@@ -14,7 +15,8 @@ ASKED: dict[str, Any] = {
     "mounts": (Mount(Path("/srv"), PurePosixPath("/srv")),),
     "user": 1000,
     "limits": Limits(memory_bytes=2**30),
-    "network": "none",
+    "network": NetworkRule("none"),
+    "packages": Packages(pip=("rich",)),
 }
 
 
@@ -31,7 +33,9 @@ def test_its_mounts_are_the_contract_s_and_those_that_were_granted() -> None:
 
 
 def test_its_fingerprint_is_that_of_what_a_container_is_made_of() -> None:
-    others = [evolve(SPEC, **{part: value}) for part, value in ASKED.items()]
+    asked = {**ASKED, "web": True}
+    del asked["network"]  # the gateway enforces it, and may change it while a container lives
+    others = [evolve(SPEC, **{part: value}) for part, value in asked.items()]
     others += [evolve(SPEC, provider="other"), evolve(SPEC, command=("x",)), evolve(SPEC, shared=Path("/g"))]
     assert len({spec.fingerprint for spec in (SPEC, *others)}) == len(others) + 1
     assert evolve(SPEC, environment={"NANOCLAW_ADMIN_USER_IDS": "tg:1"}).fingerprint == SPEC.fingerprint
@@ -46,5 +50,5 @@ async def test_the_process_runtime_refuses_what_it_cannot_isolate(tmp_path: Path
 
 
 async def test_the_process_runtime_starts_the_command_of_a_specification(tmp_path: Path) -> None:
-    spec = evolve(SPEC, workspace=tmp_path, network="full", command=("sh", "-c", "exit 7"))
+    spec = evolve(SPEC, workspace=tmp_path, network=NetworkRule("open"), command=("sh", "-c", "exit 7"))
     assert (await ProcessRuntime().run(spec)).reason == "the runner ended with status 7"

@@ -15,8 +15,11 @@ LONGEST_RESULT = 100_000
 """Characters of a result that the model is given."""
 MOST_CALLS = 32
 """Calls of one answer that are run. The others are refused."""
-IN_ORDER = {"send_message", "send_file", "send_card", "edit_message", "add_reaction"}
-"""Tools whose calls run one after the other, because people see their order."""
+IN_ORDER = {
+    *("send_message", "send_file", "send_card", "edit_message", "add_reaction"),
+    *("bash", "write_file", "edit_file"),
+}
+"""Tools whose calls run one after the other: people see their order, or one needs what another has done."""
 
 
 @define(eq=False)

@@ -16,6 +16,7 @@ from agent_runner.foreign import describe
 from agent_runner.loop.client import ModelRequest
 from agent_runner.loop.errors import ModelError, Problem, ServerSaid, classify, not_an_answer, unreachable
 from agent_runner.providers import HttpClient, ModelSettings, ProviderContext
+from agent_runner.providers.reexports import defer_reexports
 
 NO_KEY = "the-gateway-adds-the-key"
 """Sent in place of a key, which no runner has."""
@@ -57,6 +58,7 @@ async def load_sdk(package: str) -> Any:
 
 def _import_sdk(package: str) -> Any:
     try:
+        defer_reexports(package)
         with _no_garbage_collection():
             return import_module(package)
     except ImportError as error:

@@ -10,6 +10,10 @@ from attrs import frozen
 from agent_runner.records import Inbound
 
 Arguments = Mapping[str, object]
+SANDBOX_TOOLS = frozenset(
+    {"bash", "read_file", "write_file", "edit_file", "list_files", "search_files", "web_fetch"}
+)
+"""Tools of the agent loop in a sandbox. Other programs there, such as Claude Code, have such tools themselves."""
 
 
 @frozen
@@ -31,18 +35,18 @@ class ToolSpec:
 class Tool:
     """A tool that is ready to be called. `run` returns its result in words, or raises ToolError.
 
-    A call that takes longer than `timeout` seconds is cancelled. `waits_for_people` adds to that, in seconds,
+    A call that takes longer than `timeout` seconds is cancelled. `waits_for` adds to that, in seconds,
     for a call with these arguments.
     """
 
     spec: ToolSpec
     run: Callable[[Arguments], Awaitable[str]]
     timeout: float = 60.0
-    waits_for_people: Callable[[Arguments], float] | None = None
+    waits_for: Callable[[Arguments], float] | None = None
 
     def declared(self, arguments: Arguments) -> float:
         """Return the time that a call with these arguments may take, in seconds."""
-        return self.timeout + (self.waits_for_people(arguments) if self.waits_for_people else 0.0)
+        return self.timeout + (self.waits_for(arguments) if self.waits_for else 0.0)
 
 
 class ToolRegistry(Protocol):

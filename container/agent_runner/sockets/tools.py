@@ -24,6 +24,7 @@ from agent_runner.config import RunnerConfig
 from agent_runner.errors import RunnerError, ToolError
 from agent_runner.log import Log
 from agent_runner.providers import ToolRegistry, ToolSpec
+from agent_runner.providers.toolbox import SANDBOX_TOOLS
 from agent_runner.sockets.unix import listening
 from agent_runner.tools.toolbox import TurnToolbox
 
@@ -86,7 +87,8 @@ class ToolSocket:
     async def _answer(self, line: bytes) -> Mapping[str, object]:
         match _parsed(line):
             case {"list": _}:
-                return {"tools": [_described(spec) for spec in self._registry.specs]}
+                specs = (spec for spec in self._registry.specs if spec.name not in SANDBOX_TOOLS)
+                return {"tools": [_described(spec) for spec in specs]}
             case {"call": {"name": str(name), "arguments": {**arguments}}}:
                 return await self._call(name, {str(key): value for key, value in arguments.items()})
             case _:
@@ -96,6 +98,8 @@ class ToolSocket:
         toolbox = self._toolbox
         if toolbox is None:
             return {"error": NO_TURN}
+        if name in SANDBOX_TOOLS:  # bash runs one command at a time, so one in another would never end
+            return {"error": f"{name} is a tool of the agent loop alone"}
         answer: Mapping[str, object] = {"error": TURN_ENDED}
         with trio.CancelScope() as scope:
             self._calls.add(scope)

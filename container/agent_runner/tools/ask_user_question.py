@@ -108,5 +108,5 @@ TOOL = BuiltinTool(
     ),
     timeout=60.0,
     run=run,
-    waits_for_people=answer_timeout,
+    waits_for=answer_timeout,
 )

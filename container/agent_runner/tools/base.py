@@ -47,12 +47,12 @@ class BuiltinTool:
     spec: ToolSpec
     timeout: float
     run: Callable[[ToolContext, Mapping[str, object]], Awaitable[str]]
-    waits_for_people: Callable[[Mapping[str, object]], float] | None = None
-    """Seconds that a call waits for people, on top of `timeout`."""
+    waits_for: Callable[[Mapping[str, object]], float] | None = None
+    """Seconds that a call waits for people or for a program, on top of `timeout`."""
 
     def bind(self, context: ToolContext) -> Tool:
         """Return the tool, ready to be called in a turn."""
-        return Tool(self.spec, partial(self.run, context), self.timeout, self.waits_for_people)
+        return Tool(self.spec, partial(self.run, context), self.timeout, self.waits_for)
 
 
 def schema(required: Mapping[str, object], **optional: object) -> Mapping[str, object]:

@@ -51,7 +51,7 @@ class SessionTools:
         self._added[name] = evolve(
             tool,
             run=_contained(name, tool.run),
-            waits_for_people=tool.waits_for_people and _bounded(name, tool.waits_for_people),
+            waits_for=tool.waits_for and _bounded(name, tool.waits_for),
         )
 
     def remove(self, name: str, /) -> None:

@@ -2,10 +2,14 @@
 
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from agent_runner.records import Claim, Inbound
+
+if TYPE_CHECKING:  # a runner without a sandbox never imports it
+    from agent_runner.sandbox.shell import Shell
 
 
 @define(eq=False)
@@ -18,6 +22,8 @@ class TurnState:
     """Questions of an interrupted turn that a call of this turn has taken over."""
     answers: list[Claim] = field(factory=list, init=False)
     follow_ups: list[Inbound] = field(factory=list, init=False)
+    shell: "Shell | None" = field(default=None, init=False)
+    """Runs the agent's commands in a sandbox. None without one, and while no provider works on the turn."""
 
     @contextmanager
     def reserved(self, answer_id: str) -> Iterator[None]:

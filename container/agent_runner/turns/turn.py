@@ -1,5 +1,7 @@
 """One turn: claim, provider, outcome (contract 4, Status)."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 
 from agent_runner.commands.answering import obey
@@ -17,6 +19,7 @@ from agent_runner.turns.endings import given_up
 from agent_runner.turns.outcome import ClaimedTurn, Ending, commit_outcome
 from agent_runner.turns.provider_call import ask, supervise
 from agent_runner.turns.selection import Batch
+from agent_runner.turns.state import TurnState
 
 
 async def take_turn(session: Session, provider: OpenProvider, batch: Batch) -> None:
@@ -55,5 +58,21 @@ async def _work(
     if turn is None:
         session.seams.log("task.not_woken", turn=claimed.turn.turn_id)
         return Result()
-    async with provider.socket.turn(tools):
+    async with provider.socket.turn(tools), _shell(session, claimed.turn_state):
         return await ask(session, provider.handler, turn, tools)
+
+
+@asynccontextmanager
+async def _shell(session: Session, state: TurnState) -> AsyncGenerator[None]:
+    """Let the agent run commands while the block runs, if it is in a sandbox. None outlives the block."""
+    if not session.config.sandboxed:
+        yield
+        return
+    from agent_runner.sandbox.shell import open_shell  # noqa: PLC0415 -- only sandboxes need it
+
+    async with open_shell(session) as shell:
+        state.shell = shell
+        try:
+            yield
+        finally:
+            state.shell = None

@@ -28,7 +28,7 @@ from agent_runner.providers.claude.talk import Talk, claude_errors, texts_of
 from agent_runner.providers.claude.tools import TurnTools
 from agent_runner.providers.context import ProviderContext
 from agent_runner.providers.model_settings import ModelSettings
-from agent_runner.providers.toolbox import Toolbox
+from agent_runner.providers.toolbox import SANDBOX_TOOLS, Toolbox
 from agent_runner.records import Reply, Result, Turn
 from agent_runner.sockets.forwarder import Forwarder
 
@@ -208,7 +208,7 @@ class ClaudeHandler:
         context = self._context
         return Launch(
             system_prompt=await system_prompt(context, turn),
-            tools=tuple(tools.specs),
+            tools=tuple(spec for spec in tools.specs if spec.name not in SANDBOX_TOOLS),
             model=await self._model(),
             home=self._home,
             sandboxed=context.sandboxed,

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import ToolSpec
+from agent_runner.sockets.web import VARIABLES
 
 SERVER = "nanoclaw"
 """The name of our tools' MCP server inside Claude Code."""
@@ -107,9 +108,9 @@ def _permissions(ours: Sequence[str], *, sandboxed: bool) -> Sequence[str]:
 
 def environment(launch: Launch, url: str, key: str) -> dict[str, str]:
     """Return all variables of Claude Code. `key` is the forwarder's; there is no other one here."""
-    model = launch.model
+    model, kept = launch.model, (*KEPT, *(VARIABLES if launch.sandboxed else ()))
     return {
-        **{name: os.environ[name] for name in KEPT if name in os.environ},
+        **{name: os.environ[name] for name in kept if name in os.environ},
         **QUIET,
         **BOUNDED,
         "HOME": str(launch.home),
