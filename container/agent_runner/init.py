@@ -1,10 +1,10 @@
 """The first process of a container: starts the runner as its child, and ends it when the host is gone.
 
-It reaps orphans, passes signals on, and ends with the runner's exit code, and the kernel then ends everything
+It reaps orphans, passes signals on, and ends with the runner's exit code. The kernel then ends everything
 else in the container. The agent cannot stop it: nobody in a container can kill its first process.
 
-The lifeline is a file of the host, on a read-only mount. The host changes its modification time while it lives,
-and removes it to end the runner. It imports little, because each runner waits for its start.
+The lifeline is a file of the host, on a read-only mount. The host changes its modification time while it
+lives, and removes it to end the runner. This imports little, because each runner waits for its start.
 """
 
 import os
@@ -25,14 +25,16 @@ WAITED_FOR = {signal.SIGCHLD, *PASSED_ON}
 
 
 def fork_below_init(environ: Mapping[str, str]) -> None:
-    """Return in a child of this process, if this is a container's first process or has a file as its lifeline.
+    """Fork if this is a container's first process, or has a file as its lifeline. Return in the child.
 
     The parent does not return.
     """
     path = environ.get(LIFELINE, "")
     if os.getpid() != 1 and not path.startswith("/"):
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)  # also: the first process gets no other ones
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, WAITED_FOR
+    )  # also: the first process gets no other ones
     child = os.fork()
     if child:
         _supervise(child, Lifeline(path, _seconds(environ)) if path.startswith("/") else None)
@@ -47,7 +49,7 @@ def _seconds(environ: Mapping[str, str]) -> float:
 
 
 class Lifeline:
-    """A file whose modification time changes while the host lives. Wall clocks jump, so only changes count."""
+    """A file whose modification time changes while the host lives. Only changes count: clocks jump."""
 
     def __init__(self, path: str, longest_s: float) -> None:
         self.path, self.longest_s = path, longest_s
@@ -62,7 +64,7 @@ class Lifeline:
 
     def _look(self) -> int | None:
         try:
-            return os.stat(self.path).st_mtime_ns
+            return os.stat(self.path).st_mtime_ns  # noqa: PTH116 -- pathlib would take 10 ms to import
         except OSError:
             return None
 

@@ -36,7 +36,7 @@ from nanoclaw.config.origins import DEFAULT
 from nanoclaw.config.zone_files import zone_names
 from nanoclaw.gateway.providers import KNOWN
 from nanoclaw.runtimes.factory import GROUP as RUNTIMES
-from nanoclaw.runtimes.process import BUILT_IN, PROVIDERS
+from nanoclaw.runtimes.known_providers import BUILT_IN, PROVIDERS
 from nanoclaw.setup.files import require_writable
 from nanoclaw.setup.finding import base_url as local_url
 from nanoclaw.setup.finding import find, target_of

@@ -8,7 +8,7 @@ from nanoclaw.system.sandbox_user import sandbox_owner
 
 
 def hand_over(spec: RunnerSpec) -> None:
-    """Give the user of sandboxes what it reads and writes: its workspace, and its session's folders. Blocking.
+    """Give the user of sandboxes its workspace and its session's folders. Blocking.
 
     The host is root then, so it may still read and write all of it. No link is followed.
     """

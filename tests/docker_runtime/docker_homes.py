@@ -48,6 +48,7 @@ async def install_of(host: Host) -> str:
     found = await host.central.run(
         lambda connection: connection.execute("SELECT value FROM meta WHERE key = 'install_id'").fetchone()
     )
+    assert found is not None
     return str(found[0])
 
 

@@ -9,9 +9,11 @@ import pytest
 import trio
 
 from nanoclaw.runtimes import Runner
+from nanoclaw.runtimes.docker.building import EngineBuilder
 from nanoclaw.runtimes.docker.engine import Engine
 from nanoclaw.runtimes.docker.runner import ContainerRunner
 from nanoclaw.runtimes.docker.runtime import DockerRuntime
+from nanoclaw.runtimes.images import Images, Recipe
 from nanoclaw.testing.conformance import RuntimeUnderTest, make_session, runtime_checks
 from nanoclaw.testing.conformance.runtime import CHECKS
 from tests.engine.fixtures import EngineForTests
@@ -23,7 +25,11 @@ Opens = Callable[[], AbstractAsyncContextManager[RuntimeUnderTest]]
 def opens(engine: EngineForTests, tmp_path: Path) -> Opens:
     @asynccontextmanager
     async def opened() -> AsyncIterator[RuntimeUnderTest]:
-        runtime = DockerRuntime(Engine(str(engine.socket)), grace_s=2.0, image=engine.image)
+        runtime = DockerRuntime(
+            own := Engine(str(engine.socket)),
+            grace_s=2.0,
+            images=Images(EngineBuilder(own), Recipe(), configured=engine.image),
+        )
         spec, other = await make_session(tmp_path), await make_session(tmp_path, session="sess-2")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(runtime.serve, f"conformance-{tmp_path.name}")

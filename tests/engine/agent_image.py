@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 from docker import APIClient
@@ -53,7 +54,7 @@ def _context(requirements: Path, wheels: Path) -> BuildContext:
     return evolve(context, files={**context.files, "container/requirements.txt": requirements})
 
 
-def _build(client: APIClient, base: Path, wanted: Build) -> None:
+def _build(client: Any, base: Path, wanted: Build) -> None:
     repository, _, tag = BASE.partition(":")
     with base.open("rb") as tar:
         client.import_image_from_data(tar, repository=repository, tag=tag)

@@ -1,4 +1,4 @@
-"""A base image for `container/Dockerfile`, built from Debian packages, for machines that reach no image registry."""
+"""A base image for `container/Dockerfile`, built from Debian packages without an image registry."""
 
 import os
 import re
@@ -7,15 +7,40 @@ import subprocess
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from subprocess import PIPE
 
-ROOTS = ("python3", "libpython3-stdlib", "libstdc++6", "bash", "busybox-static", "ca-certificates", "tzdata", "coreutils")
+ROOTS = (
+    "python3",
+    "libpython3-stdlib",
+    "libstdc++6",
+    "bash",
+    "busybox-static",
+    "ca-certificates",
+    "tzdata",
+    "coreutils",
+)
 LEFT_OUT = re.compile(
     r"perl.*|libperl.*|.*debconf|libdebian-installer4|libnewt.*|libslang.*|libtextwrap.*|dpkg|tar|"
     r".*awk|install-info|mime-support|mailcap|libmpfr.*|libsigsegv.*|libgdbm.*|debianutils|libattr1-dev"
 )
 """Dependencies of installation scripts, which an image does not run."""
-APPLETS = ("sh", "ls", "cat", "sleep", "id", "ps", "kill", "mkdir", "rm", "mv", "cp", "ln", "env", "true", "dd", "head")
+APPLETS = (
+    "sh",
+    "ls",
+    "cat",
+    "sleep",
+    "id",
+    "ps",
+    "kill",
+    "mkdir",
+    "rm",
+    "mv",
+    "cp",
+    "ln",
+    "env",
+    "true",
+    "dd",
+    "head",
+)
 
 
 class NoPackages(Exception):
@@ -43,7 +68,7 @@ def base_tar(folder: Path) -> Path:
 
 def _run(*command: str, cwd: Path | None = None) -> str:
     try:
-        done = subprocess.run(command, cwd=cwd, check=False, stdout=PIPE, stderr=PIPE, text=True)
+        done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
     except OSError as error:
         raise NoPackages(f"{command[0]}: {error}") from error
     if done.returncode != 0:
@@ -53,7 +78,9 @@ def _run(*command: str, cwd: Path | None = None) -> str:
 
 def _closure(roots: Sequence[str]) -> Sequence[str]:
     """Return the packages and all that they need."""
-    without = [f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")]
+    without = [
+        f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
+    ]
     lines = _run("apt-cache", "depends", "--recurse", *without, *roots).splitlines()
     names = {line for line in lines if re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", line)}
     return sorted(name for name in names if not LEFT_OUT.fullmatch(name))
@@ -72,7 +99,13 @@ def _unpack(packages: Path, root: Path) -> None:
         (root / folder.removeprefix("usr/")).symlink_to(folder)
     for package in sorted(packages.glob("*.deb")):
         _run("sh", "-c", f"dpkg-deb --fsys-tarfile '{package}' | tar -x -C '{root}' --keep-directory-symlink")
-    for useless in ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/lib/python3.11/test"):
+    for useless in (
+        "usr/share/doc",
+        "usr/share/man",
+        "usr/share/locale",
+        "usr/share/info",
+        "usr/lib/python3.11/test",
+    ):
         shutil.rmtree(root / useless, ignore_errors=True)
 
 
@@ -89,7 +122,9 @@ def _complete(root: Path) -> None:
     import pip  # noqa: PLC0415 -- it is needed here only
 
     source = Path(pip.__file__).parent
-    shutil.copytree(source, root / "usr/lib/python3/dist-packages/pip", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        source, root / "usr/lib/python3/dist-packages/pip", ignore=shutil.ignore_patterns("__pycache__")
+    )
 
 
 def _pack(root: Path, result: Path) -> None:

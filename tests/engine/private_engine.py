@@ -68,9 +68,22 @@ class PrivateEngine:
     def _starts(self, driver: str) -> bool:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [
-            *(PROGRAM, "--bridge=none", "--iptables=false", "--ip6tables=false", f"--storage-driver={driver}"),
+            *(
+                PROGRAM,
+                "--bridge=none",
+                "--iptables=false",
+                "--ip6tables=false",
+                f"--storage-driver={driver}",
+            ),
             *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "run")),
-            *("-H", f"unix://{self.socket}", "-p", str(self.folder / "engine.pid"), "--shutdown-timeout", "5"),
+            *(
+                "-H",
+                f"unix://{self.socket}",
+                "-p",
+                str(self.folder / "engine.pid"),
+                "--shutdown-timeout",
+                "5",
+            ),
         ]
         pid = _in_background(command, self.folder / "engine.log")
         until = time.monotonic() + START_S
@@ -83,7 +96,7 @@ class PrivateEngine:
         return False
 
     def answers(self) -> bool:
-        """Return True if it answers a ping. The client of engines would leak the sockets that do not connect."""
+        """Return True if it answers a ping. The client of engines leaks sockets that do not connect."""
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(5)
             try:
@@ -148,4 +161,4 @@ def _unmount_below(folder: Path) -> None:
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
     below = [mount for mount in mounts if Path(mount).is_relative_to(folder)]
     for mount in sorted(below, reverse=True):
-        subprocess.run(["umount", "-l", mount], check=False, capture_output=True)
+        subprocess.run(["umount", "-l", mount], check=False, capture_output=True)  # noqa: S607

@@ -44,7 +44,7 @@ def _path(address: str, where: str) -> Path:
     path = Path(address.removeprefix(UNIX)).expanduser()
     if not path.is_absolute():
         raise NoSocket(
-            f"{where} is {address!r}, which is no path: the engine must run on this machine, because it mounts "
-            "the host's folders; give the path of its unix socket"
+            f"{where} is {address!r}, which is no path: the engine must run on this machine, because it "
+            "mounts the host's folders; give the path of its unix socket"
         )
     return path

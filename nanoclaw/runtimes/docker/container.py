@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from attrs import evolve, frozen
@@ -51,9 +51,9 @@ class ContainerSpec:
         return {INSTALL: self.install_id, SESSION: spec.session_id, SPEC: spec.fingerprint}
 
     @property
-    def lifeline(self) -> str:
+    def lifeline(self) -> Path:
         """The lifeline's path on the host."""
-        return str(self.spec.paths.gateway_dir / LIFELINE)
+        return self.spec.paths.gateway_dir / LIFELINE
 
     def request(self, arguments: Sequence[str] = ()) -> Json:
         """Return the body of the request that creates the container."""

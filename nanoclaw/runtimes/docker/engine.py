@@ -19,8 +19,8 @@ from attrs import Factory, define, field
 from docker import APIClient
 from docker.errors import APIError, DockerException
 
-from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, refused, silent, unreachable
 from nanoclaw.runtimes.docker.address import NoSocket, engine_socket
+from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, refused, silent, unreachable
 
 T = TypeVar("T")
 CALL_S = 15.0

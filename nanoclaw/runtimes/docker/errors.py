@@ -73,15 +73,23 @@ def missing_image(image: str) -> str:
 
 def unreachable(socket: Path, error: OSError | None) -> EngineAway:
     """Return why an engine's socket cannot be used, and what to do."""
-    reason = error.strerror if error is not None and error.strerror else str(error or "it closed the connection")
-    return EngineAway(f"the container engine at {socket} cannot be reached ({reason}): {_advice(socket, error)}")
+    reason = (
+        error.strerror if error is not None and error.strerror else str(error or "it closed the connection")
+    )
+    return EngineAway(
+        f"the container engine at {socket} cannot be reached ({reason}): {_advice(socket, error)}"
+    )
 
 
 def _advice(socket: Path, error: OSError | None) -> str:
     match error.errno if error is not None else None:
         case errno.EACCES | errno.EPERM:
             group = _group_of(socket)
-            member = f"add yourself to the group {group} and log in again" if group else "give yourself access to it"
+            member = (
+                f"add yourself to the group {group} and log in again"
+                if group
+                else "give yourself access to it"
+            )
             return f"{member}, or use a rootless engine"
         case errno.ENOENT:
             return "start it, or set [runtimes.docker] socket to its path"

@@ -6,7 +6,7 @@ import trio
 from attrs import define, field
 
 HEADER = 8
-"""Bytes before each piece: its stream, three zeros, and its length (the engine's format of attached streams)."""
+"""Bytes before each piece: its stream, three zeros, and its length."""
 MAX_PIECE = 1 << 20
 
 

@@ -24,6 +24,10 @@ GIVE_UP_S = 4.0
 BEATS = 10
 """How often the lifeline is touched in the time after which a runner ends without it."""
 KILLED, TERMINATED = 137, 143
+OUT_OF_MEMORY = (
+    "the runner's container ran out of memory; raise [sandbox] memory, or limits.memory of the agent's "
+    "container.json"
+)
 
 _log = structlog.get_logger()
 
@@ -58,6 +62,8 @@ class ContainerRunner:
     """True only in tests: its tasks end without a trace, as those of a killed host."""
     _asked: trio.Event = Factory(trio.Event)
     _losses: int = Factory(lambda self: self.watch.losses, takes_self=True)
+    ended: trio.Event = Factory(trio.Event)
+    """Set once the container is known to be gone."""
     _end: End | None = None
 
     def stop(self) -> None:
@@ -87,7 +93,9 @@ class ContainerRunner:
                 await self._gone()
             await self._remove()
         if scope.cancelled_caught:
-            _log.warning("runtime.left_behind", session=self.session_id, reason="its container engine does not answer")
+            _log.warning(
+                "runtime.left_behind", session=self.session_id, reason="its container engine does not answer"
+            )
 
     # -- its end
 
@@ -98,6 +106,7 @@ class ContainerRunner:
             while (end := await self._ended()) is None:
                 await self.changes.wait()
             self._end = end
+            self.ended.set()
             nursery.cancel_scope.cancel()
 
     async def _ended(self) -> End | None:
@@ -116,7 +125,7 @@ class ContainerRunner:
 
     async def _end_when_asked(self) -> None:
         await self._asked.wait()
-        self.drop_lifeline()  # so that it ends even if the engine does nothing
+        drop_lifeline(self.lifeline)  # so that it ends even if the engine does nothing
         await self._signal("SIGTERM")
         await trio.sleep(self.grace_s)
         while True:
@@ -145,7 +154,7 @@ class ContainerRunner:
 
     def _how(self, end: End) -> str:
         if end.out_of_memory:
-            return "the runner's container ran out of memory; raise memory of [sandbox], or limits of container.json"
+            return OUT_OF_MEMORY
         if end.code is None:
             return "the runner's container was removed"
         if end.code in (KILLED, TERMINATED):
@@ -174,11 +183,6 @@ class ContainerRunner:
             if not self._asked.is_set():
                 hold_lifeline(self.lifeline)
 
-    def drop_lifeline(self) -> None:
-        """Tell the container to end, without its engine."""
-        with suppress(OSError):
-            self.lifeline.unlink(missing_ok=True)
-
     async def _follow_output(self) -> None:
         """Log its output. After a loss of the engine, only what comes later is logged."""
         whole = not self.adopted
@@ -195,3 +199,9 @@ def hold_lifeline(path: Path) -> None:
     """Create the lifeline, or change its modification time."""
     with suppress(OSError):
         path.touch(mode=0o644)
+
+
+def drop_lifeline(path: Path) -> None:
+    """Remove the lifeline, which ends the container without its engine."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)

@@ -7,24 +7,25 @@ from pathlib import Path
 
 import structlog
 import trio
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
+from nanoclaw.runtimes.docker.building import EngineBuilder
 from nanoclaw.runtimes.docker.container import INSTALL, SESSION, ContainerSpec, Json, resolved
 from nanoclaw.runtimes.docker.engine import CALL_S, Engine
-from nanoclaw.runtimes.docker.errors import EngineError, NameTaken, NotThere, missing_image, start_failed
-from nanoclaw.runtimes.docker.image import image_for, own_image
+from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, NameTaken, NotThere, start_failed
+from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another
 from nanoclaw.runtimes.docker.output import Output, followed
-from nanoclaw.runtimes.docker.runner import ContainerRunner, hold_lifeline
+from nanoclaw.runtimes.docker.runner import ContainerRunner, drop_lifeline, hold_lifeline
 from nanoclaw.runtimes.docker.watch import ANSWER_S, Changes, Watch
-from nanoclaw.runtimes.images import Recipe
+from nanoclaw.runtimes.images import ImageMissing, Images, Recipe
 from nanoclaw.runtimes.ownership import hand_over
 from nanoclaw.runtimes.protocol import (
     WORKSPACE,
     Death,
     NotNow,
-    Packages,
     Runner,
     RunnerSpec,
+    Runtime,
     RuntimeState,
     StartFailed,
 )
@@ -46,40 +47,47 @@ class DockerRuntime:
 
     engine: Engine
     grace_s: float = 1.5
-    image: str | None = None
-    """The configured image. None stands for the one that this installation builds."""
-    recipe: Recipe = Factory(Recipe)
-    """What our own image is built from."""
+    images: Images = field(
+        default=Factory(lambda self: Images(EngineBuilder(self.engine), Recipe()), takes_self=True),
+        kw_only=True,
+    )
+    """The images of this engine, and their builds."""
+    meanwhile: Runtime | None = None
+    """Runs agents for as long as the first image is being built."""
     lifeline_s: float = 600.0
     """Seconds without its host after which a runner ends."""
     name: str = "docker"
     isolates: bool = True
     install_id: str | None = None
     """The id of the host's installation. None until it is served."""
-    watch: Watch = field(default=Factory(lambda self: Watch(self.engine, self._look), takes_self=True), init=False)
+    watch: Watch = field(
+        default=Factory(lambda self: Watch(self.engine, self._look), takes_self=True), init=False
+    )
     runners: set[ContainerRunner] = field(factory=set, init=False)
     """The containers that this host follows."""
     _busy: set[str] = field(factory=set, init=False)
     """The sessions whose containers a task of this host starts, follows or ends."""
-    _image: str | None = field(default=None, init=False)
 
     @property
     def state(self) -> RuntimeState:
-        """The state of the engine, as it was last seen."""
-        return self.watch.state
+        """The state of the engine, as it was last seen, and what is wrong with images."""
+        found = self.watch.state
+        return evolve(found, text="; ".join((found.text, *self.images.problems)))
 
     async def serve(self, install_id: str) -> None:
-        """Watch the engine, and remove the remains of containers whenever it is found."""
-        self.install_id = install_id
-        await self.watch.run(install_id)
+        """Watch the engine, build missing images, and remove the remains of containers."""
+        self.install_id = self.images.install_id = install_id
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.images.serve)
+            await self.watch.run(install_id)
 
     def refusal(self, _provider: str) -> str | None:
         """Return None: a container may run any provider."""
         return None
 
-    def unhonoured(self, spec: RunnerSpec) -> Sequence[str]:
-        """Return nothing but packages without an image of their own."""
-        return ["packages"] if spec.packages != Packages() and spec.image is None else []
+    def unhonoured(self, _spec: RunnerSpec) -> Sequence[str]:
+        """Return nothing: a container honours every part."""
+        return []
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
@@ -90,7 +98,10 @@ class DockerRuntime:
             NotNow: the engine is away or full, or the image is missing.
             StartFailed: the engine refused the container. The text has its words.
         """
-        container = await self._prepared(spec)
+        try:
+            container = await self._prepared(spec)
+        except ImageMissing as missing:
+            return await self._meanwhile(spec, missing, task_status)
         async with self._for_session(spec):
             container_id, adopted = await self._claimed(container, spec.command[1:], adopts=True)
             with self.watch.watching(container_id) as changes:
@@ -124,17 +135,25 @@ class DockerRuntime:
         Raises:
             StartFailed: it failed, or took longer than `RECOVER_TIMEOUT_S`.
         """
-        container = await self._prepared(spec)
+        try:
+            container = await self._prepared(spec)
+        except ImageMissing as missing:
+            if self.meanwhile is None:
+                raise NotNow(str(missing)) from missing
+            await self.meanwhile.recover(for_another(self.meanwhile, spec))
+            return
         async with self._for_session(spec):
             container_id, _ = await self._claimed(container, (*spec.command[1:], "recover"), adopts=False)
             code, log = await self._run_once(container, container_id)
         if code != 0:
             said = log.failure or "\n  ".join(log.last_words)
-            raise StartFailed(f"outbound.db could not be recovered: the runner ended with status {code}: {said}")
+            raise StartFailed(
+                f"outbound.db could not be recovered: the runner ended with status {code}: {said}"
+            )
 
     @asynccontextmanager
     async def _for_session(self, spec: RunnerSpec) -> AsyncIterator[None]:
-        """Keep a session's container from being taken for remains. Raises StartFailed for an engine's error."""
+        """Keep a session's container from being taken for remains. Raise an engine's errors as StartFailed."""
         self._busy.add(spec.session_id)
         try:
             with ungrouped(EngineError):
@@ -148,24 +167,31 @@ class DockerRuntime:
     # -- starting
 
     async def _prepared(self, spec: RunnerSpec) -> ContainerSpec:
-        """Return what to ask the engine for, once all folders exist. Raises StartFailed."""
-        if parts := ", ".join(self.unhonoured(spec)):
-            raise StartFailed(f"the docker runtime cannot honour {parts} of the agent's container.json yet")
-        if not self.state.ready or self.install_id is None:
-            raise NotNow(self.state.text)
-        image = image_for(spec, await self._default_image())
+        """Return what to ask the engine for, once all folders exist. Raises StartFailed, ImageMissing."""
+        if not self.watch.state.ready or self.install_id is None:
+            raise NotNow(self.watch.state.text)
+        image = await self.images.image_for(spec)
         container = ContainerSpec(self.install_id, resolved(spec, image), self.lifeline_s)
         try:
             await trio.to_thread.run_sync(_make_folders, container)
         except OSError as error:
-            raise StartFailed(f"a folder of the session cannot be prepared for its container: {error}") from error
+            raise StartFailed(f"a folder of the session cannot be prepared: {error}") from error
         return container
 
-    async def _default_image(self) -> str:
-        """Return the image of agents that name none."""
-        if self._image is None:
-            self._image = self.image or await trio.to_thread.run_sync(own_image, self.recipe)
-        return self._image
+    async def _meanwhile(
+        self, spec: RunnerSpec, missing: ImageMissing, task_status: trio.TaskStatus[Runner]
+    ) -> Death:
+        """Run a runner without an image until one has been built. Raises StartFailed."""
+        other = self.meanwhile
+        if other is None or not missing.built or other.refusal(spec.provider) is not None:
+            raise NotNow(str(missing))
+        _log.info("runtime.meanwhile", session=spec.session_id, runtime=other.name, reason=str(missing))
+        with ungrouped(StartFailed):
+            async with trio.open_nursery() as nursery:
+                status = StopAfter(task_status, nursery, self.images.came)
+                death = await other.run(for_another(other, spec), task_status=status)
+                nursery.cancel_scope.cancel()
+        return death
 
     async def _claimed(
         self, container: ContainerSpec, arguments: Sequence[str], *, adopts: bool
@@ -207,9 +233,8 @@ class DockerRuntime:
             raise
 
     async def _discard(self, container: ContainerSpec) -> None:
-        """Remove a container whose start has failed or was cancelled, and see to it that it ends in any case."""
-        with suppress(OSError):
-            Path(container.lifeline).unlink(missing_ok=True)
+        """Remove a container whose start has failed or was cancelled. In any case it soon ends by itself."""
+        drop_lifeline(container.lifeline)
         with trio.move_on_after(CLEAN_UP_S, shield=True), suppress(EngineError):
             await self.engine.call(lambda api: api.remove_container(container.name, v=True, force=True))
 
@@ -240,7 +265,7 @@ class DockerRuntime:
             self.engine,
             self.watch,
             changes,
-            Path(container.lifeline),
+            container.lifeline,
             self.lifeline_s,
             self.grace_s,
             StderrLog(container.spec.session_id),
@@ -271,20 +296,22 @@ class DockerRuntime:
             await self.engine.call(lambda api: api.containers(all=True, filters={"label": label}), ANSWER_S)
         )
 
-    async def _look(self) -> str | None:
-        """Remove what nobody needs. Return why no container of ours can start, or None."""
+    async def _look(self) -> None:
+        """Remove what nobody needs, and see which images there are. Raises EngineError."""
         for found in await self._containers():
             if self._is_remains(found):
-                with suppress(NotThere):
-                    await self.engine.call(
-                        lambda api, id_=found["Id"]: api.remove_container(id_, v=True, force=True)
-                    )
-        image = await self._default_image()
+                await self._remove(found["Id"])
+        await self.images.refresh()
+        await self.images.want_own()
+
+    async def _remove(self, container_id: str) -> None:
+        """Remove a container that nobody needs. What cannot be removed now is tried again later."""
         try:
-            await self.engine.call(lambda api: api.inspect_image(image), ANSWER_S, what=image)
-        except NotThere:
-            return missing_image(image)
-        return None
+            await self.engine.call(lambda api: api.remove_container(container_id, v=True, force=True))
+        except EngineAway:
+            raise
+        except EngineError as error:
+            _log.debug("runtime.remains", container=container_id, reason=str(error))
 
     def _is_remains(self, found: Json) -> bool:
         """Return True for a dead container, and for one whose session's folder is gone."""
@@ -309,5 +336,5 @@ def _make_folders(container: ContainerSpec) -> None:
     paths = container.spec.paths
     for folder in (paths.inbound_dir, paths.outbound_dir, paths.gateway_dir, container.spec.workspace):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    hold_lifeline(Path(container.lifeline))
+    hold_lifeline(container.lifeline)
     hand_over(container.spec)

@@ -1,7 +1,7 @@
 """The filter of system calls of a container, in the form that an engine takes (seccomp, as JSON).
 
-Only calls that were known when this was written are allowed, without those that no sandbox may use. An engine's
-own profile would allow `ptrace` and sockets to the hypervisor, and older ones `io_uring` and keyrings.
+Only calls that were known when this was written are allowed, without those that no sandbox may use. An
+engine's own profile would allow `ptrace` and sockets to the hypervisor, and older ones `io_uring`.
 """
 
 import json

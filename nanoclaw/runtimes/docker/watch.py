@@ -1,4 +1,4 @@
-"""Watches the engine: one stream of events for all containers of an installation, opened again when it breaks.
+"""Watches the engine by one stream of events for all containers, which is opened again when it breaks.
 
 The state of the engine is known from it. While it is away, no runner starts, and no death is assumed: a
 container may go on without its engine.
@@ -53,8 +53,8 @@ class Watch:
     """The state of the engine, and the deaths of containers."""
 
     engine: Engine
-    look: Callable[[], Awaitable[str | None]]
-    """Called whenever the engine is found, and at each check. Returns why no runner can start, if none can."""
+    look: Callable[[], Awaitable[None]]
+    """Called whenever the engine is found, and at each check. Raises EngineError."""
     state: RuntimeState = UNSERVED
     asked: trio.Event = Factory(trio.Event)
     """Set once the engine was asked for the first time, successfully or not."""
@@ -119,9 +119,8 @@ class Watch:
             await self._check()
 
     async def _check(self) -> None:
-        problem = await self.look()
-        text = f"the container engine answers at {self.engine.socket}"
-        self._become(RuntimeState(ready=problem is None, text=text if problem is None else problem))
+        await self.look()
+        self._become(RuntimeState(ready=True, text=f"the container engine answers at {self.engine.socket}"))
 
     def _lost(self, error: EngineError) -> None:
         self.losses += 1

@@ -99,4 +99,4 @@ def _take(value: Mapping[str, Any], last: deque[str], report: Report) -> None:
 
 
 def _clean(line: str) -> str:
-    return printable(_COLOUR.sub("", line).strip())[:LONGEST_LINE]
+    return printable(" ".join(_COLOUR.sub("", line).split()))[:LONGEST_LINE]

@@ -1,7 +1,7 @@
 """The images of an installation: which are there, which are being built, and why a build failed.
 
-One image is built at a time, in the background. A session starts with what is there meanwhile: an agent's
-earlier image, else the image of all agents. If that one is missing, its runner waits.
+One image is built at a time, in the background. Meanwhile a session starts with what is there: an earlier
+image of its agent, else that of all agents, else an earlier one of all agents.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,11 +10,11 @@ from typing import Protocol
 
 import structlog
 import trio
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from nanoclaw.runtimes.images.building import Build, BuildFailed, Progress, Report
 from nanoclaw.runtimes.images.context import agent_context, base_context
-from nanoclaw.runtimes.images.names import agent_image, agent_images, base_image
+from nanoclaw.runtimes.images.names import agent_image, agent_images, base_image, is_base
 from nanoclaw.runtimes.images.recipe import Recipe
 from nanoclaw.runtimes.protocol import Packages, RunnerSpec
 
@@ -73,11 +73,12 @@ class Images:
 
     builder: Builder
     recipe: Recipe
-    install_id: str
+    install_id: str = ""
+    """The id of the host's installation, which names the images of its agents."""
     configured: str | None = None
     """The image that the owner has named in place of ours. It is never built."""
-    came: Callable[[], None] = lambda: None
-    """Called whenever an image has been built."""
+    came: trio.Event = Factory(trio.Event)
+    """Set when an image has been built. Then there is another one, for the next image."""
     _there: Mapping[str, float] = field(factory=dict, init=False)
     _queue: dict[str, Order] = field(factory=dict, init=False)
     _failures: dict[str, Failure] = field(factory=dict, init=False)
@@ -105,20 +106,39 @@ class Images:
         if spec.packages == Packages():
             return base
         folder = spec.workspace.parent.name
-        order = await trio.to_thread.run_sync(self._of_agent, folder, base, spec.packages)
-        if order.image in self._there:
+        order = self.of_agent(folder, base, spec.packages)
+        if self.has(order):
             return order.image
         self._want(order)
-        return self._newest(agent_images(self.install_id, folder)) or base
+        beginning = agent_images(self.install_id, folder)
+        return self._newest(lambda name: name.startswith(beginning)) or base
+
+    def has(self, order: Order) -> bool:
+        """Return True if the image was there when the engine was asked last."""
+        return order.image in self._there
 
     async def _base(self, spec: RunnerSpec) -> str:
         if (named := spec.image or self.configured) is not None:
             return named
         order = await self.own()
-        if order.image not in self._there:
+        if self.has(order):
+            return order.image
+        self._want(order)
+        if (earlier := self._newest(is_base)) is not None:
+            return earlier
+        raise self._missing(order)
+
+    def from_base(self, base_image: str) -> "Images":
+        """Return the same images, built from another base, with the same names. Blocking. Raises OSError."""
+        own = own_order(self.recipe)
+        other = Images(self.builder, evolve(self.recipe, base_image=base_image), self.install_id)
+        other._own = evolve(own, make=lambda: evolve(own_order(other.recipe).make(), image=own.image))
+        return other
+
+    async def want_own(self) -> None:
+        """Have the image of all agents built if it is missing. Raises OSError, ResourceMissing."""
+        if self.configured is None and not self.has(order := await self.own()):
             self._want(order)
-            raise self._missing(order)
-        return order.image
 
     async def own(self) -> Order:
         """Return the order of the image of all agents."""
@@ -126,7 +146,8 @@ class Images:
             self._own = await trio.to_thread.run_sync(own_order, self.recipe)
         return self._own
 
-    def _of_agent(self, folder: str, base: str, packages: Packages) -> Order:
+    def of_agent(self, folder: str, base: str, packages: Packages) -> Order:
+        """Return the order of an agent's own image, which is built from `base`."""
         context = agent_context(base, packages, self.recipe)
         image = agent_image(self.install_id, folder, context)
         return Order(
@@ -135,8 +156,8 @@ class Images:
             lambda: Build(image, context, {AGENT_LABEL: folder}, self.recipe.build_network),
         )
 
-    def _newest(self, beginning: str) -> str | None:
-        found = [name for name in self._there if name.startswith(beginning)]
+    def _newest(self, counts: Callable[[str], bool]) -> str | None:
+        found = filter(counts, self._there)
         return max(found, key=lambda name: self._there[name], default=None)
 
     # -- building
@@ -153,19 +174,24 @@ class Images:
             await self._more.wait()
         return self._queue[next(iter(self._queue))]
 
+    async def build(self, order: Order, report: Report) -> None:
+        """Build an image now. Raises BuildFailed, OSError."""
+        build = await trio.to_thread.run_sync(order.make)
+        await self.builder.build(build, report)
+        await self.refresh()
+
     async def _take(self, order: Order) -> None:
         self._building = order, Progress("begins")
         try:
-            build = await trio.to_thread.run_sync(order.make)
             _log.info("image.building", image=order.image, purpose=order.purpose)
-            await self.builder.build(build, partial(self._report, order))
-            await self.refresh()
+            await self.build(order, partial(self._report, order))
         except (BuildFailed, OSError) as error:
             self._fail(order, str(error))
         else:
             self._failures.pop(order.image, None)
             _log.info("image.built", image=order.image, purpose=order.purpose)
-            self.came()
+            self.came.set()
+            self.came = trio.Event()
         finally:
             self._building = None
             self._queue.pop(order.image, None)

@@ -14,6 +14,11 @@ def base_image(context: BuildContext) -> str:
     return f"{REPOSITORY}:{context.digest}"
 
 
+def is_base(image: str) -> bool:
+    """Return True for the name of an image of all agents, of this version or another."""
+    return re.fullmatch(rf"{REPOSITORY}:[0-9a-f]{{12}}", image) is not None
+
+
 def agent_image(install_id: str, folder: str, context: BuildContext) -> str:
     """Return the name of an agent's own image. It begins as `agent_images` says."""
     return f"{agent_images(install_id, folder)}{context.digest}"

@@ -85,7 +85,7 @@ def lives(paths: SessionPaths) -> bool:
     """Return whether a runner holds the session's lock, which each runner takes first (contract 6)."""
     try:
         descriptor = os.open(paths.outbound_dir / "owner", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:  # created here, the file might not be the runner's own
+    except FileNotFoundError:  # creating it is for the runner, which may be another user
         return False
     try:
         flock(descriptor, LOCK_EX | LOCK_NB)
