@@ -1,0 +1,10 @@
+"""Sandboxes: what they cost, beside a runner without one."""
+
+import trio
+
+from tests.bench.web import Line, proxy_throughput
+
+
+def run() -> list[Line]:
+    """Measure all lines of this part."""
+    return [trio.run(proxy_throughput)]
