@@ -2,9 +2,10 @@
 
 import trio
 
+from tests.bench.containers import containers
 from tests.bench.web import Line, proxy_throughput
 
 
 def run() -> list[Line]:
     """Measure all lines of this part."""
-    return [trio.run(proxy_throughput)]
+    return [trio.run(proxy_throughput), *containers()]

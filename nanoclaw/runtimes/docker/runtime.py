@@ -179,6 +179,8 @@ class DockerRuntime:
 
     async def _prepared(self, spec: RunnerSpec) -> ContainerSpec:
         """Return what to ask the engine for, once all folders exist. Raises StartFailed, ImageMissing."""
+        with trio.move_on_after(ANSWER_S):
+            await self.watch.asked.wait()  # a host begins to ask when it starts
         if not self.watch.state.ready or self.install_id is None:
             raise NotNow(self.watch.state.text)
         image = await self.images.image_for(spec)
