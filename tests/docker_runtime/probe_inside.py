@@ -27,7 +27,16 @@ CALLS = {
     "clone into a user namespace": (56, 0x10000011, 0, 0, 0, 0),
 }
 PLACES = (
-    *("/", "/etc", "/opt/nanoclaw", "/usr", "/workspace", "/workspace/agent", "/workspace/in", "/workspace/gateway"),
+    *(
+        "/",
+        "/etc",
+        "/opt/nanoclaw",
+        "/usr",
+        "/workspace",
+        "/workspace/agent",
+        "/workspace/in",
+        "/workspace/gateway",
+    ),
     *("/tmp", "/home/agent", "/proc/sys/kernel", "/sys"),
 )
 
@@ -81,7 +90,10 @@ seen = {
     "uid": os.getuid(),
     "gid": os.getgid(),
     "groups": os.getgroups(),
-    **{name: status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")},
+    **{
+        name: status[name]
+        for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
+    },
     "interfaces": sorted(name for _, name in socket.if_nameindex()),
     "connect": {each: connect(each) for each in ("203.0.113.1", "169.254.169.254", "2001:db8::1")},
     "writable": {place: writable(place) for place in PLACES},

@@ -23,9 +23,7 @@ async def served(
     engine: EngineForTests, install_id: str, *, image: str | None = None, **settings: Any
 ) -> AsyncIterator[DockerRuntime]:
     """Yield a runtime that has asked its engine."""
-    runtime = DockerRuntime(
-        Engine(str(engine.socket)), grace_s=0.5, image=image or engine.image, **settings
-    )
+    runtime = DockerRuntime(Engine(str(engine.socket)), grace_s=0.5, image=image or engine.image, **settings)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(runtime.serve, install_id)
         await runtime.watch.asked.wait()

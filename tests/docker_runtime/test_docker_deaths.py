@@ -20,7 +20,11 @@ MISSING = "nanoclaw-agent:nobody-has-built-it"
     [
         ("pass", True, "the runner ended with status 0"),
         ("exit(3)", False, "the runner ended with status 3"),
-        ("import sys; print('why', file=sys.stderr); exit(1)", False, "the runner ended with status 1\n  why"),
+        (
+            "import sys; print('why', file=sys.stderr); exit(1)",
+            False,
+            "the runner ended with status 1\n  why",
+        ),
     ],
 )
 async def test_a_death_is_reported_with_its_cause(
