@@ -25,13 +25,9 @@ async def served(
     engine: EngineForTests, install_id: str, *, image: str | None = None, **settings: Any
 ) -> AsyncIterator[DockerRuntime]:
     """Yield a runtime that has asked its engine."""
-<<<<<<< HEAD
     connection = Engine(str(engine.socket))
     images = Images(EngineBuilder(connection), Recipe(), configured=image or engine.image)
     runtime = DockerRuntime(connection, grace_s=0.5, images=images, **settings)
-=======
-    runtime = DockerRuntime(Engine(str(engine.socket)), grace_s=0.5, image=image or engine.image, **settings)
->>>>>>> 4b07a0f581a07e40bf0fcf33d8327bf9b186ef04
     async with trio.open_nursery() as nursery:
         nursery.start_soon(runtime.serve, install_id)
         await runtime.watch.asked.wait()
