@@ -275,7 +275,10 @@ async def _services(
     root.start("presence", presences.recipe)
     budgets = BudgetKeeper(registry, central, changes, clock, config)
     await root.start("budgets", budgets.recipe).wait_started()
-    sites = SiteKeeper(registry, central, changes, clock, ZoneInfo(config.timezone))
+    asked = (
+        registry if recorder is None else recorder.registry(registry)
+    )  # a replay has no sandboxes that ask
+    sites = SiteKeeper(asked, central, changes, clock, ZoneInfo(config.timezone))
     gateway = await stack.enter_async_context(_gateway(seams, budgets, sites, supervision, root))
     return Services(
         config=config,
