@@ -277,16 +277,11 @@ async def _services(
     root.start("presence", presences.recipe)
     budgets = BudgetKeeper(registry, central, changes, clock, config)
     await root.start("budgets", budgets.recipe).wait_started()
-<<<<<<< HEAD
     space = Space(config, executor, clock, enabled=isolates(parts.runtime))
     root.start("space", background(space.run))
-    sites = SiteKeeper(registry, central, changes, clock, ZoneInfo(config.timezone))
-=======
-    asked = (
-        registry if recorder is None else recorder.registry(registry)
-    )  # a replay has no sandboxes that ask
+    # A replay has no sandboxes that ask.
+    asked = registry if recorder is None else recorder.registry(registry)
     sites = SiteKeeper(asked, central, changes, clock, ZoneInfo(config.timezone))
->>>>>>> 3c0d328ed5a3b93a9656f4292887f07762d5eacb
     gateway = await stack.enter_async_context(_gateway(seams, budgets, sites, supervision, root))
     return Services(
         config=config,

@@ -1,4 +1,4 @@
-"""Sandboxes of bubblewrap beside the runtime `process`: a cold start, and a message to a runner that is there.
+"""Sandboxes of bubblewrap beside the runtime `process`: a cold start, and a message to a living runner.
 
 The two runtimes take turns, so a noisy machine affects both. A ratio is that of their medians.
 """
