@@ -12,6 +12,9 @@ ARGS ?=
 .PHONY: run test check mypy pyright bench soak simulate smoke docs format clean
 .DELETE_ON_ERROR:
 
+# Hundreds of processes of the tests would each compile the product anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 run: $(VENV)/.run ## start the host with a prompt
 	@$(BIN)/python -m nanoclaw run $(ARGS)
 
@@ -65,7 +68,7 @@ $(VENV)/.pip:
 	@touch $@
 
 $(VENV)/.run: pyproject.toml | $(VENV)/.pip
-	@$(BIN)/python -m pip install --quiet --editable '.[anthropic,openai]'
+	@$(BIN)/python -m pip install --quiet --editable '.[anthropic,docker,openai]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.pip

@@ -12,11 +12,12 @@ from contextlib import (
     nullcontext,
 )
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import structlog
 from attrs import field, frozen
 
-from actors import ActorError, Escalate, Node, Policy, Ref, Supervisor
+from actors import ActorError, Bury, Escalate, Node, Policy, Ref, Supervisor
 from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.budgets.limits import rules_of
 from nanoclaw.channels.protocol import Channel, types_with_buttons
@@ -29,7 +30,7 @@ from nanoclaw.dispatch.agents import ToAgents
 from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.dispatch.outgoing import Outbox
-from nanoclaw.gateway import Gateway, HttpServers, Proxy, open_gateway
+from nanoclaw.gateway import Gateway, HttpServers, Proxy, PublicInternet, SiteKeeper, WebProxy, open_gateway
 from nanoclaw.gateway.meter import Meter
 from nanoclaw.host_parts import HostFailed, Parts, Seams
 from nanoclaw.host_status import HostStatus
@@ -39,18 +40,24 @@ from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
-from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
+from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
-from nanoclaw.runtimes import warn_of_runtime, why_refused
+from nanoclaw.runtimes import Runtime, Served, isolates, state_of, unwrapped, warn_of_runtime, why_refused
 from nanoclaw.session import AgentInbox, NoObserver, Presences, Services, Sessions, answering, open_sessions
 from nanoclaw.session.owner_alerts import tell_owner
+from nanoclaw.session.places import Places
 from nanoclaw.session.resuming import resume_sessions
+from nanoclaw.session.space import Space
 from nanoclaw.store import Reader, StoreError, open_reader
+from nanoclaw.store.central import meta
 from nanoclaw.system.clock_watch import watch_clock
 from nanoclaw.system.supervision import Supervision, background
 from nanoclaw.system.wakeups import Wakeups
 
 __all__ = ["Host", "HostFailed", "Seams", "open_host"]
+
+RETRY_BURIED_S = 60.0
+"""Delay before the work of a runtime that keeps failing is tried again."""
 
 _log = structlog.get_logger()
 
@@ -221,6 +228,9 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
             router.refused.lines,
             config.zone_doubt,
             services.budgets.remarks,
+            partial(state_of, unwrapped(parts.runtime)),
+            services.gateway.remarks,
+            lambda: services.space.remark,
         )
         if control is not None:
             operations = Operations(Catalogue.installed(), ground)
@@ -256,6 +266,10 @@ async def _services(
         await recorder.keep_state(config, central, executor)
         root.start("recording", background(recorder.writer.run))
     senders = await stack.enter_async_context(open_senders(parts.channels, supervision, under=root))
+    runtimes = await stack.enter_async_context(
+        supervision.open("runtimes", under=root, policy=Policy(give_up=Bury(RETRY_BURIED_S)))
+    )
+    await _serve_runtime(unwrapped(parts.runtime), central, runtimes)
     root.start("wakeups", background(wakeups.run))
     # Those who follow the central database check all their state. A jump of the date needs the same.
     root.start("clock", background(partial(watch_clock, clock, partial(_tell_of_jump, changes))))
@@ -263,7 +277,12 @@ async def _services(
     root.start("presence", presences.recipe)
     budgets = BudgetKeeper(registry, central, changes, clock, config)
     await root.start("budgets", budgets.recipe).wait_started()
-    gateway = await stack.enter_async_context(_gateway(seams, budgets, supervision, root))
+    space = Space(config, executor, clock, enabled=isolates(parts.runtime))
+    root.start("space", background(space.run))
+    # A replay has no sandboxes that ask.
+    asked = registry if recorder is None else recorder.registry(registry)
+    sites = SiteKeeper(asked, central, changes, clock, ZoneInfo(config.timezone))
+    gateway = await stack.enter_async_context(_gateway(seams, budgets, sites, supervision, root))
     return Services(
         config=config,
         executor=executor,
@@ -278,19 +297,29 @@ async def _services(
         presences=presences,
         gateway=gateway,
         budgets=budgets,
+        space=space,
+        places=Places(config.sandbox.max_running if isolates(parts.runtime) else None),
         observer=NoObserver() if recorder is None else recorder.observer(),
     )
 
 
+async def _serve_runtime(runtime: Runtime, central: Reader, under: Supervisor) -> None:
+    """Start the work of the runtime that is its own, if it has any. It stops after all sessions."""
+    if isinstance(runtime, Served):
+        install_id = await central.run(lambda connection: meta.get(connection, INSTALL_ID))
+        under.start(runtime.name, background(partial(runtime.serve, install_id or "")))
+
+
 @asynccontextmanager
 async def _gateway(
-    seams: Seams, meter: Meter, supervision: Supervision, root: Supervisor
+    seams: Seams, meter: Meter, sites: SiteKeeper, supervision: Supervision, root: Supervisor
 ) -> AsyncIterator[Gateway]:
     """Open the gateway, with connections of its own to the servers of models unless the seams have others."""
     own = HttpServers()
     proxy = Proxy(own if seams.models is None else seams.models, meter)
+    web = WebProxy(sites, PublicInternet() if seams.internet is None else seams.internet)
     try:
-        async with open_gateway(proxy, supervision, under=root, doors=seams.doors) as gateway:
+        async with open_gateway(proxy, supervision, under=root, doors=seams.doors, web=web) as gateway:
             yield gateway
     finally:
         await own.aclose()

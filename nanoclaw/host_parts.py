@@ -12,7 +12,7 @@ from nanoclaw.channels.faults import faults
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.dispatch import ActionHandler
-from nanoclaw.gateway import LocalDoors, ModelServers
+from nanoclaw.gateway import Internet, LocalDoors, ModelServers
 from nanoclaw.recording import Recorder
 from nanoclaw.records import AGENT
 from nanoclaw.runtimes import Runtime, configured_runtime, require_provider
@@ -42,6 +42,8 @@ class Seams:
     """Opens the source of wake-ups by commits."""
     models: ModelServers | None = None
     """Asks the servers of models. None stands for HTTP."""
+    internet: Internet | None = None
+    """Resolves names and connects for sandboxes. None stands for the internet of this machine."""
     doors: LocalDoors | None = None
     """The doors of the gateway for a runtime whose runners are tasks. None stands for sockets."""
 

@@ -13,6 +13,7 @@ from nanoclaw.config import Config
 from nanoclaw.records import Address
 from nanoclaw.records.status import CannotTell, ChannelReport, HostReport, SessionDetails, SessionReport
 from nanoclaw.registry.trigger_rules import unheard
+from nanoclaw.runtimes import RuntimeState
 from nanoclaw.session import Conversation, Sessions, open_conversations
 from nanoclaw.session.conversations import Conversations
 from nanoclaw.store import Connection, Reader, StoreError
@@ -42,6 +43,12 @@ class HostStatus:
     """The reason why the time zone may be wrong."""
     budgets: Callable[[], tuple[str, ...]] = tuple
     """Returns a sentence for each budget that is near or used up, and for each model without a price."""
+    runtime_state: Callable[[], RuntimeState | None] = lambda: None
+    """Returns the state of the runtime, if it has one of its own."""
+    network: Callable[[], tuple[str, ...]] = tuple
+    """Returns a sentence if agents ask for sites."""
+    disk: Callable[[], str | None] = lambda: None
+    """Returns why no sandbox runs, while the disk is nearly full."""
     started_at: datetime = field(init=False, default=Factory(lambda self: self.clock.now(), takes_self=True))
 
     def tree(self) -> Node:
@@ -60,7 +67,7 @@ class HostStatus:
             raise CannotTell(f"the sessions cannot be read: {error}") from error
         nodes = self.sessions.nodes()
         details = await self._details(nodes)
-        open_files = descriptors()
+        open_files, runtime = descriptors(), self.runtime_state()
         return HostReport(
             version=installed_version(),
             pid=os.getpid(),
@@ -82,6 +89,10 @@ class HostStatus:
             zone_doubt=self.zone_doubt,
             refused=self.refused(),
             budgets=self.budgets(),
+            runtime_state=None if runtime is None else runtime.text,
+            runtime_ready=runtime is None or runtime.ready,
+            network=self.network(),
+            disk=self.disk(),
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:

@@ -1,7 +1,12 @@
 """`python -m agent_runner`: see `agent_runner.main`."""
 
 import gc
+import os
 import sys
+
+from agent_runner.init import fork_below_init
+
+fork_below_init(os.environ)  # before the imports, so that the first process of a container stays small
 
 gc.disable()  # until all is imported: what a runner imports stays, so each collection would be for nothing
 

@@ -33,6 +33,8 @@ class RunnerConfig:
     shared: Path = Path("/workspace/global")
     model_socket: Path | None = None
     """The socket of the model gateway. None: this runner has no model."""
+    web_socket: Path | None = None
+    """The socket of the gateway as a proxy of the web. None: this runner has no network, or its own."""
     sandboxed: bool = False
     """True if the runtime isolates the runner, so that scripts and programs may run."""
     schema_dir: Path = DEFAULT_SCHEMA_DIR
@@ -89,9 +91,8 @@ def from_environment(environ: Mapping[str, str]) -> RunnerConfig:
         admin_user_ids=_names(given.get("NANOCLAW_ADMIN_USER_IDS", "")),
         mcp_servers=_mcp_servers(_object(given, "NANOCLAW_MCP_SERVERS")),
         shared=_path(given, "NANOCLAW_SHARED", defaults.shared),
-        model_socket=_path(given, "NANOCLAW_MODEL_SOCKET", HERE)
-        if "NANOCLAW_MODEL_SOCKET" in given
-        else None,
+        model_socket=_optional_path(given, "NANOCLAW_MODEL_SOCKET"),
+        web_socket=_optional_path(given, "NANOCLAW_WEB_SOCKET"),
         sandboxed=given.get("NANOCLAW_SANDBOX") == "1",
         model_settings=settings,
         model=model_settings(settings),
@@ -107,6 +108,10 @@ def _path(given: Mapping[str, str], name: str, default: Path) -> Path:
     if not path.name:
         raise ConfigError(f"{name}={given[name]!r} is not a path to a file")
     return path.absolute()
+
+
+def _optional_path(given: Mapping[str, str], name: str) -> Path | None:
+    return _path(given, name, HERE) if name in given else None
 
 
 def _schema_dir(given: Mapping[str, str]) -> Path:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import SystemRandom
 from typing import Literal
 
@@ -22,6 +23,7 @@ from agent_runner.recover import recover
 from agent_runner.runner import run_runner
 from agent_runner.scripts.processes import ScriptProcesses
 from agent_runner.seams import Seams
+from agent_runner.sockets.web import open_web
 from agent_runner.system import HttpxClients, SystemClock, ThreadExecutor, wakeups
 
 Command = Literal["run", "recover"]
@@ -81,19 +83,24 @@ def _command(arguments: Sequence[str]) -> Command:
 
 def _lifeline(environ: Mapping[str, str]) -> bool:
     value = environ.get("NANOCLAW_LIFELINE", "")
-    if value not in ("", "stdin"):
-        raise ConfigError(f"NANOCLAW_LIFELINE={value!r} is not known; set `stdin` or leave it out")
+    if value not in ("", "stdin") and not value.startswith("/"):  # a file is followed by agent_runner.init
+        raise ConfigError(f"NANOCLAW_LIFELINE={value!r} is not known; set `stdin`, a path, or leave it out")
     return value == "stdin"
 
 
 async def _serve(config: RunnerConfig, lifeline: bool, provider: Provider, log: Log) -> None:  # noqa: FBT001 -- trio.run passes by position
+    with trio.CancelScope() as scope:
+        end = partial(_cancel_on_end, scope, lifeline=lifeline)
+        async with background(end), open_web(config, os.environ, log):
+            await run_runner(config, _seams(config, provider, log))
+
+
+def _seams(config: RunnerConfig, provider: Provider, log: Log) -> Seams:
+    """Return the real seams. Programs get the variables as they are now."""
     http, scripts = HttpxClients(config.model_socket), ScriptProcesses()
-    seams = Seams(
+    return Seams(
         SystemClock(), ThreadExecutor(), wakeups(), SystemRandom(), provider, log, http=http, scripts=scripts
     )
-    with trio.CancelScope() as scope:
-        async with background(lambda: _cancel_on_end(scope, lifeline=lifeline)):
-            await run_runner(config, seams)
 
 
 async def _cancel_on_end(scope: trio.CancelScope, *, lifeline: bool) -> None:

@@ -9,6 +9,7 @@ from nanoclaw.agents.container_json import (
     PackagesConfig,
     read_container_json,
 )
+from nanoclaw.agents.mounts import MountRefused, granted_mounts
 
 __all__ = [
     "BadContainerJson",
@@ -16,6 +17,8 @@ __all__ = [
     "Grant",
     "LimitsConfig",
     "McpServer",
+    "MountRefused",
     "PackagesConfig",
+    "granted_mounts",
     "read_container_json",
 ]

@@ -68,6 +68,34 @@ class Variable:
         return value
 
 
+_VERSION = r"[A-Za-z0-9.!*+~:_-]{1,100}"
+_PACKAGES = {
+    "apt": re.compile(rf"[a-z0-9][a-z0-9.+-]{{1,100}}(={_VERSION})?"),
+    "pip": re.compile(
+        rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,100}}(\[[A-Za-z0-9,._-]{{1,100}}\])?((==|>=|<=|~=|!=|<|>){_VERSION})?"
+    ),
+    "npm": re.compile(rf"(@[a-z0-9][a-z0-9._-]{{0,100}}/)?[a-z0-9][a-z0-9._-]{{0,100}}(@[~^]?{_VERSION})?"),
+}
+
+
+@frozen
+class PackageName:
+    """The name of a package, with a version. It is no address, no path and no option of an installer."""
+
+    installer: str
+
+    @property
+    def wanted(self) -> str:
+        """The words that complete "must be"."""
+        return f"the name of a package of {self.installer}, with or without a version"
+
+    def read(self, value: object) -> str:
+        """Return the name."""
+        if not isinstance(value, str) or not _PACKAGES[self.installer].fullmatch(value):
+            raise Unfit(self.wanted, value)
+        return value
+
+
 @frozen
 class WebAddress:
     """The address of a server that speaks HTTP."""
@@ -170,12 +198,12 @@ class LimitsConfig:
 class PackagesConfig:
     """Packages of an agent's sandbox. Each is a name, with a version in the words of its installer."""
 
-    apt: tuple[Name, ...] = ()
-    """Debian packages; only in images."""
-    pip: tuple[Name, ...] = ()
-    """Python packages."""
-    npm: tuple[Name, ...] = ()
-    """Node packages."""
+    apt: tuple[Annotated[str, PackageName("apt")], ...] = ()
+    """Debian packages, such as `ffmpeg`; only in images."""
+    pip: tuple[Annotated[str, PackageName("pip")], ...] = ()
+    """Python packages, such as `requests` or `requests==2.32`."""
+    npm: tuple[Annotated[str, PackageName("npm")], ...] = ()
+    """Node packages, such as `cowsay` or `@scope/name@1.2`."""
 
 
 @frozen

@@ -98,7 +98,6 @@ class BudgetKeeper:
     """Set while a breaker is open."""
     _watchers: dict[object, _Watcher] = field(init=False, factory=dict)
     _noted: trio.Event = field(init=False, factory=trio.Event)
-    _alerted: trio.Event = field(init=False, factory=trio.Event)
     _writing: Mutex = field(init=False, factory=Mutex)
 
     # -- what others ask; synchronous
@@ -195,9 +194,6 @@ class BudgetKeeper:
                 self._pending[key] = self._pending.get(key, Amounts()).plus(amounts)
             self._alerts = [*alerts, *self._alerts]
             self._noted.set()
-            return
-        if alerts:
-            self._alerted.set()
 
     async def load(self) -> None:
         """Read the limits and this day's usage again.
@@ -272,11 +268,6 @@ class BudgetKeeper:
                 each.changed()
 
     # -- its tasks
-
-    async def alerts_raised(self) -> None:
-        """Wait for alerts that are on disk. One task may call it."""
-        await self._alerted.wait()
-        self._alerted = trio.Event()
 
     @property
     def day(self) -> str:

@@ -2,7 +2,7 @@
 
 import signal
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -114,8 +114,10 @@ class Client:
             raise _failed(answer)
         return answer
 
-    async def results(self, method: str, /, **params: object) -> AsyncIterator[Any]:
+    async def results(self, method: str, /, **params: object) -> AsyncGenerator[Any, None]:
         """Make one request; yield its events as they arrive, and its result last. No other may be open.
+
+        A caller that stops before the end closes it.
 
         Raises:
             NoHost, RequestFailed

@@ -1,7 +1,7 @@
 """`nanoclaw completion`, and what a shell is told of ids and names."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from secrets import SystemRandom
 
 import click
@@ -100,8 +100,8 @@ async def _names(config: Config, kind: Kind) -> list[str]:
 
 
 async def _from_host(config: Config, kind: Kind) -> list[str]:
-    async with connect(config.data) as client:
-        async for result in client.results("names", kind=kind):
+    async with connect(config.data) as client, aclosing(client.results("names", kind=kind)) as results:
+        async for result in results:
             return [str(name) for name in result]
     return []
 

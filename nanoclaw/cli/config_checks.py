@@ -9,14 +9,16 @@ from pathlib import Path
 
 from attrs import Factory, frozen
 
-from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
+from nanoclaw.agents import BadContainerJson, ContainerConfig, MountRefused, read_container_json
+from nanoclaw.agents.mount_list import BadMountList
+from nanoclaw.agents.mounts import MountPolicy
 from nanoclaw.config import Config
 from nanoclaw.config.model import KeyConfig
 from nanoclaw.config.passed_variables import missing, passed
 from nanoclaw.gateway.keys import missing as missing_key
 from nanoclaw.gateway.models import problems, resolve
 from nanoclaw.records import AgentGroup, Session, SessionPaths
-from nanoclaw.runtimes import ReportsUnhonoured, RunnerSpec, Runtime
+from nanoclaw.runtimes import ReportsUnhonoured, RunnerSpec, Runtime, isolates
 from nanoclaw.session.spec import with_container
 from nanoclaw.store import Connection, LostDatabase, StoreError, check_file, read_once
 from nanoclaw.store.central import agent_groups, damage, sessions
@@ -128,6 +130,8 @@ def runner_problems(config: Config, runtime: Runtime, containers: Containers) ->
         for folder, container in containers.items()
         for problem in _container_problems(config.groups / folder, container, runtime)
     ]
+    if isolates(runtime):
+        problems.extend(mount_problems(config, containers))
     file = config.data / "v2.db"
     try:
         if file.parent.is_dir():
@@ -140,6 +144,21 @@ def runner_problems(config: Config, runtime: Runtime, containers: Containers) ->
     except (StoreError, OSError) as error:
         return problems, [f"the providers of agents and sessions were not checked: {error}"]
     return [*problems, *_row_problems(file, rows, containers, runtime)], []
+
+
+def mount_problems(config: Config, containers: Containers) -> Iterator[str]:
+    """Find mounts that are not allowed, and problems of the file that allows them."""
+    try:
+        policy = MountPolicy.read(config, os.environ)
+    except BadMountList as error:
+        yield from error.problems
+        return
+    writable = policy.writable(containers)
+    for folder, container in containers.items():
+        try:
+            policy.granted(folder, container, writable)
+        except MountRefused as refused:
+            yield from refused.problems
 
 
 def _container_problems(folder: Path, container: ContainerConfig, runtime: Runtime) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from functools import partial
 from pathlib import Path
 from secrets import SystemRandom
@@ -91,9 +91,9 @@ async def _once(config: Config, catalogue: Catalogue, call: Call) -> Any:
 
 async def _through_host(config: Config, call: Call) -> Any:
     method, params = call.request()
-    async with connect(config.data) as client:
+    async with connect(config.data) as client, aclosing(client.results(method, **params)) as answers:
         try:
-            async for answer in client.results(method, **params):
+            async for answer in answers:
                 if isinstance(answer, dict) and answer.get("type") == "note":
                     _note(answer["text"])
                 else:

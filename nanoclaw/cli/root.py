@@ -20,6 +20,7 @@ COMMANDS = {
     "tree": "nanoclaw.cli.asking_commands",
     "logs": "nanoclaw.cli.asking_commands",
     "config": "nanoclaw.cli.config_commands",
+    "image": "nanoclaw.cli.image_command",
     "simulate": "nanoclaw.cli.simulate_command",
     "replay": "nanoclaw.cli.replay_command",
     "completion": "nanoclaw.cli.completion",

@@ -125,14 +125,13 @@ def _run(places: Places, values: Mapping[str, Any], run_host: Any, recording: ob
             "standard output is closed, so no answer could be shown; open it, or use --headless"
         )
     at_prompt = not headless and is_terminal()
-    read = partial(
-        read_config,
-        home=places.home,
-        file=places.config,
-        flags={**places.flags, **{flag: values[flag] for flag in FLAGS if flag in values}},
-        defaults={} if headless or (at_prompt and not _logs_at_terminal()) else QUIET,
-    )
+    flags = {**places.flags, **{flag: values[flag] for flag in FLAGS if flag in values}}
+    defaults = {} if headless or (at_prompt and not _logs_at_terminal()) else QUIET
+    read = partial(read_config, home=places.home, file=places.config, flags=flags, defaults=defaults)
     reading = read()
+    if (sandbox := _first_sandbox(reading, places)) is not None:
+        read = partial(read, defaults={**defaults, "sandbox.runtime": sandbox})
+        reading = read()
     if problems := [*settings_problems(reading)]:
         raise ConfigError(*problems)
     reading = _first_answers(reading, read, places, asks=at_prompt, named=values["provider"] is not None)
@@ -145,6 +144,20 @@ def _run(places: Places, values: Mapping[str, Any], run_host: Any, recording: ob
         run_host, config, ring, headless, at_prompt, values["drain"], recording, values["begin_anew"]
     )
     return code
+
+
+def _first_sandbox(reading: Reading, places: Places) -> str | None:
+    """Choose the runtime at the first run, and tell the user; None if it was chosen before."""
+    config, file = reading.config, reading.home / "config.toml"
+    if config is None or places.config is not None or os.path.lexists(file):
+        return None
+    if config.origins.place(("sandbox", "runtime")) != DEFAULT:
+        return None
+    from nanoclaw.setup.sandboxes import choose  # noqa: PLC0415 -- only the first run looks
+
+    choice = choose(os.environ)
+    tell(f"nanoclaw: {choice.sentence}")
+    return choice.runtime
 
 
 def _first_answers(

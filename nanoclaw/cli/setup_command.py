@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,30 @@ from nanoclaw.cli.output import show, tell
 from nanoclaw.cli.parsing import FILE, Command, SectionOption
 from nanoclaw.cli.places import Places, with_places
 from nanoclaw.cli.run_command import is_terminal
-from nanoclaw.cli.setup_dialogue import ask_model, ask_zone, timed, url_problem, whole_url, zone_of
+from nanoclaw.cli.setup_dialogue import (
+    ask_model,
+    ask_sandbox,
+    ask_zone,
+    timed,
+    url_problem,
+    whole_url,
+    zone_of,
+)
 from nanoclaw.cli.silence import silent
 from nanoclaw.config import Config, ConfigError, Reading, read_config
 from nanoclaw.config.entry_points import installed
 from nanoclaw.config.model import KeyConfig
 from nanoclaw.config.nearest import nearest
+from nanoclaw.config.origins import DEFAULT
 from nanoclaw.config.zone_files import zone_names
 from nanoclaw.gateway.providers import KNOWN
-from nanoclaw.runtimes.process import BUILT_IN, PROVIDERS
+from nanoclaw.runtimes.factory import GROUP as RUNTIMES
+from nanoclaw.runtimes.known_providers import BUILT_IN, PROVIDERS
 from nanoclaw.setup.files import require_writable
 from nanoclaw.setup.finding import base_url as local_url
 from nanoclaw.setup.finding import find, target_of
 from nanoclaw.setup.ranking import can_chat, ranked
+from nanoclaw.setup.sandboxes import LOOKS, Choice, choose
 from nanoclaw.setup.saving import Answers, save
 from nanoclaw.setup.sdk import missing_sdk
 from nanoclaw.setup.services import BY_SLUG, LOCAL_BY_SLUG
@@ -42,14 +53,14 @@ FAILED = 1
 """Exit code: the model does not answer, and nothing was written."""
 MODEL, KEY = "Model", "Place of the key, one of these"
 SETUP = (
-    "Choose the model and the time zone, try the model with one tiny call, and write config.toml. On a "
-    "terminal it asks what no option answers, and Enter takes the offer; what is configured already is "
-    "offered first."
+    "Choose the model, the sandbox and the time zone, try the model with one tiny call, and write "
+    "config.toml. On a terminal it asks what no option answers, and Enter takes the offer; what is "
+    "configured already is offered first."
 )
 EPILOG = (
-    "Without a terminal nothing is asked: say --provider, --timezone or --yes. A model is called only if you "
-    "name one or say --yes, and never with --no-check. Exit codes: 0 written; 1 the model does not answer, "
-    "and nothing was written; 2 the options or files cannot be used."
+    "Without a terminal nothing is asked: say --provider, --timezone, --sandbox or --yes. A model is "
+    "called only if you name one or say --yes, and never with --no-check. Exit codes: 0 written; 1 the "
+    "model does not answer, and nothing was written; 2 the options or files cannot be used."
 )
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,79}")
 
@@ -79,28 +90,45 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,79}")
     "--key-command", cls=SectionOption, section=KEY, metavar="COMMAND", help="a command that prints it"
 )
 @click.option("--key-stdin", cls=SectionOption, section=KEY, is_flag=True, help="stdin; kept in <home>/keys")
+@click.option(
+    "--sandbox", metavar="NAME", help="where agents run: docker, bubblewrap or process; default: as it is"
+)
 @click.option("--timezone", metavar="ZONE", help="an IANA name, such as Europe/Berlin")
 @click.option("--check/--no-check", default=True, help="call the model once; default: yes")
 @click.option("--yes", is_flag=True, help="ask nothing, and take the first offer for what no option answers")
 @click.option("--json", "as_json", is_flag=True, help="ask nothing, and print JSON, for programs")
 @with_places
 def setup(
-    places: Places, *, as_json: bool, yes: bool, check: bool, timezone: str | None, **values: Any
+    places: Places,
+    *,
+    as_json: bool,
+    yes: bool,
+    check: bool,
+    timezone: str | None,
+    **values: Any,
 ) -> int:
     """Ask, try and write; returns the exit code. Raises ConfigError."""
     reading = read_config(home=places.home, file=places.config, flags=places.flags)
     interactive = is_terminal() and not yes and not as_json
+    sandbox: str | None = values.pop("sandbox")
     zone, named = _zone(timezone), _named_target(values)
-    if named is None and zone is None and not interactive and not yes:
-        raise click.UsageError("there is no terminal to ask at; say --provider, --timezone or --yes")
+    _require_runtime(sandbox)
+    if (named, zone, sandbox) == (None, None, None) and not interactive and not yes:
+        raise click.UsageError(
+            "there is no terminal to ask at; say --provider, --timezone, --sandbox or --yes"
+        )
     require_writable(reading.home)
+    file = places.config or reading.home / "config.toml"
+    choice = None if sandbox else _sandbox_choice(reading.config, file, interactive=interactive)
     with silent():
         target, verdict = _chosen(reading, named, interactive=interactive, yes=yes, check=check)
     if verdict is not None and not verdict.fine:
         return _failed(verdict, as_json=as_json)
     if zone is None and interactive:
         zone = ask_zone(reading.config)
-    answers, file = Answers(target, zone), places.config or reading.home / "config.toml"
+    if choice is not None:
+        sandbox = ask_sandbox(reading.config, choice) if interactive else choice.runtime
+    answers = Answers(target, zone, sandbox)
     save(reading.home, file, answers, template(reading.config))
     _report(file, answers, verdict, _hints(places, answers), as_json=as_json)
     return 0
@@ -116,6 +144,27 @@ def _chosen(
         _require_known(named.provider)
     target = named or (_taken(reading.config) if yes else None)
     return (None, None) if target is None else _checked(target, check=check)
+
+
+def _require_runtime(name: str | None) -> None:
+    """Refuse a runtime that is not installed. Raises UsageError."""
+    known = installed(RUNTIMES)
+    if name is not None and name not in known:
+        near = nearest(name, known) or f"; there are {', '.join(known)}"
+        raise click.UsageError(f"argument --sandbox: there is no runtime {name!r:.80}{near}")
+
+
+def _sandbox_choice(config: Config | None, file: Path, *, interactive: bool) -> Choice | None:
+    """Return the best runtime of this machine, if it is to be offered or written; None: it stays as it is.
+
+    A file that is there keeps its runtime, unless a person is asked. A variable that names one wins.
+    """
+    if config is None:
+        return None
+    origin = config.origins.place(("sandbox", "runtime"))
+    if os.path.lexists(file) and not interactive:
+        return None
+    return choose(os.environ) if origin == DEFAULT or origin.startswith(str(file)) else None
 
 
 def _zone(text: str | None) -> str | None:
@@ -276,10 +325,22 @@ def _hints(places: Places, answers: Answers) -> list[str]:
         return [*hints, *error.problems]
     hints.extend(reading.problems)
     config = reading.config
+    hints.extend(_sandbox_hints(config, answers.sandbox))
     if config is not None and target is not None and config.model.provider != target.provider:
         place = config.origins.place(("model", "provider"))
         hints.append(f"the provider is {config.model.provider} all the same, because {place} says so")
     return hints
+
+
+def _sandbox_hints(config: Config | None, sandbox: str | None) -> Iterator[str]:
+    if sandbox is None:
+        return
+    if config is not None and config.sandbox.runtime != sandbox:
+        place = config.origins.place(("sandbox", "runtime"))
+        yield f"agents run in {config.sandbox.runtime} all the same, because {place} says so"
+    found = LOOKS[sandbox](os.environ) if sandbox in LOOKS else None
+    if found is not None and not found.works:
+        yield f"{sandbox} does not work now, so messages wait: {found.sentence}"
 
 
 def _report(
@@ -291,7 +352,8 @@ def _report(
     target = answers.target
     answers_it = "It answers. " if verdict is not None else ""
     model = f"{target.provider}{f', {target.name}' if target.name else ''}. {answers_it}" if target else ""
-    show(f"{f'Model: {model}' if model else ''}Written: {file}")
+    sandbox = f"Agents run in: {answers.sandbox}. " if answers.sandbox else ""
+    show(f"{f'Model: {model}' if model else ''}{sandbox}Written: {file}")
     for hint in hints:
         tell(f"nanoclaw: {hint}")
 
@@ -308,6 +370,7 @@ def _plain(file: Path, answers: Answers, verdict: Verdict | None, hints: list[st
         "file": str(file),
         "model": model,
         "timezone": answers.timezone,
+        "sandbox": answers.sandbox,
         "check": None if verdict is None else {"outcome": verdict.outcome.value, "text": verdict.text},
         "hints": hints,
     }

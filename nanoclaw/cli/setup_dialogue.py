@@ -13,12 +13,16 @@ from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.first_run import template
 from nanoclaw.cli.silence import silent
 from nanoclaw.config import Config
+from nanoclaw.config.entry_points import installed
 from nanoclaw.config.nearest import nearest
+from nanoclaw.config.origins import DEFAULT
 from nanoclaw.config.system_zone import system_zone
 from nanoclaw.config.zone_files import is_zone, zone_names
+from nanoclaw.runtimes.factory import GROUP
 from nanoclaw.setup.files import require_writable
 from nanoclaw.setup.finding import cost_of, find, target_of
 from nanoclaw.setup.ranking import can_chat, ranked
+from nanoclaw.setup.sandboxes import Choice
 from nanoclaw.setup.saving import Answers, save
 from nanoclaw.setup.services import SERVICES, Service
 from nanoclaw.setup.targets import ECHO, Offer, Target, key_words
@@ -257,6 +261,28 @@ def url_problem(url: str) -> str | None:
 def whole_url(url: str) -> str:
     """Return an address with the path of chat completions, which people leave out."""
     return f"{url.rstrip('/')}/v1" if urlsplit(url).path in {"", "/"} else url.rstrip("/")
+
+
+# -- the sandbox -----------------------------------------------------------------
+
+
+def ask_sandbox(config: Config | None, choice: Choice) -> str | None:
+    """Ask where agents run. Return None if it stays as it is."""
+    present = config.sandbox.runtime if config is not None else None
+    chosen = config is not None and config.origins.place(("sandbox", "runtime")) != DEFAULT
+    offer = present if chosen and present is not None else choice.runtime
+    names = installed(GROUP)
+    say("Where agents run:")
+    for each in choice.looks:
+        say(f"  {each.runtime}: {each.sentence}")
+    say("  process: no isolation, and chat tools only")
+    while True:
+        answer = ask(f"Sandbox [{offer}]:").lower()
+        if not answer:
+            return None if chosen else offer
+        if answer in names:
+            return answer
+        say(f"There is no sandbox {answer!r:.80}{nearest(answer, names) or ''}; type one of these names.")
 
 
 # -- the time zone ---------------------------------------------------------------

@@ -41,7 +41,7 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
     """Return the status for people, from the result of `status`."""
     yield f"nanoclaw {host['version']}, pid {host['pid']}, up {_duration(host['uptime_s'])}"
     yield f"data      {host['data']}"
-    yield f"runtime   {host['runtime']}"
+    yield f"runtime   {_runtime(host)}"
     yield f"channels  {', '.join(map(_channel, host['channels'])) or 'none'}"
     yield (
         f"sessions  {host['sessions']} in all, {host['living']} living, {host['buried']} buried; "
@@ -58,7 +58,10 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"  {sentence}" for sentence in host["damaged"])
     if host["zone_doubt"]:
         yield f"zone      {host['zone_doubt']}"
+    if host.get("disk"):
+        yield f"disk      {host['disk']}"
     yield from (f"budgets   {sentence}" for sentence in host.get("budgets", ()))
+    yield from (f"network   {sentence}" for sentence in host.get("network", ()))
     if host["living_sessions"]:
         yield ""
         yield from _table(host["living_sessions"])
@@ -69,6 +72,13 @@ def _descriptors(used: int | None, limit: int) -> str:
         return f"at most {limit} descriptors"
     few = "; few are left: raise the limit" if Descriptors(used, limit).scarce else ""
     return f"{used} of {limit} descriptors used{few}"
+
+
+def _runtime(host: Mapping[str, Any]) -> str:
+    if host.get("runtime_state") is None:
+        return str(host["runtime"])
+    waits = "" if host["runtime_ready"] else "; until then messages wait"
+    return f"{host['runtime']}: {host['runtime_state']}{waits}"
 
 
 def _channel(channel: Mapping[str, Any]) -> str:
@@ -128,6 +138,8 @@ def _troubles(details: Mapping[str, Any]) -> Iterator[str]:
     runner, delivery = details["runner"], details["oldest_delivery"]
     if details.get("budget"):
         yield f"waits: {details['budget']}"
+    if details.get("queued"):
+        yield f"waits for its turn to run, as number {details['queued']} in the queue"
     if details["quarantined"]:
         yield f"quarantined: {details['quarantined']}"
     yield from _faults(details)

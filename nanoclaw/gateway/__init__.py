@@ -12,6 +12,7 @@ from nanoclaw.gateway.upstream import (
     UpstreamFailed,
     UpstreamRequest,
 )
+from nanoclaw.gateway.web import Internet, PublicInternet, SiteKeeper, WebCaller, WebProxy
 
 __all__ = [
     "Answer",
@@ -20,6 +21,7 @@ __all__ = [
     "DoorFailed",
     "Gateway",
     "HttpServers",
+    "Internet",
     "LocalDoors",
     "Meter",
     "Model",
@@ -28,11 +30,15 @@ __all__ = [
     "NoDoor",
     "NoMeter",
     "Proxy",
+    "PublicInternet",
     "Request",
     "SessionModels",
+    "SiteKeeper",
     "UpstreamAnswer",
     "UpstreamFailed",
     "UpstreamRequest",
+    "WebCaller",
+    "WebProxy",
     "key_variables",
     "open_gateway",
     "resolve",

@@ -1,11 +1,13 @@
-"""The gateway actor: owns the sockets of all living runners, one door each, and serves what comes in.
+"""The gateway actor: owns the sockets of all living runners and serves what comes in.
+
+A runner has a door to its models, and a sandbox another one to the web. Neither leads to the other's.
 
 The list of open doors lives beside the actor. So if the actor crashes, its next incarnation opens them again.
 """
 
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from traceback import format_exception
 from typing import Protocol
@@ -19,7 +21,10 @@ from nanoclaw.gateway.limits import MAX_HELD_BY_ONE, Room
 from nanoclaw.gateway.local import LocalDoors
 from nanoclaw.gateway.proxy import Caller, Proxy
 from nanoclaw.gateway.serving import Connection
-from nanoclaw.gateway.upstream import HttpServers
+from nanoclaw.gateway.upstream import HttpServers, ModelServers
+from nanoclaw.gateway.web import WebCaller, WebProxy
+from nanoclaw.gateway.web.limits import MOST_OF_ONE
+from nanoclaw.gateway.web.serving import BUFFER, WebConnection
 from nanoclaw.system.obstacles import Obstacle, kind_of
 from nanoclaw.system.sockets import listening
 from nanoclaw.system.supervision import Supervision
@@ -43,12 +48,19 @@ class DoorFailed(Refusal):
         self.passes = passes
 
 
+Serve = Callable[[trio.SocketStream], Awaitable[None]]
+
+
 @frozen(eq=False)
 class Door:
-    """A runner's way to its models."""
+    """A runner's way to its models, or to the web."""
 
     path: Path
-    caller: Caller
+    session_id: str
+    serve: Serve
+    """Serves one connection, to its end."""
+    most: int
+    """Connections at a time."""
 
 
 @define(eq=False)
@@ -57,7 +69,6 @@ class _Open:
 
     door: Door
     socket: socket.socket
-    room: Room
     scope: trio.CancelScope = Factory(trio.CancelScope)
     connections: int = 0
 
@@ -100,11 +111,10 @@ class CloseDoors:
 class DoorKeeper:
     """Serves the doors in a list that it does not own."""
 
-    proxy: Proxy
+    models: ModelServers
     nursery: trio.Nursery
     wanted: dict[Path, Door]
     _open: dict[Path, _Open] = field(factory=dict, init=False)
-    _room: Room = field(factory=Room, init=False)
 
     def open(self, door: Door) -> None:
         """Open a door, unless it was taken from the list meanwhile. Raises DoorFailed."""
@@ -121,10 +131,10 @@ class DoorKeeper:
             raise DoorFailed(
                 f"{door.path}: the gateway's socket cannot be made: {reason}", passes=passes
             ) from error
-        opened = self._open[door.path] = _Open(door, bound, Room(MAX_HELD_BY_ONE, self._room))
+        opened = self._open[door.path] = _Open(door, bound)
         self.nursery.start_soon(self._serve, opened)
-        if isinstance(self.proxy.models, HttpServers):
-            self.nursery.start_soon(self.proxy.models.ready)  # while the runner starts
+        if isinstance(self.models, HttpServers):
+            self.nursery.start_soon(self.models.ready)  # while the runner starts
 
     def close_old(self) -> None:
         """Close all doors that are not in the list any more."""
@@ -149,27 +159,27 @@ class DoorKeeper:
 
     async def _connection(self, stream: trio.SocketStream, opened: _Open) -> None:
         """Serve one connection. An error of it must not disturb the doors of others."""
-        if opened.connections >= MAX_CONNECTIONS:
+        if opened.connections >= opened.door.most:
             await trio.aclose_forcefully(stream)
             return
         opened.connections += 1
         try:
-            await Connection(stream, self.proxy, opened.door.caller, opened.room).serve()
+            await opened.door.serve(stream)
         except Exception as error:  # noqa: BLE001 -- a bug that one runner's request meets ends that request
             # Not as `exc_info`: some renderers show local variables, and a key is one.
             trace = "".join(format_exception(error))
-            _log.error("gateway.connection_failed", session=opened.door.caller.session_id, exception=trace)
+            _log.error("gateway.connection_failed", session=opened.door.session_id, exception=trace)
         finally:
             opened.connections -= 1
 
 
 def _recipe(
-    proxy: Proxy, wanted: dict[Path, Door]
+    models: ModelServers, wanted: dict[Path, Door]
 ) -> Callable[[Context[DoorKeeper]], AbstractAsyncContextManager[DoorKeeper]]:
     @asynccontextmanager
     async def recipe(_context: Context[DoorKeeper]) -> AsyncIterator[DoorKeeper]:
         async with trio.open_nursery() as nursery:
-            keeper = DoorKeeper(proxy, nursery, wanted)
+            keeper = DoorKeeper(models, nursery, wanted)
             try:
                 _open_all(keeper, list(wanted.values()))
                 yield keeper
@@ -185,7 +195,7 @@ def _open_all(keeper: DoorKeeper, doors: list[Door]) -> None:
         try:
             keeper.open(door)
         except DoorFailed as error:
-            _log.error("gateway.door_failed", session=door.caller.session_id, reason=str(error))
+            _log.error("gateway.door_failed", session=door.session_id, reason=str(error))
 
 
 # -- for sessions --------------------------------------------------------------
@@ -196,6 +206,23 @@ class Gateway(Protocol):
 
     def door(self, path: Path, caller: Caller, /) -> AbstractAsyncContextManager[None]:
         """Serve a runner, whose socket is at `path`, while the context is open.
+
+        Raises:
+            DoorFailed: the socket cannot be made, or the gateway is down.
+        """
+        ...
+
+    @property
+    def serves_web(self) -> bool:
+        """True if `web_door` leads to the web."""
+        ...
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return sentences for the status."""
+        ...
+
+    def web_door(self, path: Path, caller: WebCaller, /) -> AbstractAsyncContextManager[None]:
+        """Serve a sandbox as a proxy of the web at `path` while the context is open.
 
         Raises:
             DoorFailed: the socket cannot be made, or the gateway is down.
@@ -217,13 +244,26 @@ class LocalGateway:
         with self.doors.opened(path, self.proxy, caller):
             yield
 
+    serves_web = False
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return nothing."""
+        return ()
+
+    def web_door(self, path: Path, caller: WebCaller) -> AbstractAsyncContextManager[None]:  # noqa: ARG002 -- the protocol's
+        """Open nothing: a simulation has no network."""
+        return nullcontext()
+
 
 @frozen
 class SocketGateway:
-    """A gateway with a socket for each runner that has a model."""
+    """A gateway with a socket for each runner that has a model, and one for each sandbox."""
 
     keeper: Ref[DoorKeeper]
     wanted: dict[Path, Door] = field(repr=False)
+    proxy: Proxy = field(repr=False)
+    web: WebProxy | None = field(repr=False)
+    _room: Room = field(factory=Room, init=False, repr=False)
 
     @asynccontextmanager
     async def door(self, path: Path, caller: Caller) -> AsyncIterator[None]:
@@ -231,7 +271,42 @@ class SocketGateway:
         if not caller.models.served:
             yield
             return
-        door = self.wanted[path] = Door(path, caller)
+        room = Room(MAX_HELD_BY_ONE, self._room)
+
+        async def serve(stream: trio.SocketStream) -> None:
+            await Connection(stream, self.proxy, caller, room).serve()
+
+        async with self._open(Door(path, caller.session_id, serve, MAX_CONNECTIONS)):
+            yield
+
+    @property
+    def serves_web(self) -> bool:
+        """True if it was opened with a proxy of the web."""
+        return self.web is not None
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return a sentence if agents ask for sites."""
+        return () if self.web is None else self.web.sites.remarks()
+
+    @asynccontextmanager
+    async def web_door(self, path: Path, caller: WebCaller) -> AsyncIterator[None]:
+        """Serve a sandbox over its socket."""
+        web = self.web
+        if web is None:
+            yield
+            return
+
+        async def serve(stream: trio.SocketStream) -> None:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+            await WebConnection(stream, web, caller).serve()
+
+        async with self._open(Door(path, caller.session_id, serve, MOST_OF_ONE)):
+            yield
+
+    @asynccontextmanager
+    async def _open(self, door: Door) -> AsyncIterator[None]:
+        path = door.path
+        self.wanted[path] = door
         try:
             await self._opened(door)
             yield
@@ -244,20 +319,28 @@ class SocketGateway:
         try:
             await self.keeper.ask(OpenDoor(door))
         except Crashed as error:  # its next incarnation opens all doors
-            _log.warning("gateway.door_opens_later", session=door.caller.session_id, reason=str(error))
+            _log.warning("gateway.door_opens_later", session=door.session_id, reason=str(error))
         except Stopped as error:
             raise DoorFailed(f"the gateway is down: {error}", passes=True) from error
 
 
 @asynccontextmanager
 async def open_gateway(
-    proxy: Proxy, supervision: Supervision, *, under: Supervisor, doors: LocalDoors | None = None
+    proxy: Proxy,
+    supervision: Supervision,
+    *,
+    under: Supervisor,
+    doors: LocalDoors | None = None,
+    web: WebProxy | None = None,
 ) -> AsyncIterator[Gateway]:
-    """Open the gateway. The exit ends all requests. With `doors` it has no sockets."""
+    """Open the gateway. The exit ends all requests. With `doors` it has no sockets, and leads to no web."""
     if doors is not None:
         yield LocalGateway(proxy, doors)
         return
     wanted = dict[Path, Door]()
     policy = Policy(give_up=Bury(RETRY_BURIED_S))
     async with supervision.open("gateway", under=under, policy=policy) as supervisor:
-        yield SocketGateway(supervisor.start("doors", _recipe(proxy, wanted)), wanted)
+        if web is not None:
+            supervisor.start("sites", web.sites.recipe)
+        keeper = supervisor.start("doors", _recipe(proxy.models, wanted))
+        yield SocketGateway(keeper, wanted, proxy, web)

@@ -14,6 +14,7 @@ from nanoclaw.operations.dropped import Dropped
 from nanoclaw.operations.ground import Ground
 from nanoclaw.operations.members import Members
 from nanoclaw.operations.messages import Messages
+from nanoclaw.operations.network import Network
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.questions import Questions
 from nanoclaw.operations.rights import Caller
@@ -38,6 +39,7 @@ NOUNS: tuple[type[Noun], ...] = (
     Tasks,
     Questions,
     Approvals,
+    Network,
     Dropped,
     Budgets,
     Usage,
@@ -67,6 +69,7 @@ class Admin:
     tasks: Tasks
     questions: Questions
     approvals: Approvals
+    network: Network
     dropped: Dropped
     budgets: Budgets
     usage: Usage
@@ -96,6 +99,7 @@ class Admin:
             tasks=Tasks(ground, who, note),
             questions=Questions(ground, who, note),
             approvals=Approvals(ground, who, note),
+            network=Network(ground, who, note),
             dropped=Dropped(ground, who, note),
             budgets=Budgets(ground, who, note),
             usage=Usage(ground, who, note),

@@ -1,6 +1,7 @@
 """The access of an agent to the network: a rule, and the sites that it names."""
 
 import re
+from datetime import datetime
 from typing import Literal
 
 from attrs import field, frozen
@@ -43,6 +44,20 @@ class Site:
         named = host.endswith(f".{self.host}") if self.below else host == self.host
         return named and (port in WEB_PORTS if self.port is None else port == self.port)
 
+    def covers(self, other: "Site") -> bool:
+        """Return True if it matches everything that another one matches."""
+        if self.below:
+            within = other.host.endswith(f".{self.host}") or (other.below and other.host == self.host)
+        else:
+            within = not other.below and other.host == self.host
+        ports = WEB_PORTS if self.port is None else (self.port,)
+        return within and all(port in ports for port in (WEB_PORTS if other.port is None else (other.port,)))
+
+    @property
+    def precision(self) -> tuple[bool, int, bool]:
+        """Its rank among the sites that match an address: the highest says most precisely what is meant."""
+        return (not self.below, len(self.host), self.port is not None)
+
     def __str__(self) -> str:
         """Return the text that `of` reads."""
         return f"{'*.' * self.below}{self.host}{'' if self.port is None else f':{self.port}'}"
@@ -80,3 +95,18 @@ class NetworkRule:
 
 
 ASK = NetworkRule("ask")
+
+SiteDecision = Literal["allowed", "refused"]
+
+
+@frozen
+class NetworkSite:
+    """The owner's decision about a site and an agent."""
+
+    agent_group_id: str
+    site: str
+    """In the words of `Site`."""
+    decision: SiteDecision
+    decided_by: str | None
+    """A user id. None: whoever administers the host."""
+    decided_at: datetime

@@ -27,7 +27,7 @@ class RunnerReport:
     """A session's runner."""
 
     state: str
-    """absent, recovering, running, stopping, or dead (not settled yet)."""
+    """absent, waiting (for a place), recovering, running, stopping, or dead (not settled yet)."""
     failures: int = 0
     """Consecutive failed starts and useless runs."""
     last_failure: str | None = None
@@ -102,6 +102,8 @@ class SessionDetails:
     """The number of pending messages that the agent must handle: of users, and tasks whose time has come."""
     waiting_tasks: int = 0
     """The number of pending tasks that wait for their time."""
+    queued: int | None = None
+    """Its place in the queue of sessions that wait for a sandbox. None if it does not wait."""
     budget: str | None = None
     """The budget that is used up, so that the session waits, and until when. None if it may work."""
 
@@ -178,8 +180,16 @@ class HostReport:
     """The number of questions that nobody has answered."""
     zone_doubt: str | None = None
     """The reason why the time zone may be wrong, with advice."""
+    disk: str | None = None
+    """The reason why no sandbox runs, while the disk is nearly full."""
     budgets: tuple[str, ...] = ()
     """A sentence for each budget for today that is near or used up, and each model without a known price."""
+    network: tuple[str, ...] = ()
+    """A sentence if agents ask for sites."""
+    runtime_state: str | None = None
+    """The state of the runtime's engine in words. None if the runtime has no state of its own."""
+    runtime_ready: bool = True
+    """False while no runner can start. Then messages wait."""
 
 
 class CannotTell(Exception):

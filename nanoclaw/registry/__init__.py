@@ -1,7 +1,7 @@
 """The registry: the only writer of the central database."""
 
 from nanoclaw.records import Presence
-from nanoclaw.registry.actor import Registry, registry_recipe
+from nanoclaw.registry.actor import INSTALL_ID, Registry, registry_recipe
 from nanoclaw.registry.agent_groups import CreateAgentGroup, DeleteAgentGroup, UpdateAgentGroup
 from nanoclaw.registry.approvals import (
     CreateApproval,
@@ -22,6 +22,7 @@ from nanoclaw.registry.messaging_groups import (
     NoteDm,
     UpdateMessagingGroup,
 )
+from nanoclaw.registry.network import MOST_OPEN, AskForSite, DecideSite, ForgetSite
 from nanoclaw.registry.performed_actions import ActionRefused, PerformAction
 from nanoclaw.registry.sessions import (
     DeleteSession,
@@ -53,9 +54,12 @@ from nanoclaw.registry.users import (
 from nanoclaw.registry.wirings import CreateWiring, DeleteWiring, UpdateWiring, WireChat
 
 __all__ = [
+    "INSTALL_ID",
+    "MOST_OPEN",
     "ActionRefused",
     "AddMember",
     "AlertTold",
+    "AskForSite",
     "Bootstrap",
     "Changes",
     "ChooseTeller",
@@ -67,6 +71,7 @@ __all__ = [
     "CreateUser",
     "CreateWiring",
     "DecideApproval",
+    "DecideSite",
     "DeleteAgentGroup",
     "DeleteApproval",
     "DeleteDestination",
@@ -79,6 +84,7 @@ __all__ = [
     "EnsureUser",
     "ExpireApprovals",
     "ForgetDm",
+    "ForgetSite",
     "ForgetUnregisteredSender",
     "GrantRole",
     "NewAlert",

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from nanoclaw.records import Address, PendingApproval, PendingQuestion
 from nanoclaw.registry.actor import CheckedMessage, Registry
+from nanoclaw.registry.network import follow_decision, withdraw_question
 from nanoclaw.store import Connection
 from nanoclaw.store.central import pending_approvals, pending_questions
 
@@ -116,8 +117,14 @@ class DecideApproval(CheckedMessage):
 
     async def handle(self, actor: Registry) -> PendingApproval:
         """Record the decision. A second decision raises `NotAllowed`."""
-        now = actor.clock.now()
-        return await actor.commit(pending_approvals.decide, self.approval_id, self.status, self.by, now)
+        decided = await actor.commit(self._decide, actor.clock.now())
+        actor.changes.tell_network()
+        return decided
+
+    def _decide(self, connection: Connection, now: datetime) -> PendingApproval:
+        decided = pending_approvals.decide(connection, self.approval_id, self.status, self.by, now)
+        follow_decision(connection, decided)
+        return decided
 
 
 @frozen
@@ -126,7 +133,9 @@ class ExpireApprovals:
 
     async def handle(self, actor: Registry) -> list[PendingApproval]:
         """Set overdue approvals to expired and return them. A date that was set back delays none."""
-        return await actor.commit(self._expire, actor.clock.now())
+        expired = await actor.commit(self._expire, actor.clock.now())
+        actor.changes.tell_network()
+        return expired
 
     def _expire(self, connection: Connection, now: datetime) -> list[PendingApproval]:
         pending_approvals.date_back(connection, now)
@@ -141,4 +150,11 @@ class DeleteApproval(CheckedMessage):
 
     async def handle(self, actor: Registry) -> PendingApproval:
         """Delete it, decided or not, and return it."""
-        return await actor.commit(pending_approvals.delete, self.approval_id)
+        deleted = await actor.commit(self._delete)
+        actor.changes.tell_network()
+        return deleted
+
+    def _delete(self, connection: Connection) -> PendingApproval:
+        deleted = pending_approvals.delete(connection, self.approval_id)
+        withdraw_question(connection, deleted)
+        return deleted

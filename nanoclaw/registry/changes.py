@@ -17,6 +17,10 @@ class Changes:
     _opened: dict[str, None] = Factory(dict)
     _opened_some: trio.Event = Factory(trio.Event)
     _budgets: trio.Event = Factory(trio.Event)
+    network_version: int = 0
+    """Number of changes to the sites of agents, and to the questions about them."""
+    _network: trio.Event = Factory(trio.Event)
+    _alerts: trio.Event = Factory(trio.Event)
 
     @contextmanager
     def watch(self, agent_group_id: str, changed: Callable[[], None]) -> Iterator[None]:
@@ -67,3 +71,22 @@ class Changes:
         """Wait for changes of limits. One task may call it."""
         await self._budgets.wait()
         self._budgets = trio.Event()
+
+    def tell_network(self) -> None:
+        """Report a change of the sites that agents may reach, or of a question, after the commit."""
+        self.network_version += 1
+        self._network.set()
+
+    async def network_changed(self) -> None:
+        """Wait for changes of sites. One task may call it."""
+        await self._network.wait()
+        self._network = trio.Event()
+
+    def tell_alerts(self) -> None:
+        """Report new alerts for the owner, after the commit."""
+        self._alerts.set()
+
+    async def alerts_stored(self) -> None:
+        """Wait for new alerts. One task may call it."""
+        await self._alerts.wait()
+        self._alerts = trio.Event()

@@ -35,6 +35,8 @@ class RecordUsage:
     async def handle(self, actor: Registry) -> None:
         """Add to the rows. No cached read shows them."""
         await actor.note(self._record, actor.clock.now())
+        if self.alerts:
+            actor.changes.tell_alerts()
 
     def _record(self, connection: Connection, now: datetime) -> None:
         for key, amounts in self.used:

@@ -17,6 +17,7 @@ from nanoclaw.runtimes.protocol import (
     Limits,
     Mount,
     NothingLeft,
+    NotNow,
     Packages,
     ReportsState,
     ReportsUnhonoured,
@@ -24,10 +25,12 @@ from nanoclaw.runtimes.protocol import (
     RunnerSpec,
     Runtime,
     RuntimeState,
+    Served,
     StartFailed,
     isolates,
+    state_of,
 )
-from nanoclaw.runtimes.wrapper import RuntimeWrapper
+from nanoclaw.runtimes.wrapper import RuntimeWrapper, unwrapped
 
 __all__ = [
     "Death",
@@ -36,6 +39,7 @@ __all__ = [
     "Limits",
     "Mount",
     "NoConfig",
+    "NotNow",
     "NothingLeft",
     "Packages",
     "ReportsState",
@@ -47,11 +51,14 @@ __all__ = [
     "RuntimeFactory",
     "RuntimeState",
     "RuntimeWrapper",
+    "Served",
     "StartFailed",
     "configured_runtime",
     "isolates",
     "require_provider",
+    "state_of",
     "table_problems",
+    "unwrapped",
     "warn_of_runtime",
     "why_refused",
 ]

@@ -6,28 +6,21 @@ however that died. (`PR_SET_PDEATHSIG` fires when the spawning *thread* ends, so
 """
 
 import os
-import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import trio
-from attrs import Factory, define, frozen
+from attrs import frozen
 
-from nanoclaw.config.entry_points import installed
-from nanoclaw.config.nearest import nearest
-from nanoclaw.gateway.providers import KNOWN, missing_extra
+from nanoclaw.runtimes.child import ProcessRunner
 from nanoclaw.runtimes.factory import NoConfig, RuntimeContext, RuntimeFactory
+from nanoclaw.runtimes.known_providers import ANY_PROVIDER, KnownProviders, known_providers
 from nanoclaw.runtimes.protocol import Death, Limits, Packages, Runner, RunnerSpec, StartFailed
 from nanoclaw.runtimes.stderr import StderrLog
 from nanoclaw.runtimes.supervised import SupervisedProcess, external, kill_orphans, module, start
 from nanoclaw.system.resources import PACKAGE, runner_dir, schema_dir
 
 RECOVER_TIMEOUT_S = 30.0
-DRAIN_S = 0.5
-"""The longest wait for the rest of a dead runner's stderr. The runner's children may hold it open."""
-BUILT_IN = tuple(KNOWN)
-"""The providers that come with the runner. Others are entry points of the group `PROVIDERS`."""
-PROVIDERS = "nanoclaw.providers"
 PASSED_ON = ("PATH", "LANG", "LC_ALL")
 """The variables that a runner inherits. The rest of the host's environment may hold secrets."""
 
@@ -43,35 +36,22 @@ class ProcessRuntime:
     grace_s: float = 1.5
     allowed: tuple[str, ...] = ("echo",)
     command: tuple[str, ...] | None = None
-    known: tuple[str, ...] | None = None
-    """The providers that there are. None stands for a runner of one's own, which may have any."""
+    known: KnownProviders = ANY_PROVIDER
+    """The providers that there are."""
     sessions: Path | None = None
     """The folder of the host's sessions. Processes that a killed host has left in them are killed."""
     name: str = "process"
 
     def refusal(self, provider: str) -> str | None:
         """Return the reason if the configuration does not allow this provider."""
-        exists = self.known is None or provider in self.known
+        unusable = self.known.unusable(provider)
         if provider in self.allowed:
-            return self._uninstalled(provider) if exists else self._missing(provider)
+            return unusable
         known = f"but {', '.join(self.allowed)}" if self.allowed else "at all"
         why = f"the process runtime isolates nothing, so it runs no provider {known}"
-        if not exists:
-            return f"{why}; and {self._missing(provider)}"
+        if provider not in self.known:
+            return f"{why}; and {unusable}"
         return f"{why}; to run {provider!r} all the same, add it to [sandbox] process_providers"
-
-    def _uninstalled(self, provider: str) -> str | None:
-        """Return why our own runner cannot load a provider of its own."""
-        extra = None if self.known is None else missing_extra(provider)
-        if extra is None:
-            return None
-        install = f"pip install 'nanoclaw[{extra}]'"
-        return f"the provider {provider!r} needs a package that is not installed: {install}"
-
-    def _missing(self, provider: str) -> str:
-        known = self.known or ()
-        near = nearest(provider, known) or "."
-        return f"there is no provider {provider!r}{near} {_offered(known)}"
 
     def unhonoured(self, spec: RunnerSpec) -> Sequence[str]:
         """Return the parts of a specification that need a container."""
@@ -118,7 +98,7 @@ class ProcessRuntime:
         if runner.process.returncode != 0:
             raise StartFailed(f"outbound.db could not be recovered: {runner.death().reason}")
 
-    async def _spawn(self, spec: RunnerSpec, arguments: Sequence[str]) -> "ProcessRunner":
+    async def _spawn(self, spec: RunnerSpec, arguments: Sequence[str]) -> ProcessRunner[SupervisedProcess]:
         self._require(spec)
         own = self.command or spec.command
         program = external((*own, *arguments)) if own else module("agent_runner", arguments)
@@ -163,82 +143,12 @@ def _python_path() -> str:
     return os.pathsep.join([*runner, *ours])
 
 
-@define(eq=False)
-class ProcessRunner:
-    """A child process, the host's end of its lifeline, and its stderr."""
-
-    process: SupervisedProcess
-    lifeline: int
-    grace_s: float
-    log: StderrLog
-    asked: trio.Event = Factory(trio.Event)
-
-    def stop(self) -> None:
-        """Ask it to finish its commit and go; it is killed after the grace. Returns at once."""
-        if not self.asked.is_set():
-            self.asked.set()
-            os.close(self.lifeline)
-
-    async def live(self, task_status: trio.TaskStatus[Runner]) -> None:
-        """Log its stderr until it is gone; on cancellation it is stopped first."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._drain)
-            try:
-                task_status.started(self)
-                await self._gone()
-            finally:
-                self.stop()
-                with trio.CancelScope(shield=True):
-                    await self._gone()
-                    await self.process.end()
-            nursery.cancel_scope.deadline = trio.current_time() + DRAIN_S
-
-    async def _drain(self) -> None:
-        if self.process.stderr is not None:
-            await self.log.drain(self.process.stderr)
-
-    async def _gone(self) -> None:
-        """Wait for its death, which the kernel reports at once."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._kill_after_grace)
-            await self.process.wait()
-            nursery.cancel_scope.cancel()
-
-    async def _kill_after_grace(self) -> None:
-        await self.asked.wait()
-        await trio.sleep(self.grace_s)
-        await self.process.kill_all()
-
-    def death(self) -> Death:
-        """Return how it ended. It must be gone."""
-        code = self.process.returncode
-        if code is not None and code < 0:
-            how = f"the runner was killed by {_signal_name(-code)}"
-        else:
-            how = f"the runner ended with status {code}"
-        first = f"{self.log.failure.rstrip('.')} ({how})" if code and self.log.failure else how
-        words = "".join(f"\n  {line}" for line in self.log.last_words)
-        return Death(orderly=code == 0, reason=first + words)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
-
-
-def _offered(known: Sequence[str]) -> str:
-    return (
-        f"Known: {', '.join(known)}. Choose one of these, or install the package that provides it beside "
-        f"NanoClaw: one with an entry point of that name in the group {PROVIDERS}"
-    )
-
-
 def _make(_config: NoConfig, context: RuntimeContext) -> ProcessRuntime:
-    known = None if context.runner.command else tuple(sorted({*BUILT_IN, *installed(PROVIDERS)}))
     return ProcessRuntime(
-        context.runner.stop_grace_s, context.sandbox.process_providers, known=known, sessions=context.sessions
+        context.runner.stop_grace_s,
+        context.sandbox.process_providers,
+        known=known_providers(context.runner),
+        sessions=context.sessions,
     )
 
 

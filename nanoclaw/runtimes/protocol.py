@@ -21,8 +21,15 @@ class StartFailed(Refusal):
     """A runner could not be started, or could not recover. The text says why and what to do."""
 
 
-class NothingLeft(StartFailed):
-    """A runner could not be started for now: descriptors, memory or processes are exhausted."""
+class NotNow(StartFailed):
+    """A runner could not be started for now, through no fault of its session. Its messages wait.
+
+    The start is tried again every few seconds. No message counts a try, and no user is told.
+    """
+
+
+class NothingLeft(NotNow):
+    """Descriptors, memory, disk or processes are exhausted. Other sessions are asked to release theirs."""
 
 
 @frozen
@@ -249,4 +256,21 @@ class ReportsState(Protocol):
     @property
     def state(self) -> RuntimeState:
         """The present state. Reading it does not block."""
+        ...
+
+
+def state_of(runtime: Runtime) -> RuntimeState | None:
+    """Return the state of a runtime, if it has one of its own."""
+    return runtime.state if isinstance(runtime, ReportsState) else None
+
+
+@runtime_checkable
+class Served(Protocol):
+    """A runtime with work of its own beside its runners, such as watching its engine."""
+
+    async def serve(self, install_id: str, /) -> None:
+        """Work for a host until it is cancelled. The host runs this as an actor, before any runner starts.
+
+        `install_id` names the host's installation, so that several may share an engine. An error restarts it.
+        """
         ...

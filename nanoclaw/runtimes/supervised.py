@@ -117,12 +117,12 @@ async def start(
         NothingLeft: not now, since descriptors, memory or processes are exhausted.
         StartFailed: it cannot be started. The text says why.
     """
-    _require_descriptors()
+    require_descriptors()
     what = " ".join(program.command)
-    with _failing("its lifeline"):
+    with failing("its lifeline"):
         inside, outside = os.pipe()
     try:
-        with _failing(what):
+        with failing(what):
             outer = await trio.lowlevel.open_process(
                 program.below_init(grace_s) if HAS_INIT else program.command,
                 stdin=inside,
@@ -143,7 +143,7 @@ async def start(
     return SupervisedProcess(pid, outer, f"{SESSION_VARIABLE}={environment[SESSION_VARIABLE]}"), outside
 
 
-def _require_descriptors() -> None:
+def require_descriptors() -> None:
     """Refuse a start that would take the descriptors which the host needs for itself."""
     found = descriptors()
     if found.scarce:
@@ -154,7 +154,7 @@ def _require_descriptors() -> None:
 
 
 @contextmanager
-def _failing(what: str) -> Iterator[None]:
+def failing(what: str) -> Iterator[None]:
     """Raise errors of the operating system as failed starts. `what` names the part that failed."""
     try:
         yield

@@ -41,3 +41,10 @@ class RuntimeWrapper:
     async def recover(self, spec: RunnerSpec) -> None:
         """Recover with the wrapped runtime."""
         await self.runtime.recover(spec)
+
+
+def unwrapped(runtime: Runtime) -> Runtime:
+    """Return the runtime inside all wrappers. Its optional protocols are its own."""
+    while isinstance(runtime, RuntimeWrapper):
+        runtime = runtime.runtime
+    return runtime

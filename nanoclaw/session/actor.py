@@ -25,6 +25,7 @@ from nanoclaw.session.arrivals import Arrivals, has_files, loaded
 from nanoclaw.session.comparing import History
 from nanoclaw.session.dispatch import Dispatch, Source
 from nanoclaw.session.effects import Effects
+from nanoclaw.session.places import Tenant
 from nanoclaw.session.pruning import Pruner
 from nanoclaw.session.rules import Rules
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
@@ -113,12 +114,14 @@ class Refresh:
 
 @frozen
 class Release:
-    """A signal that descriptors are exhausted."""
+    """A signal that others need what the session's runner holds."""
+
+    between_turns: bool = False
 
     async def handle(self, actor: "SessionActor") -> None:
-        """Stop a runner that has no work."""
+        """Stop a runner that has no work, or is between two turns."""
         await trio.lowlevel.checkpoint()
-        actor.shell.release()
+        actor.shell.release(between_turns=self.between_turns)
 
 
 @frozen
@@ -143,6 +146,19 @@ class TellOwner:
     async def handle(self, actor: "SessionActor") -> None:
         """Store it, unless the ledger has had it."""
         await actor.tell_owner(self.address, self.key, self.text)
+
+
+@frozen
+class TellPeople:
+    """A signal to store a notice in the session's own chat, if it has one. A repeat changes nothing."""
+
+    key: str
+    text: str
+
+    async def handle(self, actor: "SessionActor") -> None:
+        """Store it, unless the ledger has had it."""
+        if actor.conversation.chat is not None:
+            await actor.tell_owner(actor.conversation.chat, self.key, self.text)
 
 
 @frozen
@@ -186,7 +202,8 @@ class GetStatus:
         """Return the details."""
         now, zone, state = actor.services.clock.now(), actor.services.config.timezone, actor.shell.state
         silent = await silent_tasks(state.messages, now, zone)
-        return status(state, actor.polled, now, silent)
+        queued = actor.services.places.position(actor.conversation.session.id)
+        return status(state, actor.polled, now, silent, queued)
 
 
 # -- the actor -----------------------------------------------------------------
@@ -286,10 +303,10 @@ class SessionActor:
         self.shell.adopt()
 
     def follow_budget(self) -> None:
-        """Read the session's breaker."""
-        self.shell.change_budget(
-            self.services.budgets.breaker(self.conversation.session.id, self.conversation.agent_group.id)
-        )
+        """Read the session's breaker: that of its budget, else that of its disk space."""
+        session_id, services = self.conversation.session.id, self.services
+        used_up = services.budgets.breaker(session_id, self.conversation.agent_group.id)
+        self.shell.change_budget(used_up or services.space.breaker(session_id))
 
     async def tell_owner(self, address: Address, key: str, text: str) -> None:
         """Store a notice to the owner.
@@ -354,6 +371,8 @@ def session_recipe(
                 Effects(services, *ids, supervisor, context.retire),
                 state,
             )
+            supervisor.room = partial(services.space.room, tell=partial(_tell_of_space, context.ref))
+            supervisor.place = partial(_place, services, ids[0], shell, context.ref)
             if state.outbound.history is not History.MARKED:
                 await shell.compare_files()
             files, arrivals = Mutex(), Arrivals(paths.inbox, executor, services.clock)
@@ -364,6 +383,7 @@ def session_recipe(
                 inbound.when_blocked(shell.inbound_blocked),
                 services.shortage.watch(partial(context.ref.signal, Release())),
                 services.budgets.watch(*ids, partial(context.ref.signal, FollowBudget())),
+                services.space.watch(ids[0], partial(context.ref.signal, FollowBudget())),
                 services.changes.watch(conversation.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
                 nursery.start_soon(shell.send_hints)
@@ -379,6 +399,25 @@ def session_recipe(
             nursery.cancel_scope.cancel()
 
     return recipe
+
+
+def _place(
+    services: Services,
+    session_id: str,
+    shell: Shell,
+    session: Ref[SessionActor],
+    waits: Callable[[bool], None],
+) -> AbstractAsyncContextManager[None]:
+    """Return the session's place among the running sandboxes."""
+
+    def give_up(between_turns: bool) -> None:  # noqa: FBT001 -- as `Tenant` calls it
+        session.signal(Release(between_turns))
+
+    return services.places.taken(Tenant(session_id, shell.use_of_place, give_up, waits))
+
+
+def _tell_of_space(session: Ref[SessionActor], key: str, text: str) -> None:
+    session.signal(TellPeople(key, text))
 
 
 async def _open_files(services: Services, conversation: Conversation, inbound: Writer) -> StoredSession:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
+import trio
 from attrs import frozen
 
 from nanoclaw.records import Answer
@@ -126,7 +127,16 @@ class RestartRunner:
     """Stop the session's runner. If there is work, another one starts at once, without a back-off."""
 
     async def handle(self, actor: SessionActor) -> bool:
-        """Stop the runner. Return False if there is none and no start was delayed."""
-        runner = actor.shell.state.runner
+        """Stop the runner. Return False if there is none and no start was delayed.
+
+        One that waits for its place keeps it: it reads the agent's files when it starts.
+        """
+        await trio.lowlevel.checkpoint()
+        runner, waits_for = actor.shell.state.runner, actor.shell.state.out_of_budget
+        if runner.waits:
+            return True
+        if waits_for is not None and waits_for.breaker.kind == "disk":
+            actor.services.space.look_again(actor.conversation.session.id)
+            return True
         actor.shell.restart_runner()
         return runner.alive or bool(runner.failures)

@@ -44,6 +44,7 @@ from nanoclaw.session.events import (
     InboundBlocked,
     Looked,
     NoticesAdded,
+    PlaceAwaited,
     RecoveryEnded,
     ReleaseAsked,
     RestartAsked,
@@ -56,7 +57,7 @@ from nanoclaw.session.events import (
     TasksChanged,
     Ticked,
 )
-from nanoclaw.session.runner import Running, Stopping
+from nanoclaw.session.runner import Stopping
 from nanoclaw.session.state import Moment, OutOfBudget, Phase, SessionState
 from nanoclaw.store.session.outbound import MessageOut
 
@@ -98,6 +99,8 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
             attended = state.deliveries.attended(address, state.rules.chat)
             changed = attended is not state.deliveries
             return Decisions(evolve(state, deliveries=attended), (Wake(),) if changed else ())
+        case PlaceAwaited(waits):
+            return Decisions(evolve(state, runner=state.runner.wait(now.monotonic, waits=waits)))
         case RunnerStarted():
             runner = state.runner.started()
             is_stopping = isinstance(runner.condition, Stopping)
@@ -117,8 +120,8 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
         case RestartAsked():
             stopping, effects = stop_runner(state, "shutdown")
             return Decisions(evolve(stopping, runner=stopping.runner.without_failures()), (*effects, Wake()))
-        case ReleaseAsked():
-            return _release(state, now)
+        case ReleaseAsked(between_turns):
+            return _release(state, now, between_turns=between_turns)
         case InboundBlocked():
             return Decisions(*stop_runner(state, "stuck"))
         case Closing():
@@ -159,10 +162,16 @@ def _change_budget(state: SessionState, breaker: OpenBreaker | None, now: Moment
     if breaker is None:
         if before is None:
             return Decisions(state)
-        return Decisions(evolve(state, out_of_budget=None), (Log("info", "session.in_budget"), Wake()))
+        disk = before.breaker.kind == "disk"
+        log = Log("info", "session.has_space") if disk else Log("info", "session.in_budget")
+        return Decisions(evolve(state, out_of_budget=None), (log, Wake()))
     if before is not None and before.breaker.key == breaker.key:
         return Decisions(evolve(state, out_of_budget=evolve(before, breaker=breaker)))
-    log = Log("info", "session.out_of_budget", {"reason": breaker.reason})
+    fields = {"reason": breaker.reason}
+    if breaker.kind == "disk":
+        log = Log("warning", "session.out_of_space", fields)
+    else:
+        log = Log("info", "session.out_of_budget", fields)
     return Decisions(evolve(state, out_of_budget=OutOfBudget(breaker, now.monotonic)), (log, Wake()))
 
 
@@ -198,11 +207,11 @@ def _adopt(state: SessionState, now: Moment) -> Decisions:
     return Decisions(state, (StartRunner(), *effects))
 
 
-def _release(state: SessionState, now: Moment) -> Decisions:
-    """Stop the runner if it waits for work. Another session needs its descriptors."""
-    if not isinstance(state.runner.condition, Running) or needs.is_watched(state, now):
-        return Decisions(state)
-    return Decisions(*stop_runner(state, "idle"))
+def _release(state: SessionState, now: Moment, *, between_turns: bool) -> Decisions:
+    """Stop the runner if it waits for work. Another session needs its descriptors or its place."""
+    if needs.is_idle(state, now) or (between_turns and needs.is_between_turns(state)):
+        return Decisions(*stop_runner(state, "idle"))
+    return Decisions(state)
 
 
 def _recovered(state: SessionState, failure: str | None, now: Moment) -> Decisions:

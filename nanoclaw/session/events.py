@@ -40,7 +40,10 @@ class RestartAsked:
 
 @frozen
 class ReleaseAsked:
-    """Descriptors are exhausted: stop the runner, if it has no work."""
+    """Others need what the runner holds: stop it, if it has no work."""
+
+    between_turns: bool = False
+    """True to stop it also if it has work, unless it is in a turn."""
 
 
 @frozen
@@ -192,6 +195,13 @@ class FinishCommitted:
 
 
 @frozen
+class PlaceAwaited:
+    """The start of the runner waits for a place among the running sandboxes, or goes on."""
+
+    waits: bool
+
+
+@frozen
 class RunnerStarted:
     """The runtime reported that the runner is up."""
 
@@ -237,6 +247,7 @@ Event = (
     | NoticesAdded
     | Attempted
     | FinishCommitted
+    | PlaceAwaited
     | RunnerStarted
     | RunnerEnded
     | RecoveryEnded

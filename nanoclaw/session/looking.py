@@ -81,7 +81,7 @@ def begin(state: SessionState, heartbeat: int | None, now: Moment) -> Decisions:
 
 def _stop_if_hung(state: SessionState, now: Moment) -> Changed:
     claimed = state.messages.newest_claim()
-    if claimed is not None and state.runner.hangs(claimed, now.monotonic):
+    if claimed is not None and not state.runner.waits and state.runner.hangs(claimed, now.monotonic):
         return stop_runner(state, "stuck")
     return state, ()
 

@@ -3,7 +3,7 @@
 from math import inf
 
 from nanoclaw.records import Address
-from nanoclaw.session.runner import Absent, Dead, Stopping
+from nanoclaw.session.runner import Absent, Dead, Running, Stopping
 from nanoclaw.session.state import Moment, SessionState
 
 BLIND_S = 1.0
@@ -12,8 +12,6 @@ SWEEP_S = 30.0
 """Interval in seconds of looks without a wake-up, while the runner has work that it may leave unclaimed."""
 TYPING_AGAIN_S = 4.0
 """Seconds after which the typing sign is repeated. Telegram lets it expire after 5 s, Discord after 10 s."""
-BUDGET_GRACE_S = 300.0
-"""Longest time in seconds for a turn to end, once a budget is used up. The gateway refuses its requests."""
 TICK_S = 0.001
 """Shortest sleep in seconds. A shorter remainder of rounding might not move the clock."""
 
@@ -30,6 +28,16 @@ def is_watched(state: SessionState, now: Moment) -> bool:
     return bool(state.messages.claimed) or wants_runner(state, now)
 
 
+def is_idle(state: SessionState, now: Moment) -> bool:
+    """Return True if the runner is up and has no work."""
+    return isinstance(state.runner.condition, Running) and not is_watched(state, now)
+
+
+def is_between_turns(state: SessionState) -> bool:
+    """Return True if the runner is up and has claimed nothing, as far as the last look tells."""
+    return isinstance(state.runner.condition, Running) and not state.messages.claimed
+
+
 def typing_again_s(state: SessionState) -> float:
     """Return the seconds after which the typing sign is repeated; infinite if nobody works."""
     return TYPING_AGAIN_S if typing_in(state) else inf
@@ -37,7 +45,7 @@ def typing_again_s(state: SessionState) -> float:
 
 def typing_in(state: SessionState) -> tuple[Address, ...]:
     """Return the chats whose messages a living runner works on."""
-    if not state.runner.alive:
+    if not state.runner.alive or state.runner.waits:
         return ()
     messages = (state.messages.open.get(id_) for id_ in state.messages.claimed)
     return tuple(dict.fromkeys(message.address for message in messages if message and message.address))
@@ -50,7 +58,7 @@ def idle_left_s(state: SessionState, now: Moment, *, watched: bool) -> float:
 
 
 def ends_for_budget_s(state: SessionState, now: Moment) -> float:
-    """Return the seconds until a runner is stopped because a budget is used up.
+    """Return the seconds until a runner is stopped because a budget, or disk space, is used up.
 
     A turn may end, because its last answer is paid for.
     """
@@ -58,7 +66,7 @@ def ends_for_budget_s(state: SessionState, now: Moment) -> float:
     if waiting is None:
         return inf
     working = state.messages.claimed or not waiting.looked
-    return waiting.since + BUDGET_GRACE_S - now.monotonic if working else 0.0
+    return waiting.since + waiting.breaker.grace_s - now.monotonic if working else 0.0
 
 
 def waits_alone(state: SessionState, now: Moment) -> bool:

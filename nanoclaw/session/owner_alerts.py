@@ -1,4 +1,4 @@
-"""Tells the owner about budgets that are near or used up, by a notice in a session of theirs.
+"""Tells the owner about budgets and about sites that agents ask for, by a notice in a session of theirs.
 
 An alert is a row of the central database. The session that tells it is chosen first, in a commit. That
 session stores the notice under the alert's id. So a crash at any point neither loses an alert nor doubles it.
@@ -65,7 +65,7 @@ async def tell_owner(services: Services, living: Sessions) -> None:
     while True:
         left = await _tell_all(services, living)
         with trio.move_on_after(AGAIN_S) if left else trio.CancelScope():
-            await services.budgets.alerts_raised()
+            await services.changes.alerts_stored()
 
 
 async def _tell_all(services: Services, living: Sessions) -> bool:

@@ -22,6 +22,7 @@ _log = structlog.get_logger()
 async def resume_sessions(services: Services, living: Sessions) -> None:
     """Resume all sessions, then those that are made active again, until it is cancelled."""
     survivors = await survivors_of(services.runtime)
+    services.places.outlived(survivors)
     found = await _conversations(services.central, every_conversation)
     for damaged in found.damaged:
         _log.error("session.unusable", session=damaged.id, reason=str(damaged))

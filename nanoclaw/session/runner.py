@@ -64,6 +64,9 @@ class Absent:
 class Starting:
     """The runtime is starting the runner and has not reported it yet."""
 
+    waits: bool = False
+    """True if the start waits for a place among the running sandboxes."""
+
 
 @frozen
 class Running:
@@ -129,6 +132,11 @@ class Runner:
         return isinstance(self.condition, Starting | Running | Stopping)
 
     @property
+    def waits(self) -> bool:
+        """True if its start waits for a place."""
+        return self.condition == Starting(waits=True)
+
+    @property
     def container_status(self) -> ContainerStatus:
         """The condition as the central database names it."""
         match self.condition:
@@ -153,6 +161,12 @@ class Runner:
         return quiet_s > max(EVENTS_STUCK_S if spared else STUCK_S, self.tool_timeout_s)
 
     # -- transitions
+
+    def wait(self, monotonic: float, *, waits: bool) -> "Runner":
+        """Note that the start waits for a place, or goes on."""
+        if not isinstance(self.condition, Starting):
+            return self
+        return evolve(self, condition=Starting(waits), heartbeat_moved_at=monotonic)
 
     def start(self, monotonic: float) -> "Runner":
         """Begin a start. The last death must be settled."""

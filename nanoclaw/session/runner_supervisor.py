@@ -6,7 +6,7 @@ claims of a dead one first.
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from contextvars import Context, copy_context
 from pathlib import Path
 from typing import TypeVar
@@ -15,15 +15,17 @@ import structlog
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.runtimes import Death, Hindered, NothingLeft, Runner, RunnerSpec, Runtime, StartFailed
-from nanoclaw.session.events import RecoveryEnded, RunnerEnded, RunnerStarted
+from nanoclaw.runtimes import Death, Hindered, NothingLeft, NotNow, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.session.events import PlaceAwaited, RecoveryEnded, RunnerEnded, RunnerStarted
 from nanoclaw.session.shortage import Shortage
 from nanoclaw.store import Exhausted, StoreUnavailable
 from nanoclaw.system.foreign import ForeignError, foreign_code, text_of, ungrouped
 
 T = TypeVar("T")
-Report = Callable[[RunnerStarted | RunnerEnded | RecoveryEnded], None]
+Report = Callable[[PlaceAwaited | RunnerStarted | RunnerEnded | RecoveryEnded], None]
 """Called at once with each event of the runner."""
+
+STOPPED = Death(orderly=True, reason="it was stopped before it started")
 
 _log = structlog.get_logger()
 
@@ -40,7 +42,15 @@ class RunnerSupervisor:
     door: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     """Opens the runner's way to its model, for as long as it lives. `prepare` was called before."""
     shortage: Shortage = Factory(Shortage)
+    place: Callable[[Callable[[bool], None]], AbstractAsyncContextManager[None]] = lambda _waits: (
+        nullcontext()
+    )
+    """Holds a place among the running sandboxes. It calls its argument when it begins and ends to wait."""
+    room: Callable[[RunnerSpec], AbstractAsyncContextManager[None]] = lambda _spec: nullcontext()
+    """Waits until there is disk space, and watches it."""
     _runner: Runner | None = None
+    _start: trio.CancelScope | None = None
+    """The part of the start that a stop may cancel."""
     _context: Context = Factory(copy_context)
     """The session's context. A runner must not inherit that of the message that caused its start."""
 
@@ -49,9 +59,11 @@ class RunnerSupervisor:
         self._context.run(self.nursery.start_soon, self._supervise, report)
 
     def stop(self) -> None:
-        """Stop the runner, if it is up. The runtime kills it after its grace period."""
+        """Stop the runner if it is up, or end its wait for a place. The runtime kills it after its grace."""
         if self._runner is not None:
             self._runner.stop()
+        elif self._start is not None:
+            self._start.cancel()
 
     def recover(self, report: Report) -> None:
         """Have a runner roll back a hot journal, in a task of its own."""
@@ -68,15 +80,30 @@ class RunnerSupervisor:
             return None
 
     async def _supervise(self, report: Report) -> None:
+        async with AsyncExitStack() as stack:
+            place = self.place(lambda waits: report(PlaceAwaited(waits)))
+            death = await self._started(report) if await self._entered(stack, place) else STOPPED
+        self._runner = None
+        report(RunnerEnded(death))
+
+    async def _started(self, report: Report) -> Death:
         try:
             spec = await self.prepare()
             with ungrouped(StartFailed, StoreUnavailable):
-                async with self.door():
-                    death = await self._run(spec, report)
+                async with AsyncExitStack() as stack:
+                    if not await self._entered(stack, self.room(spec)):
+                        return STOPPED
+                    await stack.enter_async_context(self.door())
+                    return await self._run(spec, report)
         except (StartFailed, StoreUnavailable) as failed:
-            death = self._not_started(failed)
-        self._runner = None
-        report(RunnerEnded(death))
+            return self._not_started(failed)
+
+    async def _entered(self, stack: AsyncExitStack, waits: AbstractAsyncContextManager[None]) -> bool:
+        """Enter a context that may wait for long. Return False if the start was stopped meanwhile."""
+        with trio.CancelScope() as self._start:
+            await stack.enter_async_context(waits)
+        stopped, self._start = self._start.cancelled_caught, None
+        return not stopped
 
     async def _run(self, spec: RunnerSpec, report: Report) -> Death:
         """Run the runner. Any error of the runtime is a death: its session must go on."""
@@ -111,7 +138,7 @@ class RunnerSupervisor:
         """Return the death of a failed start. If something is exhausted, others are asked to release it."""
         if isinstance(failed, NothingLeft | Exhausted):
             self.shortage.tell()
-        if isinstance(failed, NothingLeft | StoreUnavailable):
+        if isinstance(failed, NotNow | StoreUnavailable):
             return Hindered(orderly=False, reason=str(failed))
         return Death(orderly=False, reason=str(failed))
 
@@ -139,10 +166,9 @@ async def _asked(ask: Callable[[], Awaitable[T]]) -> T:
     try:
         with foreign_code(StartFailed):
             return await ask()
-    except NothingLeft as error:
-        raise NothingLeft(text_of(error)) from error
     except StartFailed as error:
-        raise StartFailed(text_of(error)) from error
+        kind = next(kind for kind in (NothingLeft, NotNow, StartFailed) if isinstance(error, kind))
+        raise kind(text_of(error)) from error
     except ForeignError as error:
         _log.error("runtime.failed", reason=str(error), exc_info=error.error)
         raise StartFailed(f"the runtime failed: {error}") from error

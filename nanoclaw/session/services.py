@@ -14,8 +14,10 @@ from nanoclaw.gateway import Gateway
 from nanoclaw.records import Address, AgentGroup, Session, SessionPaths
 from nanoclaw.registry import Changes, Registry
 from nanoclaw.runtimes import Runtime
+from nanoclaw.session.places import Places
 from nanoclaw.session.presence import Presences
 from nanoclaw.session.shortage import Shortage
+from nanoclaw.session.space import Space
 from nanoclaw.store import Executor, Reader
 from nanoclaw.store.session.outbound import Look
 from nanoclaw.system.clock import Clock
@@ -64,6 +66,10 @@ class Services:
     budgets: BudgetKeeper
     observer: Observer = NoObserver()
     shortage: Shortage = Factory(Shortage)
+    places: Places = Factory(Places)
+    space: Space = Factory(
+        lambda self: Space(self.config, self.executor, self.clock, enabled=False), takes_self=True
+    )
 
 
 @frozen

@@ -26,6 +26,7 @@ from nanoclaw.session.dispatch import Dispatch, Source
 from nanoclaw.session.drafts import Drafts
 from nanoclaw.session.effects import Effects
 from nanoclaw.session.events import Event
+from nanoclaw.session.places import Use
 from nanoclaw.session.state import Moment, Phase, SessionState
 from nanoclaw.store import (
     Connection,
@@ -94,9 +95,15 @@ class Shell:
         """Stop the runner. If there is work, another one starts without a back-off."""
         self._handle(events.RestartAsked())
 
-    def release(self) -> None:
-        """Stop a runner without work, because descriptors are exhausted."""
-        self._handle(events.ReleaseAsked())
+    def release(self, *, between_turns: bool = False) -> None:
+        """Stop a runner without work, or between two turns, because others need what it holds."""
+        self._handle(events.ReleaseAsked(between_turns))
+
+    def use_of_place(self) -> Use:
+        """Return the use that the session makes of its place among the running sandboxes."""
+        idle = needs.is_idle(self.state, self._now())
+        in_turn = not needs.is_between_turns(self.state)
+        return Use(self.state.activity.active_at if idle else None, in_turn)
 
     def change_status(self, status: SessionStatus) -> None:
         """Apply the session's status from the central database. Call `wake` next."""
@@ -203,6 +210,7 @@ class Shell:
                 await self._close_files()
         self._handle(events.RoundEnded())
         self.drafts.round_ended()
+        self.effects.services.places.reconsider()
 
     async def _close_files(self) -> None:
         """Close the files, which may be idle for weeks: their caches are most of a session's memory."""

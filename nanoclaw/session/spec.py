@@ -2,14 +2,20 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 from attrs import evolve
 
-from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
+from nanoclaw.agents import (
+    BadContainerJson,
+    ContainerConfig,
+    MountRefused,
+    granted_mounts,
+    read_container_json,
+)
 from nanoclaw.agents.container_json import FILE
 from nanoclaw.config import Config
 from nanoclaw.config.passed_variables import missing, passed
@@ -39,6 +45,8 @@ def runner_start(
     folder = config.groups / group.folder
     workspace, shared = folder / "workspace", config.groups / "global" / "workspace"
     container = _container(group, folder)
+    if isolates(services.runtime):
+        container = _with_mounts(config, group.folder, container)
     _make_usable(workspace)
     models, paths = models_of(group, conversation.session, container, config), conversation.paths(config)
     _make_usable(paths.gateway_dir)
@@ -57,7 +65,9 @@ def runner_start(
         command=config.runtime.command,
     )
     spec = with_container(spec, container)
-    return bounded(spec, config.sandbox) if isolates(services.runtime) else spec, models
+    if isolates(services.runtime):
+        spec = evolve(bounded(spec, config.sandbox), web=services.gateway.serves_web)
+    return spec, models
 
 
 def _container(group: AgentGroup, folder: Path) -> ContainerConfig:
@@ -75,6 +85,20 @@ def _container(group: AgentGroup, folder: Path) -> ContainerConfig:
         raise StartFailed(str(error)) from error
     except OSError as error:
         raise StartFailed(_unusable(folder, error)) from error
+
+
+def _with_mounts(config: Config, agent: str, container: ContainerConfig) -> ContainerConfig:
+    """Return the agent's `container.json` with the mounts that it is given."""
+    if not container.mounts:
+        return container
+    try:
+        agents = {**dict(_containers(config)), agent: container}
+        return evolve(container, mounts=granted_mounts(config, os.environ, agent, agents))
+    except MountRefused as error:
+        cause = error.__cause__ and error.__cause__.__cause__ and error.__cause__.__cause__.__cause__
+        if isinstance(cause, OSError) and passes(cause):
+            raise NothingLeft(str(error)) from error
+        raise StartFailed(str(error)) from error
 
 
 def _make_usable(workspace: Path) -> None:
@@ -110,10 +134,16 @@ def _passed(config: Config, *, without: frozenset[str]) -> Mapping[str, str]:
 def _key_variables(config: Config) -> frozenset[str]:
     """Return the variables with the keys of all agents. A file that cannot be used names none."""
     found = key_variables(config.model)
+    for _, container in _containers(config):
+        found |= key_variables(config.model, [container.model])
+    return found
+
+
+def _containers(config: Config) -> Iterator[tuple[str, ContainerConfig]]:
+    """Yield the `container.json` of each agent by its folder. One that cannot be read is left out."""
     for file in config.groups.glob(f"*/{FILE}"):
         with suppress(BadContainerJson, OSError):
-            found |= key_variables(config.model, [read_container_json(file.parent).model])
-    return found
+            yield file.parent.name, read_container_json(file.parent)
 
 
 def with_container(spec: RunnerSpec, container: ContainerConfig) -> RunnerSpec:

@@ -1,12 +1,12 @@
 """The start of a session's runner: its projections, its specification, and its door at the gateway."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from attrs import define, field
 
-from nanoclaw.gateway import Caller, DoorFailed, SessionModels
+from nanoclaw.gateway import Caller, DoorFailed, SessionModels, WebCaller
 from nanoclaw.runtimes import NothingLeft, RunnerSpec, StartFailed
 from nanoclaw.session import transactions
 from nanoclaw.session.conversations import refreshed
@@ -24,6 +24,8 @@ class RunnerStart:
     inbound: Writer
     _models: SessionModels | None = field(default=None, init=False)
     """Those of the last start."""
+    _spec: RunnerSpec | None = field(default=None, init=False)
+    """That of the last start."""
 
     async def prepare(self) -> RunnerSpec:
         """Rewrite the projections and return the specification of a runner before it starts.
@@ -38,24 +40,31 @@ class RunnerStart:
             raise StartFailed(str(error)) from error
         await self.inbound.run(transactions.project_changes, view, conversation.chat)
         spec, self._models = await services.executor.run(partial(runner_start, services, conversation, view))
+        self._spec = spec
         return spec
 
     @asynccontextmanager
     async def door(self) -> AsyncIterator[None]:
-        """Open the runner's door at the gateway while the context is open.
+        """Open the runner's doors at the gateway while the context is open.
 
         Raises:
-            StartFailed: its socket cannot be made. The text says why.
+            StartFailed: a socket cannot be made. The text says why.
         """
-        who, models = self.conversation, self._models
-        if models is None:
-            yield
-            return
-        path = who.paths(self.services.config).model_socket
-        caller = Caller(who.session.id, who.agent_group.id, models)
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(self.services.gateway.door(path, caller))
+                for each in self._doors():
+                    await stack.enter_async_context(each)
             except DoorFailed as error:
                 raise (NothingLeft if error.passes else StartFailed)(str(error)) from error
             yield
+
+    def _doors(self) -> Iterator[AbstractAsyncContextManager[None]]:
+        """Yield the doors of the last start: to the models, and to the web."""
+        who, gateway, spec = self.conversation, self.services.gateway, self._spec
+        if spec is None or self._models is None:
+            return
+        yield gateway.door(spec.paths.model_socket, Caller(who.session.id, who.agent_group.id, self._models))
+        if spec.web:
+            rule = spec.network or self.services.config.sandbox.network
+            caller = WebCaller(who.session.id, who.agent_group.id, rule)
+            yield gateway.web_door(spec.paths.web_socket, caller)

@@ -6,7 +6,7 @@ import trio
 
 from nanoclaw.records.status import DeliveryReport, RunnerReport, SessionDetails, SilentTask
 from nanoclaw.session.deliveries import Deliveries
-from nanoclaw.session.runner import Absent, Dead, Recovering, Runner, Stopping
+from nanoclaw.session.runner import Absent, Dead, Recovering, Runner, Starting, Stopping
 from nanoclaw.session.state import SessionState
 from nanoclaw.store.session.messages_in import OpenMessage
 
@@ -17,7 +17,11 @@ OUTDATED = "outbound.db is empty or of another build; its runner must migrate it
 
 
 def status(
-    state: SessionState, polled: str | None, now: datetime, silent: tuple[SilentTask, ...] = ()
+    state: SessionState,
+    polled: str | None,
+    now: datetime,
+    silent: tuple[SilentTask, ...] = (),
+    queued: int | None = None,
 ) -> SessionDetails:
     """Return the details of a session. `polled` says why its directory is not watched."""
     refusals = state.deliveries.refusals
@@ -38,6 +42,7 @@ def status(
         silent=silent,
         to_answer=sum(each.trigger and not _waits(each, now) for each in state.messages.open.values()),
         budget=state.out_of_budget.breaker.reason if state.out_of_budget else None,
+        queued=queued,
         waiting_tasks=sum(_waits(each, now) for each in state.messages.open.values()),
     )
 
@@ -77,6 +82,8 @@ def _word(runner: Runner) -> str:
             return "absent"
         case Stopping():
             return "stopping"
+        case Starting(waits=True):
+            return "waiting"
         case Recovering():
             return "recovering"
         case Dead():

@@ -29,6 +29,8 @@ class Answers:
 
     target: Target | None = None
     timezone: str | None = None
+    sandbox: str | None = None
+    """The runtime of sandboxes."""
 
 
 def save(home: Path, file: Path, answers: Answers, template: str) -> None:
@@ -73,6 +75,10 @@ def edited(text: str, answers: Answers, home: Path) -> str:
         document["timezone"] = answers.timezone
     if answers.target is not None:
         _put_target(document, answers.target, home)
+    if answers.sandbox is not None:
+        if not isinstance(document.get("sandbox"), dict):
+            document["sandbox"] = tomlkit.table()
+        document["sandbox"]["runtime"] = answers.sandbox
     changed = tomlkit.dumps(document)
     if 0 < text.count("\r\n") == text.count("\n"):
         changed = changed.replace("\r\n", "\n").replace("\n", "\r\n")

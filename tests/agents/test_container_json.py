@@ -123,6 +123,21 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ({"limits": {"cpus": 0}}, "limits.cpus must be a number of at least 0.01, got 0"),
         ({"limits": {"cpu": 1}}, "limits.cpu is not known; the nearest is cpus"),
         ({"network": "some*"}, "network must be none, ask, open, or a list of sites such as"),
+        *(
+            ({"packages": {installer: [name]}}, f"packages.{installer}[0] must be the name of a package of")
+            for installer, name in (
+                ("apt", "-y"),
+                ("apt", "a b"),
+                ("apt", "http://x/y.deb"),
+                ("pip", "--index-url=x"),
+                ("pip", "./here"),
+                ("pip", "git+https://x/y"),
+                ("pip", "x @ file:///y"),
+                ("npm", "../x"),
+                ("npm", "git+ssh://x"),
+                ("npm", "x/y"),
+            )
+        ),
         ({"env": {"a b": "c"}}, "env.'a b' must be the name of a variable, got"),
         (
             {"env": {"NANOCLAW_SCHEMA_DIR": "c"}},

@@ -3,6 +3,7 @@
 The fake model runs in this process. The time of its own tasks is measured, and is no overhead of a turn.
 """
 
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -15,6 +16,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+import apsw
 import httpx2
 import trio
 from attrs import define, field
@@ -91,7 +93,7 @@ async def _turns() -> Line:
     """Measure turns from message to delivery, without the model, beside the bare commits of a turn."""
     random, trips, floors = Random(1), list[float](), list[float]()
     async with _timed_model() as (model, timing), wired_host(model=_asking(model)) as bench:
-        floor = Floor(bench.home / "floor")
+        floor = Floor(bench.home / "floor", _kept_of_model)
         for n in range(TURNS + 5):
             await trio.sleep(random.uniform(*PAUSE_S))
             before = timing.seconds
@@ -103,6 +105,15 @@ async def _turns() -> Line:
                 trips.append(trip)
                 floors.append(trio.current_time() - start)
     return "turn_overhead_p50", (median(trips) - median(floors)) * 1e3, "ms"
+
+
+def _kept_of_model(outbound: apsw.Connection, n: int) -> None:
+    """Write the rows that only the outcome of a turn with a model has: its history and its usage."""
+    now, words = "2026-01-01T00:00:00.000Z", f"<messages><message>message {n}</message></messages>"
+    kept = json.dumps({"v": 1, "messages": [{"asked": [words]}, {"said": "hello", "calls": []}]})
+    outbound.execute("INSERT INTO session_state VALUES (?, ?, ?)", (f"history/{n:06}", kept, now))
+    used = {"provider": "openai", "model": "fake-model", "input_tokens": 1, "output_tokens": 1}
+    outbound.execute("INSERT INTO events (at, kind, data) VALUES (?, 'usage', ?)", (now, json.dumps(used)))
 
 
 def _asking(model: FakeModel, provider: str = "openai") -> ModelConfig:

@@ -1,5 +1,6 @@
 """Round trips of a warm session, beside the bare commits (docs/performance.md, The floor)."""
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -42,11 +43,19 @@ async def _measure() -> list[tuple[str, float, str]]:
     ]
 
 
-class Floor:
-    """The four commits of a round trip, with nothing around them."""
+def _nothing(_outbound: apsw.Connection, _n: int) -> None:
+    """Write nothing."""
 
-    def __init__(self, folder: Path) -> None:
+
+class Floor:
+    """The four commits of a round trip, with nothing around them.
+
+    `also` writes what the outcome of such a turn has besides its answer.
+    """
+
+    def __init__(self, folder: Path, also: Callable[[apsw.Connection, int], None] = _nothing) -> None:
         folder.mkdir()
+        self.also = also
         self.inbound = _open(folder / "inbound.db", "inbound")
         self.outbound = _open(folder / "outbound.db", "outbound")
         self.n = 0
@@ -78,6 +87,7 @@ class Floor:
             self.outbound.execute(
                 "UPDATE processing_ack SET status = 'completed' WHERE message_id = ?", (name,)
             )
+            self.also(self.outbound, self.n)
             self.outbound.execute("INSERT INTO events (at, kind) VALUES (?, 'turn ended')", (now,))
         with self.inbound:
             self.inbound.execute("UPDATE messages_in SET status = 'completed' WHERE id = ?", (name,))

@@ -1,4 +1,4 @@
-"""`nanoclaw run` as a separate process with piped input and output."""
+"""`nanoclaw` with piped input and output: as a separate process, or within this one."""
 
 import json
 import os
@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from secrets import SystemRandom
 from sqlite3 import connect
 from typing import Any
+from unittest.mock import patch
 
 import trio
 from attrs import frozen
 
+from nanoclaw.cli import main
 from nanoclaw.cli.first_run import prepare_home
 from nanoclaw.config import load_config
 from nanoclaw.store import ThreadExecutor, own_central
@@ -50,9 +53,12 @@ class Result:
 
 
 def environment(**more: str) -> Mapping[str, str]:
-    """Return the tests' environment, without the settings of the user who runs them."""
+    """Return the tests' environment, without the settings of the user who runs them.
+
+    The runtime is fixed, because a first run would choose it by what this machine has.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith("NANOCLAW_")}
-    return {**own, "TZ": "UTC", **more}
+    return {**own, "TZ": "UTC", "NANOCLAW_SANDBOX_RUNTIME": "process", **more}
 
 
 def chosen(home: Path) -> Mapping[str, str]:
@@ -83,6 +89,23 @@ def run(
         check=False,
     )
     return _result(done.returncode, done.stdout, done.stderr)
+
+
+def call(*words: str, text: str = "", **variables: str) -> Result:
+    """Call a command that is not `run` within this process, which saves the half second of a start."""
+    written = BytesIO(), BytesIO()
+    stdout, stderr = (TextIOWrapper(each, "utf-8", write_through=True) for each in written)
+    with (
+        patch.dict(os.environ, environment(**variables), clear=True),
+        patch("sys.stdin", TextIOWrapper(BytesIO(text.encode()), "utf-8")),
+        redirect_stdout(stdout),
+        redirect_stderr(stderr),
+    ):
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = int(str(end.code))
+    return _result(code, *(each.getvalue() for each in written))
 
 
 def run_until(event: str, home: Path, text: str, *arguments: str, **variables: str) -> Result:

@@ -13,7 +13,7 @@ import trio
 
 from nanoclaw import open_host
 from nanoclaw.testing import FakeChannel, wire
-from tests.cli.commands import Result, change, run, run_until
+from tests.cli.commands import Result, call, change, run, run_until
 from tests.host.homes import config
 
 CANNOT_RUN = 2
@@ -51,7 +51,7 @@ def test_an_invalid_configuration_is_reported_with_file_line_key_and_expected_va
     tmp_path: Path, text: str, error: str
 ) -> None:
     (tmp_path / "config.toml").write_text(text)
-    found = only_error(run(tmp_path, "hello\n"))
+    found = only_error(call("run", "--home", str(tmp_path), text="hello\n"))
     assert found.startswith(f"{tmp_path}/config.toml")
     assert error in found
 

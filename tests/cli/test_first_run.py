@@ -116,3 +116,35 @@ def test_a_home_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
     config = Config(tmp_path / "home", tmp_path / "data", tmp_path / "groups")
     with pytest.raises(ConfigError, match=r"home: cannot be made: File exists; .* choose another place"):
         prepare_home(config, write_config=True)
+
+
+BWRAP = "#!/bin/sh\necho 'bwrap: No permissions' >&2\nexit 1\n"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> dict[str, str]:
+    """Return the variables of a machine without an engine, where `bwrap` makes no sandbox."""
+    program = tmp_path / "bin" / "bwrap"
+    program.parent.mkdir()
+    program.write_text(BWRAP)
+    program.chmod(0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    return {"PATH": path, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "NANOCLAW_SANDBOX_RUNTIME": ""}
+
+
+def test_the_first_run_chooses_the_sandbox_and_says_so(tmp_path: Path, machine: dict[str, str]) -> None:
+    made = tmp_path / "home"
+    result = run(made, "hello\n", **machine)
+    assert tomllib.loads((made / "config.toml").read_text())["sandbox"] == {"runtime": "process"}
+    assert any("agents run as processes of yours, with chat tools only" in line for line in result.errors)
+
+
+def test_a_variable_or_an_earlier_choice_decides_without_a_look(
+    tmp_path: Path, machine: dict[str, str]
+) -> None:
+    made = tmp_path / "home"
+    fixed = {**machine, "NANOCLAW_SANDBOX_RUNTIME": "process"}
+    for variables in (fixed, machine):
+        result = run(made, "hello\n", **variables)
+        assert not any("agents run" in line for line in result.errors)
+        assert tomllib.loads((made / "config.toml").read_text())["sandbox"] == {"runtime": "process"}

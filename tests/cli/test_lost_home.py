@@ -16,11 +16,18 @@ from tests.host.runtimes import FakeRuntime
 QUIET = Seams(runtime=FakeRuntime())
 
 
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home with one conversation, to be copied."""
+    home = tmp_path_factory.mktemp("answered") / "home"
+    assert run(home, "hello\n").output == "echo: hello\n"
+    return home
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(answered: Path, tmp_path: Path) -> Path:
     """Return a home with one conversation."""
-    assert run(tmp_path / "home", "hello\n").output == "echo: hello\n"
-    return tmp_path / "home"
+    return shutil.copytree(answered, tmp_path / "home")
 
 
 def test_a_home_without_its_database_is_refused_until_it_is_begun_anew(

@@ -7,16 +7,16 @@ import subprocess
 import tomllib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from attrs import frozen
 
 from nanoclaw.setup.services import SERVICES
 from nanoclaw.testing.models import FakeModel, ModelFailure, open_fake_model
-from tests.cli.commands import GUARD_S, NANOCLAW, environment
+from tests.cli.commands import GUARD_S, NANOCLAW, Result, call, environment
 from tests.cli.terminals import CTRL_D, ENTER, AtTerminal, at_terminal
 
 KEY = "sk-typed-0123456789abcdef"
@@ -37,25 +37,12 @@ def variables(model: FakeModel | None, **more: str) -> dict[str, str]:
     return {**NO_KEYS, "OLLAMA_HOST": model.url if model is not None else NOWHERE, **more}
 
 
-@frozen
-class Done:
-    """The result of a command."""
-
-    code: int
-    output: str
-    stderr: str
-
-
-async def setup(home: Path, *arguments: str, stdin: str = "", **more: str) -> Done:
-    """Run `nanoclaw setup` without a terminal."""
-    command = [*NANOCLAW, "setup", "--home", str(home), *arguments]
-    env = environment(**{**NO_KEYS, "OLLAMA_HOST": NOWHERE, **more})
+async def setup(home: Path, *arguments: str, stdin: str = "", **more: str) -> Result:
+    """Call `nanoclaw setup` without a terminal."""
+    variables = {**NO_KEYS, "OLLAMA_HOST": NOWHERE, **more}
+    words = ("setup", "--home", str(home), *arguments)
     with trio.fail_after(GUARD_S):
-        done = await trio.run_process(
-            command, stdin=stdin.encode(), capture_stdout=True, capture_stderr=True, env=env, check=False
-        )
-    assert b"Traceback" not in done.stderr
-    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return await trio.to_thread.run_sync(partial(call, *words, text=stdin, **variables))
 
 
 def holding(folder: Path, text: str) -> list[Path]:
@@ -236,7 +223,7 @@ async def test_without_a_terminal_nothing_is_asked_and_nothing_is_spent(
 ) -> None:
     done = await setup(tmp_path / "home", OLLAMA_HOST=model.url, OPENAI_API_KEY="sk-1")
     assert done.code == 2
-    assert "there is no terminal to ask at; say --provider, --timezone or --yes" in done.stderr
+    assert "there is no terminal to ask at; say --provider, --timezone, --sandbox or --yes" in done.stderr
     assert not (tmp_path / "home").exists()
     assert model.requests == []
 
@@ -346,3 +333,17 @@ def test_the_help_fits_a_terminal() -> None:
         [*NANOCLAW, "setup", "--help"], capture_output=True, text=True, check=True, env={**os.environ}
     )
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+async def test_a_sandbox_that_is_named_is_written_and_all_else_stays(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[model]\nprovider = "echo"\n')
+    result = await setup(tmp_path, "--sandbox", "process", "--json")
+    assert json.loads(result.output)["sandbox"] == "process"
+    assert written(tmp_path) == {"model": {"provider": "echo"}, "sandbox": {"runtime": "process"}}
+
+
+async def test_a_sandbox_that_is_not_installed_is_refused(tmp_path: Path) -> None:
+    result = await setup(tmp_path, "--sandbox", "processs")
+    assert result.code == 2
+    assert "there is no runtime 'processs'; did you mean process?" in result.stderr
+    assert not (tmp_path / "config.toml").exists()

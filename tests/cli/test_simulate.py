@@ -26,7 +26,7 @@ def simulate(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 
 
 def test_workloads_run_in_processes_and_are_summarised_in_a_table() -> None:
-    done = simulate("--seeds", "3", "--days", "0.02", "--jobs", "2")
+    done = simulate("--seeds", "3", "--days", "0.01", "--jobs", "2")
     assert done.returncode == 0, done.stderr
     rows = dict(line.rsplit(maxsplit=1) for line in done.stdout.splitlines()[1:])
     assert (rows["seeds"], rows["violations"]) == ("3", "0")
@@ -36,22 +36,11 @@ def test_workloads_run_in_processes_and_are_summarised_in_a_table() -> None:
 
 
 def test_the_result_can_be_printed_as_json() -> None:
-    done = simulate("--seed", "7", "--days", "0.02", "--faults", "kill-host,zones", "--json")
+    done = simulate("--seed", "7", "--days", "0.01", "--faults", "kill-host,zones", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["seeds"], found["violations"], found["shortest"]) == ([7], [], None)
     assert set(found["faults"]) <= {"kill-host"}
-
-
-@pytest.mark.slow
-def test_one_seed_gives_the_same_workload_in_every_process(tmp_path: Path) -> None:
-    pages = []
-    for hash_seed in ("1", "2"):
-        file = tmp_path / f"{hash_seed}.html"
-        done = simulate("--seed", "8", "--days", "0.05", "--timeline", str(file), PYTHONHASHSEED=hash_seed)
-        assert done.returncode == 0, done.stdout + done.stderr
-        pages.append(file.read_bytes())
-    assert pages[0] == pages[1]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +99,7 @@ def test_a_violation_is_reported_with_its_seed_shortest_beginning_and_timeline()
 
 
 def test_a_process_that_dies_is_a_violation_of_its_seed_and_the_others_continue() -> None:
-    arguments = ("--seeds", "3", "--days", "0.02", "--faults", "none", "--jobs", "2", "--json")
+    arguments = ("--seeds", "3", "--days", "0.01", "--faults", "none", "--jobs", "2", "--json")
     done = broken("dies", *arguments, AT_SEED="1")
     assert done.returncode == 1
     found = json.loads(done.stdout)
@@ -130,11 +119,10 @@ def test_a_process_killed_from_outside_is_reported_as_such(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="the system has no such device")
-@pytest.mark.parametrize("arguments", [("--seed", "1"), ("--seed", "1", "--json")])
-def test_an_output_that_cannot_be_written_is_not_a_violation(arguments: tuple[str, ...]) -> None:
+def test_an_output_that_cannot_be_written_is_not_a_violation() -> None:
     with FULL.open("w") as full:
         done = subprocess.run(
-            [*NANOCLAW, "simulate", "--days", "0.01", *arguments],
+            [*NANOCLAW, "simulate", "--days", "0.01", "--seed", "1"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -156,7 +144,7 @@ def test_a_missing_standard_output_is_reported_like_an_unwritable_one() -> None:
 def test_an_error_while_printing_progress_is_ignored() -> None:
     with FULL.open("w") as full:
         done = subprocess.run(
-            [*NANOCLAW, "simulate", "--days", "0.01", "--seeds", "2"],
+            [*NANOCLAW, "simulate", "--days", "0.01", "--seeds", "2", "--jobs", "1"],
             stdout=subprocess.PIPE,
             stderr=full,
             text=True,

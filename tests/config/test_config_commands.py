@@ -5,12 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import NANOCLAW, change, environment, run
+from tests.cli.commands import NANOCLAW, call, change, environment, run
 from tests.config.packages import CHANNEL, install
 
 
 def nanoclaw(*arguments: str, **variables: str) -> tuple[int, list[str], str]:
-    """Return the exit code, lines of stdout, and stderr of `nanoclaw config ...`."""
+    """Return the exit code, lines of stdout, and stderr of `nanoclaw config ...`.
+
+    With packages of its own it is a separate process.
+    """
+    if "PYTHONPATH" not in variables:
+        result = call("config", *arguments, **variables)
+        return result.code, result.output.splitlines(), result.stderr
     done = subprocess.run(
         [*NANOCLAW, "config", *arguments],
         capture_output=True,
@@ -90,14 +96,9 @@ def test_check_reports_everything_that_a_start_would_refuse(home: Path) -> None:
 
 def command(home: Path, *arguments: str) -> str:
     """Return the output of a command that succeeds."""
-    done = subprocess.run(
-        [*NANOCLAW, *arguments, "--home", str(home)],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        check=True,
-    )
-    return done.stdout
+    result = call(*arguments, "--home", str(home))
+    assert result.code == 0
+    return result.output
 
 
 def check_lines(home: Path) -> list[str]:

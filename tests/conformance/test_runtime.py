@@ -15,7 +15,8 @@ from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Result, Turn
 from agent_runner.seams import Seams as RunnerSeams
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
-from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
+from nanoclaw.runtimes.child import ProcessRunner
+from nanoclaw.runtimes.process import ProcessRuntime
 from nanoclaw.testing import Timeline
 from nanoclaw.testing.conformance import NotConforming, RuntimeUnderTest, make_session, runtime_checks
 from nanoclaw.testing.conformance.runtime import CHECKS

@@ -146,7 +146,7 @@ def test_the_log_of_an_embedded_host_can_be_read(tmp_path: Path, configure: str)
 
 @pytest.mark.slow
 async def test_hosts_in_one_process_answer_each_on_its_own_socket(tmp_path: Path) -> None:
-    homes = [tmp_path / name for name in ("a", "b", "c")]
+    homes = [tmp_path / name for name in ("a", "b")]
     async with AsyncExitStack() as hosts:
         for home in homes:
             await hosts.enter_async_context(open_host(config(home), seams=QUIET, control=True))

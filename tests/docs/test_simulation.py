@@ -19,31 +19,24 @@ PYTHON = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 @pytest.mark.slow
 def test_the_first_test_of_the_page_passes_with_the_plugin_as_documented(tmp_path: Path) -> None:
+    """With the report of a test that fails, which shows what happened in its world."""
     first, conftest, *others = PYTHON
     [clicks] = [block for block in others if "clicks" in block]
     (tmp_path / "test_first.py").write_text(f"{first}\n\n{clicks}", "utf-8")
-    (tmp_path / "conftest.py").write_text(conftest, "utf-8")
-    (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n", "utf-8")
-    run = run_pytest(tmp_path)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "2 passed" in run.stdout
-
-
-@pytest.mark.slow
-def test_the_report_of_a_failed_test_shows_what_happened_in_its_world(tmp_path: Path) -> None:
-    first, conftest, *_ = PYTHON
-    (tmp_path / "test_first.py").write_text(f"{first}    assert chat is None\n", "utf-8")
+    (tmp_path / "test_failing.py").write_text(f"{first}    assert chat is None\n", "utf-8")
     (tmp_path / "conftest.py").write_text(conftest, "utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n", "utf-8")
     run = run_pytest(tmp_path, "--world-seed=7")
     assert run.returncode == 1, run.stdout + run.stderr
+    assert "1 failed, 2 passed" in run.stdout
+    assert "FAILED test_failing.py" in run.stdout
     assert re.search(r"the timeline \(the last \d+ of \d+ events, without commits; seed 7\)", run.stdout)
     assert re.search(r"delivered +ann +message +fake-1 .*'echo: hello'", run.stdout)
 
 
 def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, "test_first.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'container'}"},
         cwd=folder,
         capture_output=True,

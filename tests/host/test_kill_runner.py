@@ -16,7 +16,8 @@ from attrs import define, field
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import TextContent
 from nanoclaw.runtimes import Runner, RunnerSpec, Runtime, RuntimeWrapper
-from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
+from nanoclaw.runtimes.child import ProcessRunner
+from nanoclaw.runtimes.process import ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
 from nanoclaw.runtimes.supervised import SupervisedProcess
 from nanoclaw.testing import FakeChannel, wire

@@ -13,8 +13,10 @@ import trio
 
 from nanoclaw.records import SessionPaths
 from nanoclaw.runtimes import Runner, RunnerSpec
-from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
+from nanoclaw.runtimes.child import ProcessRunner
+from nanoclaw.runtimes.process import ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
+from nanoclaw.runtimes.supervised import SupervisedProcess
 from tests.host.homes import GUARD_S
 from tests.host.leaving_runner import CHILDREN
 
@@ -54,12 +56,14 @@ async def wait_gone(held: int) -> None:
     os.close(held)
 
 
-def init_of(runner: ProcessRunner) -> int:
+def init_of(runner: ProcessRunner[SupervisedProcess]) -> int:
     with Path("/proc", str(runner.process.pid), "stat").open() as file:
         return int(file.read().rpartition(")")[2].split()[1])
 
 
-async def left_behind(home: Path, then: str, end: Callable[[ProcessRunner], None]) -> Death:
+async def left_behind(
+    home: Path, then: str, end: Callable[[ProcessRunner[SupervisedProcess]], None]
+) -> Death:
     """Run a runner with children, end it, and return its death once all of them are gone."""
     fifo, deaths = make_fifos(home), list[Death]()
 

@@ -18,7 +18,8 @@ from agent_runner.providers.discovery import PROVIDERS
 from nanoclaw.host import open_host
 from nanoclaw.records import SessionPaths
 from nanoclaw.runtimes import Runner, RunnerSpec, StartFailed, stderr
-from nanoclaw.runtimes.process import BUILT_IN, ProcessRuntime
+from nanoclaw.runtimes.known_providers import BUILT_IN, KnownProviders
+from nanoclaw.runtimes.process import ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
 from nanoclaw.runtimes.stderr import MAX_LINE, MAX_LINES, WINDOW_S, StderrLog
 from nanoclaw.testing import FakeChannel, wire
@@ -314,7 +315,7 @@ def test_no_bytes_end_the_log(chunks: list[bytes]) -> None:
 
 
 def test_an_unknown_provider_is_refused_with_the_nearest_name() -> None:
-    runtime = ProcessRuntime(known=("echo", "shout"), allowed=("echo", "ecco"))
+    runtime = ProcessRuntime(known=KnownProviders(("echo", "shout")), allowed=("echo", "ecco"))
     refusal = runtime.refusal("ecco")
     assert refusal is not None
     assert refusal.startswith("there is no provider 'ecco'; did you mean echo? Known: echo, shout.")

@@ -3,13 +3,15 @@
 from inspect import iscoroutinefunction
 from pathlib import Path
 
-import anthropic
-import openai
 import pytest
+import trio
 
+from agent_runner.providers.sdks import load_sdk
+from tests.loop.talk import PROVIDERS
 from tests.runner.world import virtually
 
-__all__ = ["anthropic", "openai"]  # loaded here, so that no test waits for a thread in virtual time
+for sdk in PROVIDERS:
+    trio.run(load_sdk, sdk)  # here, so that no test waits for a thread in virtual time
 
 HERE = Path(__file__).parent
 REAL_TIME = {"test_missing_sdk.py", "test_model_processes.py"}

@@ -48,7 +48,7 @@ def call(command: Command, text: str = "", cwd: Path = CHECKOUT, **variables: st
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**own, **variables},
+        env={**own, "NANOCLAW_SANDBOX_RUNTIME": "process", **variables},
         timeout=GUARD_S,
         check=False,
     )

@@ -19,6 +19,7 @@ REAL_TIME = {
     "test_runner_script_processes.py",
     "test_runner_system.py",
     "test_runner_tool_socket.py",
+    "test_runner_web.py",
     "test_runner_web_fetch.py",
 }
 

@@ -21,7 +21,8 @@ from nanoclaw.host import Seams, open_host
 from nanoclaw.logs import configure_logging
 from nanoclaw.records import Address
 from nanoclaw.runtimes import Runner, RunnerSpec, Runtime, RuntimeWrapper
-from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
+from nanoclaw.runtimes.child import ProcessRunner
+from nanoclaw.runtimes.process import ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
 from nanoclaw.runtimes.supervised import SupervisedProcess
 from nanoclaw.store.engine.connections import open_readonly

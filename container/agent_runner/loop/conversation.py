@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -80,6 +81,11 @@ class Asked:
     parts: tuple[Part, ...]
     """Its texts and files, in order."""
 
+    @cached_property
+    def size(self) -> int:
+        """The characters of its texts and names of files."""
+        return sum(len(part.text if isinstance(part, Text) else part.name) for part in self.parts)
+
 
 @frozen
 class Said:
@@ -90,6 +96,12 @@ class Said:
     calls: tuple[ToolCall, ...] = ()
     """The tools that it calls."""
 
+    @cached_property
+    def size(self) -> int:
+        """The characters of its text and calls."""
+        calls = sum(len(f"{call.name} {json.dumps(dict(call.arguments))}") for call in self.calls)
+        return len(self.text) + calls
+
 
 @frozen
 class Returned:
@@ -97,6 +109,11 @@ class Returned:
 
     results: tuple[ToolResult, ...]
     """One for each call."""
+
+    @cached_property
+    def size(self) -> int:
+        """The characters of its texts."""
+        return sum(len(result.text) for result in self.results)
 
 
 Message: TypeAlias = Asked | Said | Returned
@@ -138,19 +155,6 @@ def joined(messages: Sequence[Message]) -> Sequence[Message]:
             continue
         found.append(message)
     return found
-
-
-def texts(messages: Sequence[Message]) -> Iterator[str]:
-    """Yield all texts that a request with these messages has."""
-    for message in messages:
-        match message:
-            case Asked(parts):
-                yield from (part.text if isinstance(part, Text) else part.name for part in parts)
-            case Said(text, calls):
-                yield text
-                yield from (f"{call.name} {json.dumps(dict(call.arguments))}" for call in calls)
-            case Returned(results):
-                yield from (result.text for result in results)
 
 
 def cut_middle(text: str, most: int) -> str:

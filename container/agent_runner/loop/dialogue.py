@@ -11,13 +11,7 @@ from agent_runner.loop.client import ModelReply, ModelRequest
 from agent_runner.loop.conversation import Message, joined
 from agent_runner.loop.errors import ModelError, Problem
 from agent_runner.loop.gallery import Gallery
-from agent_runner.loop.history import (
-    History,
-    PastTurn,
-    StateChanges,
-    read_history,
-    shortened,
-)
+from agent_runner.loop.history import History, PastTurn, StateChanges, shortened
 from agent_runner.loop.learned import Learned, read_learned
 from agent_runner.loop.models import Model
 from agent_runner.loop.tokens import Room, room, tokens_of_request
@@ -196,8 +190,8 @@ class Dialogue:
             self.current = [shortened(message, SHORTER[-2]) for message in self.current]
 
 
-def read_dialogue(asking: Asking, state: Mapping[str, str], tools: Toolbox | None = None) -> Dialogue:
-    """Return the conversation that a session's state holds. It never fails."""
-    return Dialogue(
-        asking, read_history(state), read_learned(state), state.get(MODEL_KEY, "").strip()[:200], tools
-    )
+def open_dialogue(
+    asking: Asking, history: History, state: Mapping[str, str], tools: Toolbox | None = None
+) -> Dialogue:
+    """Return the conversation of a session, with what else its state holds. It never fails."""
+    return Dialogue(asking, history, read_learned(state), state.get(MODEL_KEY, "").strip()[:200], tools)

@@ -44,7 +44,7 @@ class Gallery:
         self._left = LARGEST_ALL
         return [
             Asked(tuple(self._part(part, shown=allowed and n >= recent) for part in message.parts))
-            if isinstance(message, Asked)
+            if isinstance(message, Asked) and any(isinstance(part, FilePart) for part in message.parts)
             else message
             for n, message in enumerate(messages)
         ]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from agent_runner.loop.conversation import (
     Asked,
@@ -101,23 +101,40 @@ def key_of(number: int) -> str:
     return f"{PREFIX}{number:06}"
 
 
+@define(eq=False)
+class HistoryReader:
+    """Reads the history of a session again and again, and parses only the values that have changed."""
+
+    _known: Mapping[str, tuple[str, PastTurn | None]] = field(factory=dict, init=False)
+    """The values of the last history, and what was read in them, by key."""
+
+    def read(self, state: Mapping[str, str]) -> History:
+        """Read the history of the session's state. It never fails."""
+        numbered = {int(found[1]): key for key in state if (found := _KEY.fullmatch(key))}
+        self._known = {key: self._turn(number, key, state[key]) for number, key in numbered.items()}
+        turns: list[PastTurn] = []
+        stale: list[str] = []
+        unreadable = 0
+        for number in sorted(numbered):
+            _, turn = self._known[numbered[number]]
+            if turn is None:
+                unreadable += 1
+                stale.append(numbered[number])
+                continue
+            if turn.summary:
+                stale += [key_of(earlier.number) for earlier in turns]
+                turns = []
+            turns.append(turn)
+        return History(tuple(turns), tuple(stale), unreadable, max(numbered, default=0))
+
+    def _turn(self, number: int, key: str, value: str) -> tuple[str, PastTurn | None]:
+        known = self._known.get(key)
+        return known if known is not None and known[0] == value else (value, _read_turn(number, value))
+
+
 def read_history(state: Mapping[str, str]) -> History:
-    """Read the history of a session's state. It never fails."""
-    numbered = {int(found[1]): key for key in state if (found := _KEY.fullmatch(key))}
-    turns: list[PastTurn] = []
-    stale: list[str] = []
-    unreadable = 0
-    for number in sorted(numbered):
-        turn = _read_turn(number, state[numbered[number]])
-        if turn is None:
-            unreadable += 1
-            stale.append(numbered[number])
-            continue
-        if turn.summary:
-            stale += [key_of(earlier.number) for earlier in turns]
-            turns = []
-        turns.append(turn)
-    return History(tuple(turns), tuple(stale), unreadable, max(numbered, default=0))
+    """Read the history of a session's state once. It never fails."""
+    return HistoryReader().read(state)
 
 
 # -- values ------------------------------------------------------------------------

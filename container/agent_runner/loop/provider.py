@@ -10,8 +10,9 @@ from attrs import define, field, frozen
 from agent_runner.errors import ProviderError
 from agent_runner.loop.asking import Asking, given_up
 from agent_runner.loop.client import ModelClient
-from agent_runner.loop.dialogue import Dialogue, read_dialogue
+from agent_runner.loop.dialogue import Dialogue, open_dialogue
 from agent_runner.loop.errors import ModelError
+from agent_runner.loop.history import HistoryReader
 from agent_runner.loop.models import QUICK_TRIES, Model, Models, Requests
 from agent_runner.loop.tokens import Correction
 from agent_runner.loop.turn import DraftStream, TurnRun, first_message
@@ -69,6 +70,7 @@ class AgentLoop:
     _context: ProviderContext
     _models: Models
     _correction: Correction = field(factory=Correction, init=False)
+    _histories: HistoryReader = field(factory=HistoryReader, init=False)
 
     async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         """Take a turn."""
@@ -102,14 +104,15 @@ class AgentLoop:
         return f"I have summarised {count} {'turn' if count == 1 else 'turns'} of our conversation."
 
     async def forget(self) -> None:
-        """Forget what was learned about the models. The conversation was in the state."""
-        self._correction = Correction()
+        """Forget what was learned about the models, and the parsed copy of the conversation."""
+        self._correction, self._histories = Correction(), HistoryReader()
 
     def _asking(self, most: int, turn_id: str | None = None) -> Asking:
         return Asking(self._context, self._models, self._correction, Requests(most), turn_id)
 
     async def _dialogue(self, asking: Asking, tools: Toolbox | None = None) -> Dialogue:
-        dialogue = read_dialogue(asking, await self._context.state.items(), tools)
+        state = await self._context.state.items()
+        dialogue = open_dialogue(asking, self._histories.read(state), state, tools)
         if dialogue.history.unreadable:
             count = dialogue.history.unreadable
             await asking.report(f"{count} parts of the conversation cannot be read, and are left out")

@@ -1,12 +1,11 @@
 """Estimates of tokens, and the sizes of models' contexts."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 from attrs import define, frozen
 
 from agent_runner.loop.client import ModelRequest, Usage
-from agent_runner.loop.conversation import Asked, Blob, Message, texts
+from agent_runner.loop.conversation import Asked, Blob, Message
 
 CHARACTERS_A_TOKEN = 3.5
 TOKENS_A_MESSAGE = 8
@@ -65,7 +64,7 @@ def _by_name(name: str) -> int:
 
 def tokens_of(messages: Sequence[Message]) -> float:
     """Estimate the tokens of messages."""
-    characters = sum(map(len, texts(messages)))
+    characters = sum(message.size for message in messages)
     blobs = sum(_tokens_of_blob(part) for part in _blobs(messages))
     return characters / CHARACTERS_A_TOKEN + TOKENS_A_MESSAGE * len(messages) + blobs
 
@@ -82,10 +81,7 @@ def _tokens_of_blob(blob: Blob) -> int:
 
 def tokens_of_request(request: ModelRequest) -> float:
     """Estimate the tokens of a request."""
-    tools = sum(
-        len(spec.name) + len(spec.description) + len(json.dumps(dict(spec.parameters), default=str))
-        for spec in request.tools
-    )
+    tools = sum(spec.size for spec in request.tools)
     return (len(request.system) + tools) / CHARACTERS_A_TOKEN + tokens_of(request.messages)
 
 

@@ -60,9 +60,7 @@ class AnthropicClient:
         """Send a request and return the answer."""
         receiving = Receiving(streamed)
         with sdk_errors(request):
-            client = await self._sdk.get()
-            create = client.messages.with_streaming_response.create
-            async with create(**_body(request), stream=True) as response:
+            async with self._sdk.stream("/v1/messages", _body(request)) as response:
                 await receive_events(response, partial(_receive, receiving))
         return receiving.reply()
 

@@ -16,6 +16,7 @@ from agent_runner.foreign import describe
 from agent_runner.loop.client import ModelRequest
 from agent_runner.loop.errors import ModelError, Problem, ServerSaid, classify, not_an_answer, unreachable
 from agent_runner.providers import HttpClient, ModelSettings, ProviderContext
+from agent_runner.providers.reexports import defer_reexports
 
 NO_KEY = "the-gateway-adds-the-key"
 """Sent in place of a key, which no runner has."""
@@ -57,6 +58,7 @@ async def load_sdk(package: str) -> Any:
 
 def _import_sdk(package: str) -> Any:
     try:
+        defer_reexports(package)
         with _no_garbage_collection():
             return import_module(package)
     except ImportError as error:
@@ -94,7 +96,22 @@ class SdkClient:
     _http: HttpClient
     _made: Any = field(default=None, init=False)
 
-    async def get(self) -> Any:
+    @asynccontextmanager
+    async def stream(self, path: str, body: Mapping[str, object]) -> AsyncGenerator[Any]:
+        """Send a request for a stream, and yield the `httpx2.Response` when its head is there.
+
+        The methods of the SDKs for each kind of request would first look at all that they might convert in
+        the body, which takes 0.15 ms a message. Raises ModelError if the SDK is not installed, and errors of
+        the SDK.
+        """
+        client, whole = await self._get(), {**body, "stream": True}
+        response = await client.post(path, cast_to=import_module("httpx2").Response, body=whole, stream=True)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def _get(self) -> Any:
         """Return the client. Raises ModelError if the SDK is not installed."""
         if self._made is None:
             sdk = await load_sdk(self._package)
@@ -134,13 +151,13 @@ async def receive_events(response: Any, receive: Callable[[Mapping[str, Any]], b
     failure: Exception | None = None
     closed = False
     try:
-        async for line in response.iter_lines():
+        async for line in response.aiter_lines():
             try:
                 closed = closed or receive_line(line, receive)
             except Exception as error:  # noqa: BLE001 -- raised below
                 failure, closed = error, True
             if closed:
-                await response.close()
+                await response.aclose()
     except Exception:
         if not closed:
             raise

@@ -1,6 +1,8 @@
 """Tools as a provider sees them: their specifications, calling them, adding more at run time."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Protocol
 
 from attrs import frozen
@@ -21,6 +23,12 @@ class ToolSpec:
     name: str
     description: str
     parameters: Mapping[str, object]
+
+    @cached_property
+    def size(self) -> int:
+        """The characters that it adds to a request. Counted once, so the schema must not change."""
+        schema = json.dumps(dict(self.parameters), default=str)
+        return len(self.name) + len(self.description) + len(schema)
 
 
 @frozen

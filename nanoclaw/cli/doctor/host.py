@@ -1,6 +1,7 @@
 """The doctor's check of the running host, by its own status."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import trio
@@ -16,8 +17,8 @@ async def host(config: Config) -> list[Finding]:
     """Ask the running host for its state, if one runs."""
     try:
         with trio.fail_after(WITHIN_S):
-            async with connect(config.data) as client:
-                async for report in client.results("status"):
+            async with connect(config.data) as client, aclosing(client.results("status")) as reports:
+                async for report in reports:
                     return list(_of_report(report))
     except NotRunning:
         return [Finding("host", "ok", "none runs; `nanoclaw run` starts it")]

@@ -100,7 +100,10 @@ _REFERENCES = (
     ("sessions", "SELECT id FROM sessions WHERE agent_group_id = :id"),
     (
         "pending approvals",
-        "SELECT approval_id FROM pending_approvals WHERE agent_group_id = :id AND status = 'pending'",
+        """
+        SELECT approval_id FROM pending_approvals
+        WHERE agent_group_id = :id AND status = 'pending' AND action <> 'network'
+        """,
     ),
     (
         "destinations",
@@ -114,9 +117,7 @@ _REFERENCES = (
 
 
 def delete(connection: apsw.Connection, id_: str) -> AgentGroup:
-    """Delete an agent group with its members, roles, destinations, limits and decided approvals (contract 3).
-
-    Its folder stays on disk.
+    """Delete an agent group with all that it owns (contract 3). Its folder stays on disk.
 
     Raises:
         NotFound: no agent group has this id.
@@ -129,6 +130,7 @@ def delete(connection: apsw.Connection, id_: str) -> AgentGroup:
         "DELETE FROM user_roles WHERE agent_group_id = :id",
         "DELETE FROM agent_destinations WHERE agent_group_id = :id",
         "DELETE FROM pending_approvals WHERE agent_group_id = :id",
+        "DELETE FROM network_sites WHERE agent_group_id = :id",
         "DELETE FROM agent_groups WHERE id = :id",
     ):
         connection.execute(owned, {"id": id_})

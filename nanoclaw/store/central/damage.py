@@ -17,7 +17,14 @@ from nanoclaw.records import (
     UserDm,
     UserRole,
 )
-from nanoclaw.store.central import agent_groups, pending_approvals, pending_questions, sessions, wirings
+from nanoclaw.store.central import (
+    agent_groups,
+    network_sites,
+    pending_approvals,
+    pending_questions,
+    sessions,
+    wirings,
+)
 from nanoclaw.store.engine import rows
 from nanoclaw.store.engine.names import is_component
 
@@ -64,6 +71,7 @@ _READERS: Mapping[str, Callable[[apsw.Connection], list[rows.DamagedRow]]] = {
     "messaging_group_agents": wirings.damaged,
     "pending_questions": pending_questions.damaged,
     "pending_approvals": pending_approvals.damaged,
+    "network_sites": network_sites.damaged,
 }
 """For each table the function that finds its rows that do not fit."""
 

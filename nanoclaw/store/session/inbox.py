@@ -1,6 +1,7 @@
 """Stores users' attachments in `inbox/<message_id>/`, before the row that names them is committed."""
 
 import os
+import stat
 from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -11,6 +12,7 @@ from nanoclaw.records import Attachment
 from nanoclaw.records.files import decoded
 from nanoclaw.store.engine.errors import translating
 from nanoclaw.store.engine.names import as_component
+from nanoclaw.system.sandbox_user import shared_modes
 
 MOUNTED_AT = "in/inbox"
 """Path of the inbox in the container, relative to /workspace."""
@@ -68,14 +70,25 @@ def _store(folder: Path, message_id: str, name: str, attachment: Attachment) -> 
     except ValueError:
         return evolve(attachment, data=None)
     with translating(folder / name):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_readable(folder)
         _write(folder / name, data)
     return evolve(attachment, data=None, local_path=f"{MOUNTED_AT}/{message_id}/{name}")
 
 
+def _make_readable(folder: Path) -> None:
+    """Make the folder of a message, and the inbox, for the user of sandboxes to read."""
+    mode, _ = shared_modes()
+    for each in (folder.parent, folder):
+        each.mkdir(parents=True, exist_ok=True)
+        if stat.S_IMODE(each.stat().st_mode) != mode:
+            each.chmod(mode)
+
+
 def _write(target: Path, data: bytes) -> None:
+    _, mode = shared_modes()
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
         file.write(data)
         file.flush()
         os.fsync(descriptor)

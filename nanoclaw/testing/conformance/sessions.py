@@ -83,7 +83,10 @@ def _environment(provider: str) -> dict[str, str]:
 
 def lives(paths: SessionPaths) -> bool:
     """Return whether a runner holds the session's lock, which each runner takes first (contract 6)."""
-    descriptor = os.open(paths.outbound_dir / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(paths.outbound_dir / "owner", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:  # creating it is for the runner, which may be another user
+        return False
     try:
         flock(descriptor, LOCK_EX | LOCK_NB)
         flock(descriptor, LOCK_UN)

@@ -4,7 +4,7 @@ import trio
 from attrs import define, field, frozen
 
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, RuntimeWrapper
-from nanoclaw.runtimes.process import ProcessRunner
+from nanoclaw.runtimes.child import ProcessRunner
 from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.timeline import Timeline
 

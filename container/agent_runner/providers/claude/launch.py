@@ -10,6 +10,7 @@ from attrs import field, frozen
 from agent_runner.providers.mcp_servers import McpServer
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import ToolSpec
+from agent_runner.sockets.web import VARIABLES
 
 SERVER = "nanoclaw"
 """The name of our tools' MCP server inside Claude Code."""
@@ -20,8 +21,6 @@ OWN_TOOLS = (
 """The tools of Claude Code that a sandboxed agent has. Its other ones wait for a person at a terminal."""
 KEPT = ("PATH", "LANG")
 """The runner's variables that Claude Code sees, too."""
-KEPT_IN_SANDBOX = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-"""Those that it also sees in a sandbox: the way into the web."""
 QUIET: Mapping[str, str] = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_TELEMETRY": "1",
@@ -128,8 +127,7 @@ def _permissions(ours: Sequence[str], *, sandboxed: bool) -> Sequence[str]:
 
 def environment(launch: Launch, url: str, key: str) -> dict[str, str]:
     """Return all variables of Claude Code. `key` is the forwarder's; there is no other one here."""
-    model = launch.model
-    kept = (*KEPT, *KEPT_IN_SANDBOX) if launch.sandboxed else KEPT
+    model, kept = launch.model, (*KEPT, *(VARIABLES if launch.sandboxed else ()))
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         **QUIET,

@@ -1,0 +1,119 @@
+"""The command lines of bubblewrap."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from attrs import evolve, field, frozen
+
+from nanoclaw.runtimes.bubblewrap import layout
+from nanoclaw.runtimes.bubblewrap.layout import Bind
+from nanoclaw.system.sandbox_user import SANDBOX_UID
+
+TMP, VAR_TMP, SHM = "/tmp", "/var/tmp", "/dev/shm"  # noqa: S108 -- paths in the sandbox
+VIEW = "/src"
+"""The folder where the outer bubblewrap of a root host shows the sources to the inner one."""
+
+
+@frozen
+class Program:
+    """The program bubblewrap, as it is installed."""
+
+    path: str
+    options: frozenset[str] = frozenset()
+    """Its long options. They differ by version."""
+
+    def with_(self, *words: str) -> Sequence[str]:
+        """Return an option with its values, or nothing if this version does not have it."""
+        return words if words[0] in self.options else ()
+
+
+@frozen
+class Wanted:
+    """One sandbox."""
+
+    binds: tuple[Bind, ...]
+    """The folders besides those of the system, outer ones first."""
+    scratch_bytes: int
+    """The size of `/tmp`, of the home folder and of `/dev/shm`, each."""
+    folder: str = "/"
+    """The working directory."""
+    seccomp_fd: int | None = None
+    info_fd: int | None = None
+    """A descriptor to which bubblewrap writes the id of the sandbox's first process."""
+    variables: Mapping[str, str] = field(factory=dict)
+    """Variables that only the sandbox sees. Everybody on the machine can read them."""
+    hidden: tuple[str, ...] = ()
+    """Variables of bubblewrap that the sandbox does not see."""
+
+
+def sandbox(program: Program, wanted: Wanted) -> Iterator[str]:
+    """Yield the command line up to the command. It needs no rights."""
+    yield from (program.path, "--unshare-all", "--unshare-user", *program.with_("--disable-userns"))
+    yield from ("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox")
+    yield from ("--uid", str(SANDBOX_UID), "--gid", str(SANDBOX_UID))
+    yield from _system()
+    yield from ("--proc", "/proc", "--dev", "/dev")
+    size = program.with_("--size", str(wanted.scratch_bytes))
+    # After the devices, and before what is mounted below these folders.
+    for folder in (SHM, TMP, layout.HOME):
+        yield from (*size, "--tmpfs", folder)
+    yield from ("--dir", "/var", "--symlink", TMP, VAR_TMP)
+    for bind in wanted.binds:
+        yield from ("--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target)
+    yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", wanted.folder)
+    if wanted.seccomp_fd is not None:
+        yield from ("--seccomp", str(wanted.seccomp_fd))
+    if wanted.info_fd is not None:
+        yield from ("--info-fd", str(wanted.info_fd))
+    for name, value in wanted.variables.items():
+        yield from ("--setenv", name, value)
+    for name in wanted.hidden:
+        yield from ("--unsetenv", name)
+    yield "--"
+
+
+def as_another_user(program: Program, setpriv: str, wanted: Wanted, user: int) -> Iterator[str]:
+    """Yield the command line of a root host. Another user makes the sandbox, who may enter no folder here.
+
+    An outer bubblewrap, as root, only shows that user the sources. It isolates nothing.
+    """
+    view = [evolve(bind, target=f"{VIEW}/{n}") for n, bind in enumerate(wanted.binds)]
+    yield from (program.path, "--die-with-parent", *_system(), "--bind", "/proc", "/proc")
+    yield from (
+        "--dev-bind",
+        "/dev",
+        "/dev",
+        "--perms",
+        "1777",
+        "--tmpfs",
+        TMP,
+        "--perms",
+        "0755",
+        "--dir",
+        VIEW,
+    )
+    for bind in view:
+        yield from ("--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target)
+    yield from (
+        "--ro-bind",
+        program.path,
+        f"{VIEW}/bwrap",
+        "--ro-bind",
+        setpriv,
+        f"{VIEW}/setpriv",
+        "--chdir",
+        "/",
+        "--",
+    )
+    yield from (f"{VIEW}/setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups")
+    yield from ("--inh-caps=-all", "--bounding-set=-all", "--pdeathsig", "KILL", "--")
+    seen = tuple(evolve(bind, source=Path(at.target)) for bind, at in zip(wanted.binds, view, strict=True))
+    yield from sandbox(evolve(program, path=f"{VIEW}/bwrap"), evolve(wanted, binds=seen))
+
+
+def _system() -> Iterator[str]:
+    binds, links = layout.system()
+    for bind in binds:
+        yield from ("--ro-bind", str(bind.source), bind.target)
+    for target, name in links:
+        yield from ("--symlink", target, name)

@@ -1,0 +1,199 @@
+"""The runtime `bubblewrap`: each runner in namespaces of its own, without a daemon or an image."""
+
+import platform
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Annotated
+
+import structlog
+import trio
+from attrs import define, evolve, field, frozen
+
+from nanoclaw.config.kinds import Bytes, Name
+from nanoclaw.runtimes.bubblewrap import layout
+from nanoclaw.runtimes.bubblewrap.detect import Ready, examine
+from nanoclaw.runtimes.bubblewrap.groups import Group, name_of
+from nanoclaw.runtimes.bubblewrap.limits import MEMORY, Means, limits_in_force
+from nanoclaw.runtimes.bubblewrap.sandbox import Sandbox
+from nanoclaw.runtimes.bubblewrap.sandboxed import NotMade, SandboxProcess, start
+from nanoclaw.runtimes.bubblewrap.seccomp import filter_for
+from nanoclaw.runtimes.child import ProcessRunner
+from nanoclaw.runtimes.factory import RuntimeContext, RuntimeFactory
+from nanoclaw.runtimes.known_providers import KnownProviders, known_providers
+from nanoclaw.runtimes.mount_points import make_mount_points
+from nanoclaw.runtimes.ownership import Handover
+from nanoclaw.runtimes.protocol import (
+    Death,
+    NotNow,
+    Runner,
+    RunnerSpec,
+    RuntimeState,
+    StartFailed,
+)
+from nanoclaw.runtimes.stderr import StderrLog
+from nanoclaw.system.sandbox_user import sandbox_owner
+
+RECOVER_TIMEOUT_S = 30.0
+GIB = 1 << 30
+_log = structlog.get_logger()
+
+
+@frozen
+class BubblewrapConfig:
+    """Sandboxes of bubblewrap."""
+
+    program: Name = "bwrap"
+    """The program bubblewrap: a name in PATH, or a path."""
+    scratch: Annotated[int, Bytes()] = GIB
+    """The size of a sandbox's `/tmp`, and of its home folder. They are in memory."""
+
+
+@define(eq=False)
+class BubblewrapRuntime:
+    """Runs runners under bubblewrap."""
+
+    config: BubblewrapConfig = field(factory=BubblewrapConfig)
+    grace_s: float = 1.5
+    known: KnownProviders = field(factory=KnownProviders)
+    """The providers that there are."""
+    name: str = "bubblewrap"
+    isolates: bool = True
+    state: RuntimeState = field(init=False, default=RuntimeState(ready=True, text="not tried yet"))
+    _ready: Ready | None = field(init=False, default=None)
+    """Bubblewrap, once a trial run has succeeded."""
+    _handover: Handover | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        owner = sandbox_owner()
+        self._handover = None if owner is None else Handover(owner)
+
+    def refusal(self, provider: str) -> str | None:
+        """Return why the runner has no such provider. All that it has may run here."""
+        return self.known.unusable(provider)
+
+    def unhonoured(self, spec: RunnerSpec) -> Sequence[str]:
+        """Return the parts of a specification that need an image, or another user."""
+        parts = {
+            "image": spec.image is not None,
+            "user": spec.user is not None,
+            "apt packages": bool(spec.packages.apt),
+        }
+        return [part for part, given in parts.items() if given]
+
+    async def run(
+        self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
+    ) -> Death:
+        """Start a runner; return when nothing of its sandbox is left. On cancellation it is stopped first.
+
+        Raises:
+            NotNow: this machine makes no sandboxes now. `state` says why.
+            StartFailed: the specification cannot be honoured, or the runner does not start.
+        """
+        async with self._sandbox(spec, ()) as (runner, group):
+            await runner.live(task_status)
+            return await _death(runner, group, spec)
+
+    async def survivors(self) -> Sequence[str]:
+        """Return no session: a sandbox ends with its host. Try if this machine makes sandboxes."""
+        await self._examine()
+        return ()
+
+    async def recover(self, spec: RunnerSpec) -> None:
+        """Run the runner once with `recover`, in a sandbox like any other.
+
+        Raises:
+            StartFailed: it failed or took longer than `RECOVER_TIMEOUT_S`.
+        """
+        async with self._sandbox(spec, ("recover",)) as (runner, group):
+            with trio.move_on_after(RECOVER_TIMEOUT_S):
+                await runner.live(trio.TASK_STATUS_IGNORED)
+            if runner.process.returncode != 0:
+                death = await _death(runner, group, spec)
+                raise StartFailed(f"outbound.db could not be recovered: {death.reason}")
+
+    @asynccontextmanager
+    async def _sandbox(
+        self, spec: RunnerSpec, arguments: Sequence[str]
+    ) -> AsyncIterator[tuple[ProcessRunner[SandboxProcess], Group | None]]:
+        """Start a runner in a sandbox and its control group. The exit removes the group."""
+        self._require(spec)
+        ready = self._ready or await self._examine()
+        if ready is None:
+            raise NotNow(self.state.text)
+        group = await trio.to_thread.run_sync(self._prepare, ready, spec)
+        try:
+            yield await self._started(Sandbox(ready, spec, self.config.scratch, group), arguments), group
+        finally:
+            if group is not None:
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(group.remove)
+
+    async def _started(self, sandbox: Sandbox, arguments: Sequence[str]) -> ProcessRunner[SandboxProcess]:
+        try:
+            process, lifeline = await start(
+                partial(sandbox.line, arguments), sandbox.environment, filter_for(platform.machine())
+            )
+        except NotMade as error:
+            if await self._examine() is None:
+                raise NotNow(self.state.text) from error
+            raise
+        return ProcessRunner(process, lifeline, self.grace_s, StderrLog(sandbox.spec.session_id))
+
+    def _require(self, spec: RunnerSpec) -> None:
+        """Refuse what this runtime cannot run."""
+        if (refusal := self.refusal(spec.provider)) is not None:
+            raise StartFailed(refusal)
+        if parts := ", ".join(self.unhonoured(spec)):
+            raise StartFailed(
+                f"the bubblewrap runtime cannot honour {parts} of the agent's container.json; remove that, "
+                'or set [sandbox] runtime = "docker"'
+            )
+
+    def _prepare(self, ready: Ready, spec: RunnerSpec) -> Group | None:
+        """Make the session's folders fit for a sandbox, and make its control group. Blocking.
+
+        Raises:
+            StartFailed: it is not possible.
+        """
+        make_mount_points(spec.paths.outbound_dir, layout.mount_points(spec), sandbox_owner())
+        if self._handover is not None:
+            self._handover.give(spec)
+        maker = ready.maker
+        return None if maker is None else maker.make(name_of(spec.paths.outbound_dir), spec.limits)
+
+    async def _examine(self) -> Ready | None:
+        """Try if this machine makes sandboxes, and note it as the state."""
+        owner = sandbox_owner()
+        found = await trio.to_thread.run_sync(examine, self.config.program, owner and owner[0])
+        self._ready = found if isinstance(found, Ready) else None
+        text = found if isinstance(found, str) else f"{found.program.path} makes sandboxes"
+        self._note(RuntimeState(ready=self._ready is not None, text=text))
+        return self._ready
+
+    def _note(self, state: RuntimeState) -> None:
+        if self.state.ready and not state.ready:
+            _log.error("runtime.not_ready", runtime=self.name, reason=state.text)
+        elif state.ready and not self.state.ready:
+            _log.info("runtime.ready", runtime=self.name)
+        self.state = state
+
+
+async def _death(runner: ProcessRunner[SandboxProcess], group: Group | None, spec: RunnerSpec) -> Death:
+    """Return how the runner ended. If it was killed, the reason may be its memory."""
+    death = runner.death()
+    if runner.process.returncode == -signal.SIGKILL and group is not None:
+        with trio.CancelScope(shield=True):
+            if await trio.to_thread.run_sync(group.ran_out):
+                memory = limits_in_force(spec.limits, Means())[MEMORY].partition(",")[0]
+                return evolve(death, reason=f"its sandbox used up the memory of {memory}: {death.reason}")
+    return death
+
+
+def _make(config: BubblewrapConfig, context: RuntimeContext) -> BubblewrapRuntime:
+    return BubblewrapRuntime(config, context.runner.stop_grace_s, known_providers(context.runner))
+
+
+BUBBLEWRAP = RuntimeFactory(BubblewrapConfig, _make)
+"""The entry point `bubblewrap`."""

@@ -1,0 +1,59 @@
+"""Lists and builds images by a container engine."""
+
+from collections.abc import Mapping
+
+import requests
+import trio
+from attrs import field, frozen
+from docker import APIClient
+from docker.errors import APIError, DockerException
+
+from nanoclaw.runtimes.docker.engine import Engine
+from nanoclaw.runtimes.docker.errors import EngineError
+from nanoclaw.runtimes.images import REPOSITORY, Build, BuildFailed, Progress, build
+from nanoclaw.runtimes.images.building import Report
+
+SILENCE_S = 1800
+"""The longest time in which a build says nothing."""
+
+
+@frozen
+class EngineBuilder:
+    """Builds images by an engine, each in a thread of its own.
+
+    A cancelled build leaves its thread behind, which ends with the build or with the process.
+    """
+
+    engine: Engine
+    _limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(1))
+
+    async def images(self) -> Mapping[str, float]:
+        """Return the names of our images, with the time of their creation in seconds since 1970.
+
+        Raises:
+            EngineError: the engine is away.
+        """
+        found = await self.engine.call(lambda api: api.images(name=REPOSITORY))
+        return {name: float(each["Created"]) for each in found for name in each["RepoTags"] or ()}
+
+    async def build(self, wanted: Build, report: Report) -> None:
+        """Build an image. Raises BuildFailed."""
+        try:
+            socket = self.engine.socket
+        except EngineError as error:
+            raise BuildFailed(str(error)) from error
+
+        def in_thread() -> None:
+            try:
+                client = APIClient(f"unix://{socket}", version="auto", timeout=SILENCE_S)
+                with client:
+                    build(client, wanted, tell)
+            except APIError as error:
+                raise BuildFailed(f"the container engine refused it: {error.explanation or error}") from error
+            except (requests.RequestException, DockerException, OSError) as error:
+                raise BuildFailed(f"the container engine at {socket} was lost: {error}") from error
+
+        def tell(progress: Progress) -> None:
+            trio.from_thread.run_sync(report, progress)
+
+        await trio.to_thread.run_sync(in_thread, abandon_on_cancel=True, limiter=self._limiter)

@@ -1,0 +1,27 @@
+"""A host whose runners are containers of a real engine: round trips, and its end."""
+
+from pathlib import Path
+
+import trio
+
+from nanoclaw.testing import FakeChannel
+from tests.docker_runtime.docker_homes import GUARD_S, containers, docker_host, install_of
+from tests.engine.fixtures import EngineForTests
+
+
+async def test_a_message_is_answered_from_a_container_which_ends_with_its_host(
+    tmp_path: Path, engine: EngineForTests
+) -> None:
+    channel = FakeChannel()
+    with trio.fail_after(GUARD_S):
+        async with docker_host(tmp_path, engine, channel) as host:
+            install_id = await install_of(host)
+            await channel.say("hello", event_id="e1")
+            assert "hello" in str((await channel.reply_to("e1")).content)
+            [container] = containers(engine.engine, install_id)
+            report = await host.status()
+            [session] = report.living_sessions
+            assert container["Names"] == [f"/nanoclaw-{install_id}-{session.id}"]
+            assert report.runtime_ready
+            assert report.runtime_state == f"the container engine answers at {engine.socket}"
+    assert containers(engine.engine, install_id) == []
