@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from nanoclaw.runtimes.docker.seccomp import profile
-from nanoclaw.runtimes.protocol import WORKSPACE, Limits, Mount, RunnerSpec
+from nanoclaw.runtimes.protocol import NO_CORE, WORKSPACE, Limits, Mount, RunnerSpec
 from nanoclaw.system.sandbox_user import sandbox_owner
 
 INSTALL, SESSION, SPEC = "nanoclaw.install", "nanoclaw.session", "nanoclaw.spec"
@@ -115,7 +115,10 @@ def _isolation(spec: RunnerSpec) -> Json:
         "IpcMode": "private",
         "Mounts": [_mount(each) for each in spec.all_mounts],
         "Tmpfs": {"/tmp": tmpfs, HOME: tmpfs},  # noqa: S108 -- a path in the container
-        "Ulimits": [{"Name": "nofile", "Soft": FILES, "Hard": FILES}, {"Name": "core", "Soft": 0, "Hard": 0}],
+        "Ulimits": [
+            {"Name": "nofile", "Soft": FILES, "Hard": FILES},
+            {"Name": "core", "Soft": NO_CORE, "Hard": NO_CORE},
+        ],
         "RestartPolicy": {"Name": "no"},
         "AutoRemove": False,
         "LogConfig": LOG,
