@@ -1,4 +1,4 @@
-"""Which image a runner starts with, and what is built meanwhile. The engine is a fake; the clock stands still."""
+"""Which image a runner starts with, and what is built meanwhile. The engine is a fake."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +9,9 @@ import trio.testing
 from attrs import Factory, define, evolve
 
 from nanoclaw.records import SessionPaths
+from nanoclaw.runtimes.backlog import FIRST_RETRY_S
 from nanoclaw.runtimes.images import Build, BuildFailed, ImageMissing, Images, Progress, Recipe
 from nanoclaw.runtimes.images.building import Report
-from nanoclaw.runtimes.images.builds import FIRST_RETRY_S
 from nanoclaw.runtimes.protocol import Packages, RunnerSpec
 
 SPEC = RunnerSpec("sess-1", SessionPaths(Path("/data/s")), Path("/groups/main/workspace"), "echo", {})
@@ -69,10 +69,10 @@ async def test_a_missing_image_is_built_and_its_runners_are_told(
         await images.image_for(SPEC)
     assert caught.value.built
     await builder.begun.wait()
-    assert images.problems == ("the image of all agents is being built, step 2 of 7",)
+    assert list(images.problems) == ["the image of all agents is being built, step 2 of 7"]
     await built(builder)
     assert await images.image_for(SPEC) == builder.builds[0].image
-    assert images.problems == ()
+    assert list(images.problems) == []
 
 
 async def test_a_failed_build_is_told_and_tried_again_later(
@@ -122,6 +122,49 @@ async def test_an_agent_keeps_its_image_when_the_next_one_cannot_be_built(
     assert await images.image_for(WITH_MORE) == earlier
     [problem] = images.problems
     assert "could not be built: there is no package httpie" in problem
+
+
+async def test_a_corrected_package_ends_the_complaint_of_the_wrong_one(
+    images: Images, builder: FakeBuilder
+) -> None:
+    await images.want_own()
+    await built(builder)
+    builder.failure = "there is no package rich"
+    await images.image_for(WITH_RICH)
+    await built(builder)
+    builder.failure = None
+    await images.image_for(WITH_MORE)
+    await built(builder)
+    assert list(images.problems) == []
+
+
+async def test_a_build_by_hand_ends_the_complaint(images: Images, builder: FakeBuilder) -> None:
+    builder.failure = "no space left"
+    await images.want_own()
+    await built(builder)
+    builder.there = {builder.builds[0].image: 1.0}
+    await images.refresh()
+    assert list(images.problems) == []
+    assert await images.image_for(SPEC) == builder.builds[0].image
+
+
+async def test_no_agent_starts_with_the_image_of_another(images: Images, builder: FakeBuilder) -> None:
+    other = evolve(WITH_RICH, workspace=Path("/groups/main-2/workspace"))
+    await images.want_own()
+    await built(builder)
+    await images.image_for(other)
+    await built(builder)
+    assert await images.image_for(WITH_MORE) == await images.image_for(SPEC)
+    assert await images.image_for(other) != await images.image_for(SPEC)
+
+
+async def test_an_empty_folder_of_wheels_is_named(tmp_path: Path, builder: FakeBuilder) -> None:
+    images = Images(builder, Recipe(wheels=tmp_path), "install-1")
+    await images.want_own()
+    with pytest.raises(ImageMissing, match=r"there is no wheel \(\*.whl\) in this folder") as caught:
+        await images.image_for(SPEC)
+    assert not caught.value.built
+    assert list(images.problems) == [str(caught.value)]
 
 
 async def test_an_earlier_image_of_all_agents_serves_until_the_new_one_is_built(
