@@ -53,7 +53,7 @@ class Work:
 
 @frozen
 class Failure:
-    """The end of work that failed."""
+    """The end of work that has failed."""
 
     purpose: str
     reason: str
@@ -71,6 +71,7 @@ class Backlog:
     _failures: dict[str, Failure] = field(factory=dict, init=False)
     _present: tuple[Work, str] | None = field(default=None, init=False)
     _more: trio.Event = field(default=Factory(trio.Event), init=False)
+    _ended: trio.Event = field(default=Factory(trio.Event), init=False)
 
     def want(self, work: Work) -> None:
         """Have work done, unless it waits already, or has failed a short while ago."""
@@ -87,6 +88,11 @@ class Backlog:
                 await self._more.wait()
             await self._take(next(iter(self._queue.values())))
 
+    async def idle(self) -> None:
+        """Wait until all that was wanted has been tried."""
+        while self._queue:
+            await self._ended.wait()
+
     async def _take(self, work: Work) -> None:
         self._present = work, ""
         said = _log.bind(what=work.key, purpose=work.purpose)
@@ -102,6 +108,8 @@ class Backlog:
         finally:
             self._present = None
             self._queue.pop(work.key, None)
+            self._ended.set()
+            self._ended = trio.Event()
 
     def _report(self, progress: str) -> None:
         if self._present is not None:
