@@ -5,8 +5,8 @@ take those of the host, because they have a limiter of their own.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM
 from socket import socket as Socket  # noqa: N812 -- the name is that of a path here
@@ -103,7 +103,8 @@ class Engine:
         async with connection:
             answer = _Answer(socket, connection)
             await answer.ask(target)
-            yield answer.body()
+            async with aclosing(answer.body()) as body:
+                yield body
 
 
 @define(eq=False)
@@ -128,7 +129,7 @@ class _Answer:
             return
         raise silent(self.socket, CALL_S)
 
-    async def body(self) -> AsyncIterator[bytes]:
+    async def body(self) -> AsyncGenerator[bytes, None]:
         """Yield the pieces of the answer. Raises EngineError if it breaks off."""
         while isinstance(event := await self._event(), h11.Data):
             yield bytes(event.data)
