@@ -26,7 +26,16 @@ from nanoclaw.recording.notes import (
     Told,
 )
 from nanoclaw.recording.writer import RecordingWriter
-from nanoclaw.runtimes import Death, Hindered, NothingLeft, NotNow, Runner, RunnerSpec, RuntimeWrapper, StartFailed
+from nanoclaw.runtimes import (
+    Death,
+    Hindered,
+    NothingLeft,
+    NotNow,
+    Runner,
+    RunnerSpec,
+    RuntimeWrapper,
+    StartFailed,
+)
 from nanoclaw.store.session.outbound import Ack, InvalidRow, Look, MessageOut
 from nanoclaw.system.clock import Clock, lead
 from nanoclaw.system.foreign import ForeignError, foreign_code, text_of

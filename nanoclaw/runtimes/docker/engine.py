@@ -25,6 +25,8 @@ from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, refused, si
 T = TypeVar("T")
 CALL_S = 15.0
 """Seconds for a call that does not wait for a container."""
+THREAD_S = 60
+"""Seconds of silence after which a thread gives up whose call was cancelled."""
 THREADS = 8
 """The most calls at a time."""
 CHUNK = 65_536
@@ -82,7 +84,7 @@ class Engine:
             probe.settimeout(within_s)
             probe.connect(str(socket))
         if self._client is None:
-            self._client = APIClient(f"unix://{socket}", version="auto", timeout=int(within_s) + 1)
+            self._client = APIClient(f"unix://{socket}", version="auto", timeout=THREAD_S)
         return self._client
 
     @asynccontextmanager
