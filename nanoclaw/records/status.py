@@ -180,6 +180,8 @@ class HostReport:
     """The number of questions that nobody has answered."""
     zone_doubt: str | None = None
     """The reason why the time zone may be wrong, with advice."""
+    disk: str | None = None
+    """The reason why no sandbox runs, while the disk is nearly full."""
     budgets: tuple[str, ...] = ()
     """A sentence for each budget for today that is near or used up, and each model without a known price."""
     network: tuple[str, ...] = ()

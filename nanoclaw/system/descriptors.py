@@ -36,6 +36,11 @@ def descriptors() -> Descriptors:
     return Descriptors(_used(), sys.maxsize if soft == resource.RLIM_INFINITY else soft)
 
 
+def soft_at_start() -> int:
+    """Return the soft limit that this process had at its start. -1 is none."""
+    return _SOFT_AT_START
+
+
 def raise_limit() -> None:
     """Raise the soft limit of descriptors to the hard one. A system that refuses keeps its limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

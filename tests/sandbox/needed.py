@@ -22,6 +22,14 @@ def need_bubblewrap() -> None:
         missing(f"NO SANDBOX IS TESTED: {found}")
 
 
+def ready_bubblewrap() -> Ready:
+    """Return the working bubblewrap of this machine, or skip the test."""
+    need_bubblewrap()
+    found = _bubblewrap()
+    assert isinstance(found, Ready)
+    return found
+
+
 def missing(reason: str) -> None:
     """Skip the test, or fail it in CI."""
     if os.environ.get("CI") == "true":

@@ -1,16 +1,20 @@
 """Whether this machine can make sandboxes now: a trial run, and the reason if it cannot."""
 
 import os
+import platform
 import re
 import shutil
 import subprocess
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from nanoclaw.runtimes.bubblewrap import layout
+from nanoclaw.runtimes.bubblewrap.groups import Maker, find_maker
+from nanoclaw.runtimes.bubblewrap.limits import Means
 from nanoclaw.runtimes.bubblewrap.options import Program, Wanted, as_another_user, sandbox
+from nanoclaw.runtimes.bubblewrap.seccomp import ARCHITECTURES, filter_for
 
 TRIAL_S = 20.0
 """The time limit of a trial run, on a busy machine."""
@@ -25,6 +29,13 @@ class Ready:
     program: Program
     setpriv: str | None = None
     """The program that changes the user, on a root host."""
+    maker: Maker | None = None
+    """How control groups are made."""
+
+    @property
+    def means(self) -> Means:
+        """How this machine bounds a whole sandbox."""
+        return self.maker.means if self.maker else Means()
 
 
 def examine(name: str, user: int | None) -> Ready | str:
@@ -32,6 +43,11 @@ def examine(name: str, user: int | None) -> Ready | str:
 
     `user` is the user of sandboxes, if it is not this process's own.
     """
+    if filter_for(platform.machine()) is None:
+        known = ", ".join(ARCHITECTURES)
+        return (
+            f"there is no filter of system calls for {platform.machine()}, only for {known}; use a container"
+        )
     path = shutil.which(name)
     if path is None:
         return f"bubblewrap is not installed: there is no program {name!r}; {INSTALL}"
@@ -45,7 +61,7 @@ def examine(name: str, user: int | None) -> Ready | str:
         return f"{path} has not made a sandbox within {TRIAL_S:g} s: the machine is too busy, or a disk hangs"
     except OSError as error:
         return f"{path} cannot be started: {error.strerror or error}; {INSTALL}"
-    return ready if words is None else explained(words)
+    return evolve(ready, maker=find_maker()) if words is None else explained(words)
 
 
 def _options(path: str) -> frozenset[str]:

@@ -1,9 +1,9 @@
 """The command lines of bubblewrap."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from nanoclaw.runtimes.bubblewrap import layout
 from nanoclaw.runtimes.bubblewrap.layout import Bind
@@ -40,6 +40,10 @@ class Wanted:
     seccomp_fd: int | None = None
     info_fd: int | None = None
     """A descriptor to which bubblewrap writes the id of the sandbox's first process."""
+    variables: Mapping[str, str] = field(factory=dict)
+    """Variables that only the sandbox sees. Everybody on the machine can read them."""
+    hidden: tuple[str, ...] = ()
+    """Variables of bubblewrap that the sandbox does not see."""
 
 
 def sandbox(program: Program, wanted: Wanted) -> Iterator[str]:
@@ -61,6 +65,10 @@ def sandbox(program: Program, wanted: Wanted) -> Iterator[str]:
         yield from ("--seccomp", str(wanted.seccomp_fd))
     if wanted.info_fd is not None:
         yield from ("--info-fd", str(wanted.info_fd))
+    for name, value in wanted.variables.items():
+        yield from ("--setenv", name, value)
+    for name in wanted.hidden:
+        yield from ("--unsetenv", name)
     yield "--"
 
 

@@ -1,29 +1,32 @@
 """The runtime `bubblewrap`: each runner in namespaces of its own, without a daemon or an image."""
 
 import platform
-from collections.abc import Sequence
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from nanoclaw.config.kinds import Bytes, Name
 from nanoclaw.runtimes.bubblewrap import layout
-from nanoclaw.runtimes.bubblewrap.detect import Ready, examine, line
-from nanoclaw.runtimes.bubblewrap.options import Wanted
+from nanoclaw.runtimes.bubblewrap.detect import Ready, examine
+from nanoclaw.runtimes.bubblewrap.groups import Group, name_of
+from nanoclaw.runtimes.bubblewrap.limits import MEMORY, Means, limits_in_force
+from nanoclaw.runtimes.bubblewrap.sandbox import Sandbox
 from nanoclaw.runtimes.bubblewrap.sandboxed import NotMade, SandboxProcess, start
 from nanoclaw.runtimes.bubblewrap.seccomp import filter_for
 from nanoclaw.runtimes.child import ProcessRunner
 from nanoclaw.runtimes.factory import RuntimeContext, RuntimeFactory
-from nanoclaw.runtimes.handover import Handover
 from nanoclaw.runtimes.known_providers import KnownProviders, known_providers
 from nanoclaw.runtimes.mount_points import make_mount_points
+from nanoclaw.runtimes.ownership import Handover
 from nanoclaw.runtimes.protocol import (
-    WORKSPACE,
     Death,
-    NothingLeft,
+    NotNow,
     Runner,
     RunnerSpec,
     RuntimeState,
@@ -85,12 +88,12 @@ class BubblewrapRuntime:
         """Start a runner; return when nothing of its sandbox is left. On cancellation it is stopped first.
 
         Raises:
-            NothingLeft: this machine makes no sandboxes now. `state` says why.
+            NotNow: this machine makes no sandboxes now. `state` says why.
             StartFailed: the specification cannot be honoured, or the runner does not start.
         """
-        runner = await self._spawn(spec, ())
-        await runner.live(task_status)
-        return runner.death()
+        async with self._sandbox(spec, ()) as (runner, group):
+            await runner.live(task_status)
+            return await _death(runner, group, spec)
 
     async def survivors(self) -> Sequence[str]:
         """Return no session: a sandbox ends with its host. Try if this machine makes sandboxes."""
@@ -103,26 +106,40 @@ class BubblewrapRuntime:
         Raises:
             StartFailed: it failed or took longer than `RECOVER_TIMEOUT_S`.
         """
-        runner = await self._spawn(spec, ("recover",))
-        with trio.move_on_after(RECOVER_TIMEOUT_S):
-            await runner.live(trio.TASK_STATUS_IGNORED)
-        if runner.process.returncode != 0:
-            raise StartFailed(f"outbound.db could not be recovered: {runner.death().reason}")
+        async with self._sandbox(spec, ("recover",)) as (runner, group):
+            with trio.move_on_after(RECOVER_TIMEOUT_S):
+                await runner.live(trio.TASK_STATUS_IGNORED)
+            if runner.process.returncode != 0:
+                death = await _death(runner, group, spec)
+                raise StartFailed(f"outbound.db could not be recovered: {death.reason}")
 
-    async def _spawn(self, spec: RunnerSpec, arguments: Sequence[str]) -> ProcessRunner[SandboxProcess]:
+    @asynccontextmanager
+    async def _sandbox(
+        self, spec: RunnerSpec, arguments: Sequence[str]
+    ) -> AsyncIterator[tuple[ProcessRunner[SandboxProcess], Group | None]]:
+        """Start a runner in a sandbox and its control group. The exit removes the group."""
         self._require(spec)
         ready = self._ready or await self._examine()
         if ready is None:
-            raise NothingLeft(self.state.text)
-        await trio.to_thread.run_sync(self._prepare, spec)
-        sandbox = partial(_line, self, ready, spec, arguments)
+            raise NotNow(self.state.text)
+        group = await trio.to_thread.run_sync(self._prepare, ready, spec)
         try:
-            process, lifeline = await start(sandbox, layout.environment(spec), filter_for(platform.machine()))
+            yield await self._started(Sandbox(ready, spec, self.config.scratch, group), arguments), group
+        finally:
+            if group is not None:
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(group.remove)
+
+    async def _started(self, sandbox: Sandbox, arguments: Sequence[str]) -> ProcessRunner[SandboxProcess]:
+        try:
+            process, lifeline = await start(
+                partial(sandbox.line, arguments), sandbox.environment, filter_for(platform.machine())
+            )
         except NotMade as error:
             if await self._examine() is None:
-                raise NothingLeft(self.state.text) from error
+                raise NotNow(self.state.text) from error
             raise
-        return ProcessRunner(process, lifeline, self.grace_s, StderrLog(spec.session_id))
+        return ProcessRunner(process, lifeline, self.grace_s, StderrLog(sandbox.spec.session_id))
 
     def _require(self, spec: RunnerSpec) -> None:
         """Refuse what this runtime cannot run."""
@@ -134,11 +151,17 @@ class BubblewrapRuntime:
                 'or set [sandbox] runtime = "docker"'
             )
 
-    def _prepare(self, spec: RunnerSpec) -> None:
-        """Make the session's folders fit for a sandbox. Blocking. Raises StartFailed."""
+    def _prepare(self, ready: Ready, spec: RunnerSpec) -> Group | None:
+        """Make the session's folders fit for a sandbox, and make its control group. Blocking.
+
+        Raises:
+            StartFailed: it is not possible.
+        """
         make_mount_points(spec.paths.outbound_dir, layout.mount_points(spec), sandbox_owner())
         if self._handover is not None:
             self._handover.give(spec)
+        maker = ready.maker
+        return None if maker is None else maker.make(name_of(spec.paths.outbound_dir), spec.limits)
 
     async def _examine(self) -> Ready | None:
         """Try if this machine makes sandboxes, and note it as the state."""
@@ -157,34 +180,15 @@ class BubblewrapRuntime:
         self.state = state
 
 
-def _line(  # noqa: PLR0913 -- the descriptors are the last three
-    runtime: BubblewrapRuntime,
-    ready: Ready,
-    spec: RunnerSpec,
-    arguments: Sequence[str],
-    *,
-    report: int,
-    info: int,
-    seccomp: int | None,
-) -> Sequence[str]:
-    owner = sandbox_owner()
-    wanted = Wanted(
-        (*layout.etc(), *layout.python(), *layout.runner(), *layout.session(spec)),
-        runtime.config.scratch,
-        str(WORKSPACE / "agent"),
-        seccomp,
-        info,
-    )
-    return [*line(ready, wanted, owner and owner[0]), *_program(spec, report, "", arguments)]
-
-
-def _program(spec: RunnerSpec, report: int, limits: str, arguments: Sequence[str]) -> Sequence[str]:
-    """Return the command inside."""
-    if spec.command:
-        options, how = ["-I", "-S"], ["exec", *spec.command]
-    else:
-        options, how = ["-E", "-P", "-B"], ["module", "agent_runner", layout.module_paths()]
-    return [layout.interpreter(), *options, layout.INSIDE, str(report), limits, *how, *arguments]
+async def _death(runner: ProcessRunner[SandboxProcess], group: Group | None, spec: RunnerSpec) -> Death:
+    """Return how the runner ended. If it was killed, the reason may be its memory."""
+    death = runner.death()
+    if runner.process.returncode == -signal.SIGKILL and group is not None:
+        with trio.CancelScope(shield=True):
+            if await trio.to_thread.run_sync(group.ran_out):
+                memory = limits_in_force(spec.limits, Means())[MEMORY].partition(",")[0]
+                return evolve(death, reason=f"its sandbox used up the memory of {memory}: {death.reason}")
+    return death
 
 
 def _make(config: BubblewrapConfig, context: RuntimeContext) -> BubblewrapRuntime:
