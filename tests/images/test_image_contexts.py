@@ -93,7 +93,7 @@ def test_installers_that_have_nothing_to_do_do_not_run() -> None:
 
 
 def test_steps_are_reported_with_their_number_and_chatter_is_not() -> None:
-    said = [
+    said: list[dict[str, Any]] = [
         {"stream": "Step 2/9 : RUN   a   b\n"},
         {"stream": " ---> Running in 0123\n"},
         {"stream": "\x1b[91mReading\x1b[0m lists\n\n"},
@@ -106,7 +106,7 @@ def test_steps_are_reported_with_their_number_and_chatter_is_not() -> None:
 
 
 def test_a_failure_has_the_last_lines_of_the_step_that_failed() -> None:
-    said = [
+    said: list[dict[str, Any]] = [
         {"stream": "Step 1/2 : FROM b\n"},
         {"stream": "old news\n"},
         {"stream": "Step 2/2 : RUN x\n"},
