@@ -1,4 +1,4 @@
-"""The web of an agent in a real sandbox: a model calls the tool `bash`, and curl in it is the only program."""
+"""The web of an agent in a real sandbox: a model calls the tool `bash`, which runs curl."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,15 +18,15 @@ from tests.sandbox.needed import need_bubblewrap
 
 pytestmark = pytest.mark.slow
 
+Opened = tuple[Host, FakeChannel, FakeModel]
+
 
 async def page(_asked: Asked, reply: Reply) -> None:
     await reply.whole(b"the page")
 
 
 @asynccontextmanager
-async def a_shell(
-    home: Path, internet: FakeInternet, *commands: str
-) -> AsyncIterator[tuple[Host, FakeChannel, FakeModel]]:
+async def a_shell(home: Path, internet: FakeInternet, *commands: str) -> AsyncIterator[Opened]:
     """Open a host whose model runs one command in each turn."""
     need_bubblewrap()
     answers = list[Reaction]()
