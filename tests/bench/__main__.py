@@ -26,6 +26,7 @@ PARTS = (
     "history",
     "admin",
     "model",
+    "sandbox",
 )
 Line = tuple[str, float, str]
 

@@ -1,5 +1,5 @@
 """A program that runs in a container and writes what it may do there to `seen.json` of the workspace."""
-# ruff: noqa: ANN001, ANN201, BLE001, PTH110, PTH123, PTH208, SIM115 -- it is passed as one argument and must be short
+# ruff: noqa: BLE001, PTH108, PTH123, PTH208, S108, SIM115 -- a program of one argument
 
 import ctypes
 import errno
@@ -27,21 +27,30 @@ CALLS = {
     "clone into a user namespace": (56, 0x10000011, 0, 0, 0, 0),
 }
 PLACES = (
-    *("/", "/etc", "/opt/nanoclaw", "/usr", "/workspace", "/workspace/agent", "/workspace/in", "/workspace/gateway"),
+    *(
+        "/",
+        "/etc",
+        "/opt/nanoclaw",
+        "/usr",
+        "/workspace",
+        "/workspace/agent",
+        "/workspace/in",
+        "/workspace/gateway",
+    ),
     *("/tmp", "/home/agent", "/proc/sys/kernel", "/sys"),
 )
 
 
-def call(number, *arguments):
+def call(*arguments: "int | bytes") -> str:
     ctypes.set_errno(0)
     values = [ctypes.c_char_p(each) if isinstance(each, bytes) else ctypes.c_long(each) for each in arguments]
-    done = LIBC.syscall(ctypes.c_long(number), *values)
-    if done == 0 and number == 56:
+    done = LIBC.syscall(*values)
+    if done == 0 and arguments[0] == 56:
         os._exit(0)
     return "done" if done >= 0 else errno.errorcode[ctypes.get_errno()]
 
 
-def writable(place):
+def writable(place: str) -> bool:
     try:
         open(f"{place}/.probe", "w").close()
         os.unlink(f"{place}/.probe")
@@ -50,7 +59,7 @@ def writable(place):
     return True
 
 
-def connect(address):
+def connect(address: str) -> str:
     try:
         socket.create_connection((address, 80), 1).close()
     except Exception as error:
@@ -58,7 +67,7 @@ def connect(address):
     return "connected"
 
 
-def forked():
+def forked() -> int:
     children = []
     try:
         for _ in range(200):
@@ -81,7 +90,10 @@ seen = {
     "uid": os.getuid(),
     "gid": os.getgid(),
     "groups": os.getgroups(),
-    **{name: status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")},
+    **{
+        name: status[name]
+        for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
+    },
     "interfaces": sorted(name for _, name in socket.if_nameindex()),
     "connect": {each: connect(each) for each in ("203.0.113.1", "169.254.169.254", "2001:db8::1")},
     "writable": {place: writable(place) for place in PLACES},

@@ -1,10 +1,11 @@
-"""Containers outlive their host: adoption, replacement, their end without a host, and several installations."""
+"""Containers outlive their host: adoption, replacement, their end without it, several installations."""
 
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE
 
@@ -25,13 +26,17 @@ ROOT = Path(__file__).parents[2]
 @asynccontextmanager
 async def host_program(home: Path, engine: EngineForTests) -> AsyncIterator[trio.Process]:
     """Run a host as a process of its own. Its stdout has a line for each reply; it says "hello" first."""
-    command = [sys.executable, "-m", "tests.docker_runtime.docker_host", str(home), str(engine.socket), engine.image]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.docker_runtime.docker_host",
+        str(home),
+        str(engine.socket),
+        engine.image,
+    ]
     async with trio.open_nursery() as nursery:
-        process: trio.Process = await nursery.start(
-            lambda task_status: trio.run_process(
-                command, stdin=PIPE, stdout=PIPE, cwd=ROOT, check=False, task_status=task_status
-            )
-        )
+        run = partial(trio.run_process, command, stdin=PIPE, stdout=PIPE, cwd=ROOT, check=False)
+        process: trio.Process = await nursery.start(run)
         yield process
         nursery.cancel_scope.cancel()
 
@@ -55,7 +60,9 @@ async def test_the_container_of_a_killed_host_is_adopted_and_answers_on(
             before = containers_of_home(engine, tmp_path)
             os.kill(process.pid, signal.SIGKILL)
             await process.wait()
-        assert [each["Id"] for each in containers_of_home(engine, tmp_path)] == [each["Id"] for each in before]
+        assert [each["Id"] for each in containers_of_home(engine, tmp_path)] == [
+            each["Id"] for each in before
+        ]
         assert before[0]["State"] == "running"
         channel = FakeChannel()
         async with docker_host(tmp_path, engine, channel):
@@ -75,7 +82,9 @@ def containers_of_home(engine: EngineForTests, home: Path) -> list[dict[str, obj
     ]
 
 
-async def test_a_container_of_another_specification_is_replaced(engine: EngineForTests, tmp_path: Path) -> None:
+async def test_a_container_of_another_specification_is_replaced(
+    engine: EngineForTests, tmp_path: Path
+) -> None:
     spec = await make_session(tmp_path)
     other = evolve(spec, limits=Limits(processes=99))
     with trio.fail_after(GUARD_S):
@@ -146,7 +155,9 @@ async def test_remains_are_removed_and_containers_of_others_are_not(
         for install_id in (own, foreign):
             labels = {"nanoclaw.install": install_id, "nanoclaw.session": "sess-9", "nanoclaw.spec": "x"}
             body = {"Image": engine.image, "Labels": labels, "HostConfig": {"NetworkMode": "none"}}
-            made[install_id] = client.create_container_from_config(body, f"nanoclaw-{install_id}-sess-9")["Id"]
+            made[install_id] = client.create_container_from_config(body, f"nanoclaw-{install_id}-sess-9")[
+                "Id"
+            ]
         with trio.fail_after(GUARD_S):
             async with served(engine, own):
                 assert containers(engine.engine, own) == []

@@ -12,15 +12,28 @@ def runner_of(runner: "ProcessRunner[SandboxProcess]") -> int:
     """Return the process id of the runner inside: the child of the first process inside."""
     first = runner.process.first
     assert first is not None
-    [child, *_] = children(first)
-    return child
+    return min(pid for pid, parent in _parents() if parent == first)
 
 
-def children(parent: int) -> list[int]:
-    return [pid for pid, its in parents() if its == parent]
+def below(ancestor: int) -> list[int]:
+    """Return a process and those that descend from it."""
+    parents = dict(_parents())
+    found = [ancestor]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
 
 
-def parents() -> Iterator[tuple[int, int]]:
+def runs(pid: int) -> bool:
+    """Return whether a process runs. One that is dead, and that nobody has waited for, does not."""
+    try:
+        state = Path("/proc", str(pid), "stat").read_bytes().rpartition(b")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in {b"Z", b"X"}
+
+
+def _parents() -> Iterator[tuple[int, int]]:
     """Yield each process of the machine with its parent."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
