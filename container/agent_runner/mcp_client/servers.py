@@ -166,7 +166,8 @@ class _Kept:
     def _withdraw(self, names: list[str]) -> None:
         for name in names:
             del self._offered[name]
-            self._registry.remove(name)
+            with suppress(ToolRegistrationError):  # the provider may have removed it
+                self._registry.remove(name)
 
     # -- reports -----------------------------------------------------------------------
 
