@@ -47,6 +47,7 @@ from nanoclaw.session import AgentInbox, NoObserver, Presences, Services, Sessio
 from nanoclaw.session.owner_alerts import tell_owner
 from nanoclaw.session.places import Places
 from nanoclaw.session.resuming import resume_sessions
+from nanoclaw.session.space import Space
 from nanoclaw.store import Reader, StoreError, open_reader
 from nanoclaw.store.central import meta
 from nanoclaw.system.clock_watch import watch_clock
@@ -229,6 +230,7 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
             services.budgets.remarks,
             partial(state_of, unwrapped(parts.runtime)),
             services.gateway.remarks,
+            lambda: services.space.remark,
         )
         if control is not None:
             operations = Operations(Catalogue.installed(), ground)
@@ -275,6 +277,8 @@ async def _services(
     root.start("presence", presences.recipe)
     budgets = BudgetKeeper(registry, central, changes, clock, config)
     await root.start("budgets", budgets.recipe).wait_started()
+    space = Space(config, executor, clock, enabled=isolates(parts.runtime))
+    root.start("space", background(space.run))
     sites = SiteKeeper(registry, central, changes, clock, ZoneInfo(config.timezone))
     gateway = await stack.enter_async_context(_gateway(seams, budgets, sites, supervision, root))
     return Services(
@@ -291,6 +295,7 @@ async def _services(
         presences=presences,
         gateway=gateway,
         budgets=budgets,
+        space=space,
         places=Places(config.sandbox.max_running if isolates(parts.runtime) else None),
         observer=NoObserver() if recorder is None else recorder.observer(),
     )

@@ -47,6 +47,8 @@ class HostStatus:
     """Returns the state of the runtime, if it has one of its own."""
     network: Callable[[], tuple[str, ...]] = tuple
     """Returns a sentence if agents ask for sites."""
+    disk: Callable[[], str | None] = lambda: None
+    """Returns why no sandbox runs, while the disk is nearly full."""
     started_at: datetime = field(init=False, default=Factory(lambda self: self.clock.now(), takes_self=True))
 
     def tree(self) -> Node:
@@ -90,6 +92,7 @@ class HostStatus:
             runtime_state=None if runtime is None else runtime.text,
             runtime_ready=runtime is None or runtime.ready,
             network=self.network(),
+            disk=self.disk(),
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:

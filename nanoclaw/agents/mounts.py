@@ -94,7 +94,7 @@ class MountPolicy:
             raise _Refused(self._advice(agent, real))
         unblocked = [pattern for each in allowing for pattern in each.unblocked]
         if (reason := self.blocked.reason(grant.source, real, unblocked)) is not None:
-            raise _Refused(f"{reason}; mount a folder without it")
+            raise _Refused(f"{reason}; mount another folder, or one below that has no such thing")
         for folder in writable:
             if real != folder and real.is_relative_to(folder):
                 raise _Refused(f"it is in {folder}, which an agent may write; mount that folder itself")

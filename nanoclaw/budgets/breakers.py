@@ -3,15 +3,22 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import sha256
+from typing import Literal
 
 from attrs import frozen
 
 from nanoclaw.budgets.limits import Standing, scopes_of
 
+GRACE_S = 300.0
+"""Longest time in seconds for a turn to end, once a budget is used up. The gateway refuses its requests."""
+
 
 @frozen
 class OpenBreaker:
-    """A budget that is used up, so its sessions wait. Two for the same budget and day are equal by key."""
+    """Something that is used up, so its sessions wait: a budget, or disk space.
+
+    Two for the same budget and day are equal by key.
+    """
 
     key: str
     """The name of this budget on this day, made for ids."""
@@ -21,8 +28,11 @@ class OpenBreaker:
     """The refusal of a request to a model."""
     notice: str
     """The notice to people whose messages wait."""
-    until: datetime
-    """The start of the next day."""
+    until: datetime | None = None
+    """The start of the next day, for a budget."""
+    kind: Literal["budget", "disk"] = "budget"
+    grace_s: float = GRACE_S
+    """Longest time in seconds for a turn to end."""
 
 
 def key_of(standing: Standing, day: str, percent: int) -> str:

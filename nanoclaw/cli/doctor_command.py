@@ -15,6 +15,7 @@ from nanoclaw.cli.doctor.findings import Finding, has_problem
 from nanoclaw.cli.doctor.host import host
 from nanoclaw.cli.doctor.machine import machine
 from nanoclaw.cli.doctor.models import models
+from nanoclaw.cli.doctor.sandbox import sandbox
 from nanoclaw.cli.output import show
 from nanoclaw.cli.parsing import Command
 from nanoclaw.cli.places import Places, with_places
@@ -26,7 +27,8 @@ PROBLEMS = 1
 """Exit code: something keeps the host from its work."""
 DOCTOR = (
     "Look at all that a host needs: configuration, model, data directory, limits of the system, clock, "
-    "runtime, and the running host. Each line says what it found, and what to do. Nothing is changed."
+    "runtime, sandboxes, and the running host. Each line says what it found, and what to do. Nothing is "
+    "changed."
 )
 EPILOG = (
     "Works while a host runs and while none does, and with a config.toml that cannot be read. Exit codes: 0 "
@@ -66,7 +68,7 @@ async def _look(places: Places, *, call: bool) -> list[Finding]:
     found = await trio.to_thread.run_sync(lambda: list(_of_configuration(places)))
     if readable:
         found += await models(config, call=call)
-    found += await trio.to_thread.run_sync(lambda: [*data(config), *machine(config)])
+    found += await trio.to_thread.run_sync(lambda: [*data(config), *machine(config), *sandbox(config)])
     return [*found, *await host(config)]
 
 

@@ -54,13 +54,13 @@ FAILED = 1
 MODEL, KEY = "Model", "Place of the key, one of these"
 SETUP = (
     "Choose the model, the sandbox and the time zone, try the model with one tiny call, and write "
-    "config.toml. On a terminal it asks what no option answers, and Enter takes the offer; what is configured already is "
-    "offered first."
+    "config.toml. On a terminal it asks what no option answers, and Enter takes the offer; what is "
+    "configured already is offered first."
 )
 EPILOG = (
     "Without a terminal nothing is asked: say --provider, --timezone, --sandbox or --yes. A model is "
-    "called only if you name one or say --yes, and never with --no-check. Exit codes: 0 written; 1 the model does not answer, "
-    "and nothing was written; 2 the options or files cannot be used."
+    "called only if you name one or say --yes, and never with --no-check. Exit codes: 0 written; 1 the "
+    "model does not answer, and nothing was written; 2 the options or files cannot be used."
 )
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,79}")
 
@@ -340,7 +340,7 @@ def _sandbox_hints(config: Config | None, sandbox: str | None) -> Iterator[str]:
         yield f"agents run in {config.sandbox.runtime} all the same, because {place} says so"
     found = LOOKS[sandbox](os.environ) if sandbox in LOOKS else None
     if found is not None and not found.works:
-        yield f"{sandbox} does not work now: {found.words}; {found.advice}; until then messages wait"
+        yield f"{sandbox} does not work now, so messages wait: {found.sentence}"
 
 
 def _report(

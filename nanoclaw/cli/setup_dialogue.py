@@ -274,7 +274,7 @@ def ask_sandbox(config: Config | None, choice: Choice) -> str | None:
     names = installed(GROUP)
     say("Where agents run:")
     for each in choice.looks:
-        say(f"  {each.runtime}: {each.words}{'' if each.works else f'; {each.advice}'}")
+        say(f"  {each.runtime}: {each.sentence}")
     say("  process: no isolation, and chat tools only")
     while True:
         answer = ask(f"Sandbox [{offer}]:").lower()

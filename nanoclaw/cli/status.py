@@ -58,6 +58,8 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"  {sentence}" for sentence in host["damaged"])
     if host["zone_doubt"]:
         yield f"zone      {host['zone_doubt']}"
+    if host.get("disk"):
+        yield f"disk      {host['disk']}"
     yield from (f"budgets   {sentence}" for sentence in host.get("budgets", ()))
     yield from (f"network   {sentence}" for sentence in host.get("network", ()))
     if host["living_sessions"]:

@@ -24,7 +24,7 @@ from nanoclaw.gateway.serving import Connection
 from nanoclaw.gateway.upstream import HttpServers, ModelServers
 from nanoclaw.gateway.web import WebCaller, WebProxy
 from nanoclaw.gateway.web.limits import MOST_OF_ONE
-from nanoclaw.gateway.web.serving import WebConnection
+from nanoclaw.gateway.web.serving import BUFFER, WebConnection
 from nanoclaw.system.obstacles import Obstacle, kind_of
 from nanoclaw.system.sockets import listening
 from nanoclaw.system.supervision import Supervision
@@ -297,6 +297,7 @@ class SocketGateway:
             return
 
         async def serve(stream: trio.SocketStream) -> None:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
             await WebConnection(stream, web, caller).serve()
 
         async with self._open(Door(path, caller.session_id, serve, MOST_OF_ONE)):

@@ -180,9 +180,12 @@ class HostReport:
     """The number of questions that nobody has answered."""
     zone_doubt: str | None = None
     """The reason why the time zone may be wrong, with advice."""
+    disk: str | None = None
+    """The reason why no sandbox runs, while the disk is nearly full."""
     budgets: tuple[str, ...] = ()
-    network: tuple[str, ...] = ()
     """A sentence for each budget for today that is near or used up, and each model without a known price."""
+    network: tuple[str, ...] = ()
+    """A sentence if agents ask for sites."""
     runtime_state: str | None = None
     """The state of the runtime's engine in words. None if the runtime has no state of its own."""
     runtime_ready: bool = True

@@ -149,6 +149,19 @@ class TellOwner:
 
 
 @frozen
+class TellPeople:
+    """A signal to store a notice in the session's own chat, if it has one. A repeat changes nothing."""
+
+    key: str
+    text: str
+
+    async def handle(self, actor: "SessionActor") -> None:
+        """Store it, unless the ledger has had it."""
+        if actor.conversation.chat is not None:
+            await actor.tell_owner(actor.conversation.chat, self.key, self.text)
+
+
+@frozen
 class Adopt:
     """A signal that a runner of this session outlived the last host."""
 
@@ -290,10 +303,10 @@ class SessionActor:
         self.shell.adopt()
 
     def follow_budget(self) -> None:
-        """Read the session's breaker."""
-        self.shell.change_budget(
-            self.services.budgets.breaker(self.conversation.session.id, self.conversation.agent_group.id)
-        )
+        """Read the session's breaker: that of its budget, else that of its disk space."""
+        session_id, services = self.conversation.session.id, self.services
+        used_up = services.budgets.breaker(session_id, self.conversation.agent_group.id)
+        self.shell.change_budget(used_up or services.space.breaker(session_id))
 
     async def tell_owner(self, address: Address, key: str, text: str) -> None:
         """Store a notice to the owner.
@@ -358,6 +371,7 @@ def session_recipe(
                 Effects(services, *ids, supervisor, context.retire),
                 state,
             )
+            supervisor.room = partial(services.space.room, tell=partial(_tell_of_space, context.ref))
             supervisor.place = partial(_place, services, ids[0], shell, context.ref)
             if state.outbound.history is not History.MARKED:
                 await shell.compare_files()
@@ -369,6 +383,7 @@ def session_recipe(
                 inbound.when_blocked(shell.inbound_blocked),
                 services.shortage.watch(partial(context.ref.signal, Release())),
                 services.budgets.watch(*ids, partial(context.ref.signal, FollowBudget())),
+                services.space.watch(ids[0], partial(context.ref.signal, FollowBudget())),
                 services.changes.watch(conversation.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
                 nursery.start_soon(shell.send_hints)
@@ -399,6 +414,10 @@ def _place(
         session.signal(Release(between_turns))
 
     return services.places.taken(Tenant(session_id, shell.use_of_place, give_up, waits))
+
+
+def _tell_of_space(session: Ref[SessionActor], key: str, text: str) -> None:
+    session.signal(TellPeople(key, text))
 
 
 async def _open_files(services: Services, conversation: Conversation, inbound: Writer) -> StoredSession:

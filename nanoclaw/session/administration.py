@@ -132,8 +132,11 @@ class RestartRunner:
         One that waits for its place keeps it: it reads the agent's files when it starts.
         """
         await trio.lowlevel.checkpoint()
-        runner = actor.shell.state.runner
+        runner, waits_for = actor.shell.state.runner, actor.shell.state.out_of_budget
         if runner.waits:
+            return True
+        if waits_for is not None and waits_for.breaker.kind == "disk":
+            actor.services.space.look_again(actor.conversation.session.id)
             return True
         actor.shell.restart_runner()
         return runner.alive or bool(runner.failures)

@@ -19,7 +19,11 @@ def stop_runner(state: SessionState, why: StopReason) -> Changed:
 
 
 def count_failure(state: SessionState, reason: str, now: Moment, longest_s: float = MAX_BACKOFF_S) -> Changed:
-    """Count a failed start or run, and delay the next start, for at most `longest_s`."""
+    """Count a failed start or run, and delay the next start, for at most `longest_s`.
+
+    A shortage of the system may last for hours, and a start is tried every few seconds. It is reported once.
+    """
+    again = longest_s < MAX_BACKOFF_S and reason == state.runner.last_failure
     runner = state.runner.failed(reason, state.rules.runner_backoff_s, now.monotonic, longest_s)
     fields = {
         "reason": reason,
@@ -27,7 +31,9 @@ def count_failure(state: SessionState, reason: str, now: Moment, longest_s: floa
         "next_start_in_s": runner.not_before - now.monotonic,
         "advice": "fix what the reason names; messages are kept, and the next runner that works answers them",
     }
-    return evolve(state, runner=runner), (Log("error", "session.runner_failed", fields),)
+    return evolve(state, runner=runner), (
+        Log("debug" if again else "error", "session.runner_failed", fields),
+    )
 
 
 def take_attempt(state: SessionState, now: Moment) -> tuple[SessionState, Delivery | None]:

@@ -162,10 +162,16 @@ def _change_budget(state: SessionState, breaker: OpenBreaker | None, now: Moment
     if breaker is None:
         if before is None:
             return Decisions(state)
-        return Decisions(evolve(state, out_of_budget=None), (Log("info", "session.in_budget"), Wake()))
+        disk = before.breaker.kind == "disk"
+        log = Log("info", "session.has_space") if disk else Log("info", "session.in_budget")
+        return Decisions(evolve(state, out_of_budget=None), (log, Wake()))
     if before is not None and before.breaker.key == breaker.key:
         return Decisions(evolve(state, out_of_budget=evolve(before, breaker=breaker)))
-    log = Log("info", "session.out_of_budget", {"reason": breaker.reason})
+    fields = {"reason": breaker.reason}
+    if breaker.kind == "disk":
+        log = Log("warning", "session.out_of_space", fields)
+    else:
+        log = Log("info", "session.out_of_budget", fields)
     return Decisions(evolve(state, out_of_budget=OutOfBudget(breaker, now.monotonic)), (log, Wake()))
 
 

@@ -12,8 +12,6 @@ SWEEP_S = 30.0
 """Interval in seconds of looks without a wake-up, while the runner has work that it may leave unclaimed."""
 TYPING_AGAIN_S = 4.0
 """Seconds after which the typing sign is repeated. Telegram lets it expire after 5 s, Discord after 10 s."""
-BUDGET_GRACE_S = 300.0
-"""Longest time in seconds for a turn to end, once a budget is used up. The gateway refuses its requests."""
 TICK_S = 0.001
 """Shortest sleep in seconds. A shorter remainder of rounding might not move the clock."""
 
@@ -60,7 +58,7 @@ def idle_left_s(state: SessionState, now: Moment, *, watched: bool) -> float:
 
 
 def ends_for_budget_s(state: SessionState, now: Moment) -> float:
-    """Return the seconds until a runner is stopped because a budget is used up.
+    """Return the seconds until a runner is stopped because a budget, or disk space, is used up.
 
     A turn may end, because its last answer is paid for.
     """
@@ -68,7 +66,7 @@ def ends_for_budget_s(state: SessionState, now: Moment) -> float:
     if waiting is None:
         return inf
     working = state.messages.claimed or not waiting.looked
-    return waiting.since + BUDGET_GRACE_S - now.monotonic if working else 0.0
+    return waiting.since + waiting.breaker.grace_s - now.monotonic if working else 0.0
 
 
 def waits_alone(state: SessionState, now: Moment) -> bool:

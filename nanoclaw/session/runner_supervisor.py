@@ -25,7 +25,7 @@ T = TypeVar("T")
 Report = Callable[[PlaceAwaited | RunnerStarted | RunnerEnded | RecoveryEnded], None]
 """Called at once with each event of the runner."""
 
-STOPPED = Death(orderly=True, reason="it was stopped while it waited for its place")
+STOPPED = Death(orderly=True, reason="it was stopped before it started")
 
 _log = structlog.get_logger()
 
@@ -46,6 +46,8 @@ class RunnerSupervisor:
         nullcontext()
     )
     """Holds a place among the running sandboxes. It calls its argument when it begins and ends to wait."""
+    room: Callable[[RunnerSpec], AbstractAsyncContextManager[None]] = lambda _spec: nullcontext()
+    """Waits until there is disk space, and watches it."""
     _runner: Runner | None = None
     _start: trio.CancelScope | None = None
     """The part of the start that a stop may cancel."""
@@ -79,10 +81,8 @@ class RunnerSupervisor:
 
     async def _supervise(self, report: Report) -> None:
         async with AsyncExitStack() as stack:
-            with trio.CancelScope() as self._start:
-                await stack.enter_async_context(self.place(lambda waits: report(PlaceAwaited(waits))))
-            stopped, self._start = self._start.cancelled_caught, None
-            death = STOPPED if stopped else await self._started(report)
+            place = self.place(lambda waits: report(PlaceAwaited(waits)))
+            death = await self._started(report) if await self._entered(stack, place) else STOPPED
         self._runner = None
         report(RunnerEnded(death))
 
@@ -90,10 +90,20 @@ class RunnerSupervisor:
         try:
             spec = await self.prepare()
             with ungrouped(StartFailed, StoreUnavailable):
-                async with self.door():
+                async with AsyncExitStack() as stack:
+                    if not await self._entered(stack, self.room(spec)):
+                        return STOPPED
+                    await stack.enter_async_context(self.door())
                     return await self._run(spec, report)
         except (StartFailed, StoreUnavailable) as failed:
             return self._not_started(failed)
+
+    async def _entered(self, stack: AsyncExitStack, waits: AbstractAsyncContextManager[None]) -> bool:
+        """Enter a context that may wait for long. Return False if the start was stopped meanwhile."""
+        with trio.CancelScope() as self._start:
+            await stack.enter_async_context(waits)
+        stopped, self._start = self._start.cancelled_caught, None
+        return not stopped
 
     async def _run(self, spec: RunnerSpec, report: Report) -> Death:
         """Run the runner. Any error of the runtime is a death: its session must go on."""

@@ -17,6 +17,7 @@ from nanoclaw.runtimes import Runtime
 from nanoclaw.session.places import Places
 from nanoclaw.session.presence import Presences
 from nanoclaw.session.shortage import Shortage
+from nanoclaw.session.space import Space
 from nanoclaw.store import Executor, Reader
 from nanoclaw.store.session.outbound import Look
 from nanoclaw.system.clock import Clock
@@ -66,6 +67,9 @@ class Services:
     observer: Observer = NoObserver()
     shortage: Shortage = Factory(Shortage)
     places: Places = Factory(Places)
+    space: Space = Factory(
+        lambda self: Space(self.config, self.executor, self.clock, enabled=False), takes_self=True
+    )
 
 
 @frozen

@@ -144,7 +144,7 @@ class Activity:
 
 @frozen
 class OutOfBudget:
-    """The session waits, because a budget is used up: it starts no runner until the breaker closes."""
+    """The session waits, because a budget or disk space is used up, until the breaker closes."""
 
     breaker: OpenBreaker
     since: float

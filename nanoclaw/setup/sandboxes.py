@@ -4,23 +4,21 @@ It is fast, because each first run waits for it: an engine is asked by a raw req
 """
 
 import os
-import shutil
 import socket
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
 
 from attrs import frozen
 
 from nanoclaw.config.entry_points import installed
+from nanoclaw.runtimes.docker.address import NoSocket, engine_socket
 from nanoclaw.runtimes.factory import GROUP
+from nanoclaw.system.sandbox_user import sandbox_owner
 
 ENGINE_S = 0.1
 """Seconds within which an engine must answer."""
-TRIAL_S = 2.0
-"""Seconds within which a trial sandbox must run. It takes some milliseconds."""
+EXTRA = "install NanoClaw with it: `pip install 'nanoclaw[docker]'`"
 SAFER = "`nanoclaw setup` changes it"
 
 
@@ -33,7 +31,12 @@ class Found:
     words: str
     """What was found, or why it does not work."""
     advice: str = ""
-    """What to do where it does not work."""
+    """What to do where it does not work; empty if the words say it."""
+
+    @property
+    def sentence(self) -> str:
+        """The words, with the advice."""
+        return f"{self.words}; {self.advice}" if self.advice else self.words
 
 
 @frozen
@@ -49,7 +52,7 @@ class Choice:
         reason = next((each.words for each in self.looks if each.works), "")
         if self.runtime != "process":
             return f"agents run in {self.runtime}: {reason}; {SAFER}"
-        missing = "; ".join(f"{each.runtime}: {each.words}, {each.advice}" for each in self.looks)
+        missing = "; ".join(f"{each.runtime}: {each.sentence}" for each in self.looks)
         return f"agents run as processes of yours, with chat tools only: nothing isolates them. {missing}"
 
 
@@ -71,42 +74,33 @@ def choose(environ: Mapping[str, str]) -> Choice:
 # -- a container engine ----------------------------------------------------------
 
 
-def engine(environ: Mapping[str, str]) -> Found:
-    """Look for an engine that answers."""
-    advice = "install Docker or Podman, and start it"
+def engine(environ: Mapping[str, str], configured: str | None = None) -> Found:
+    """Look for an engine that answers. `configured` is `[runtimes.docker] socket`."""
     if find_spec("docker") is None:
-        extra = "install NanoClaw with it: `pip install 'nanoclaw[docker]'`"
-        return Found("docker", works=False, words="the extra `docker` is not installed", advice=extra)
-    silent = "no container engine was found"
-    for path in engine_sockets(environ):
-        try:
-            if ping(path):
-                return Found("docker", works=True, words=f"a container engine answers at {path}")
-            silent = f"the engine at {path} does not answer as one"
-        except PermissionError:
-            silent = f"you may not use the engine at {path}"
-            advice = "join its group (`sudo usermod -aG docker $USER`), and log in again"
-        except OSError as error:
-            silent = f"the engine at {path} does not answer ({error.strerror or error})"
-            advice = "start it"
-    return Found("docker", works=False, words=silent, advice=advice)
+        return _no_engine("the extra `docker` is not installed", EXTRA)
+    try:
+        path = engine_socket(configured, environ)
+    except NoSocket as error:
+        return _no_engine(str(error), "correct it")
+    try:
+        if ping(path):
+            return Found("docker", works=True, words=f"a container engine answers at {path}")
+    except OSError as error:
+        return _silent_engine(path, error)
+    return _no_engine(f"what listens at {path} is no container engine", "correct DOCKER_HOST")
 
 
-def engine_sockets(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Yield the sockets at which engines may answer, those that are there."""
-    if given := environ.get("DOCKER_HOST"):
-        path = Path(given.removeprefix("unix://"))
-        if path.is_absolute():
-            yield path
-        return
-    folder = Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")
-    usual = (
-        Path("/run/docker.sock"),
-        folder / "docker.sock",
-        folder / "podman/podman.sock",
-        Path("/run/podman/podman.sock"),
-    )
-    yield from (path for path in usual if path.exists())
+def _silent_engine(path: Path, error: OSError) -> Found:
+    if isinstance(error, FileNotFoundError):
+        return _no_engine("no container engine was found", "install Docker or Podman, and start it")
+    if isinstance(error, PermissionError):
+        join = "join its group (`sudo usermod -aG docker $USER`), and log in again"
+        return _no_engine(f"you may not use the engine at {path}", join)
+    return _no_engine(f"the engine at {path} does not answer ({error.strerror or error})", "start it")
+
+
+def _no_engine(words: str, advice: str) -> Found:
+    return Found("docker", works=False, words=words, advice=advice)
 
 
 def ping(path: Path) -> bool:
@@ -126,31 +120,15 @@ def ping(path: Path) -> bool:
 # -- bubblewrap ------------------------------------------------------------------
 
 
-def bubblewrap(_environ: Mapping[str, str]) -> Found:
+def bubblewrap(_environ: Mapping[str, str], program: str = "bwrap") -> Found:
     """Look whether bubblewrap can make a sandbox, by a trial."""
-    path = shutil.which("bwrap")
-    if path is None:
-        return Found(
-            "bubblewrap",
-            works=False,
-            words="it is not installed",
-            advice="install it (`apt install bubblewrap`)",
-        )
-    command = [path, "--unshare-all", "--ro-bind", "/", "/", "true"]
-    try:
-        ran = subprocess.run(
-            command, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, check=False, timeout=TRIAL_S
-        )
-    except (subprocess.TimeoutExpired, OSError) as error:
-        return Found(
-            "bubblewrap", works=False, words=f"it cannot be started: {error}", advice="install it again"
-        )
-    if ran.returncode == 0:
-        return Found("bubblewrap", works=True, words="a trial sandbox works, and needs no container engine")
-    said = " ".join(ran.stderr.decode("utf-8", "replace").split())
-    return Found(
-        "bubblewrap", works=False, words=f"it cannot make a sandbox: {said}", advice="allow user namespaces"
-    )
+    from nanoclaw.runtimes.bubblewrap.detect import examine  # noqa: PLC0415 -- costly, and rarely needed
+
+    owner = sandbox_owner()
+    found = examine(program, owner and owner[0])
+    if isinstance(found, str):
+        return Found("bubblewrap", works=False, words=found)
+    return Found("bubblewrap", works=True, words="a trial sandbox works, and needs no container engine")
 
 
 LOOKS: Mapping[str, Look] = {"docker": engine, "bubblewrap": bubblewrap}

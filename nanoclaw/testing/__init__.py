@@ -1,5 +1,6 @@
 """Worlds and fakes for tests of programs that use NanoClaw (docs/simulation.md)."""
 
+from nanoclaw.testing.internet import FakeInternet
 from nanoclaw.testing.models import (
     FakeModel,
     ModelAnswer,
@@ -29,6 +30,7 @@ __all__ = [
     "Entry",
     "ExpectationFailed",
     "FakeChannel",
+    "FakeInternet",
     "FakeModel",
     "ModelAnswer",
     "ModelBreak",

@@ -1,5 +1,7 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 import pytest
 from attrs import evolve
@@ -7,6 +9,13 @@ from attrs import evolve
 from nanoclaw.agents import ContainerConfig, Grant, MountRefused, granted_mounts, read_container_json
 from nanoclaw.config import Config
 from nanoclaw.config.tables import SandboxConfig
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Return a folder on a disk: pytest's may be in /dev/shm, which no agent is given."""
+    with TemporaryDirectory(dir="/var/tmp") as made:
+        yield Path(made).resolve()
 
 
 class Machine:
@@ -42,8 +51,8 @@ def mounting(*sources: Path, read_only: bool = True) -> ContainerConfig:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def machine(folder: Path) -> Machine:
+    return Machine(folder)
 
 
 def test_without_a_list_nothing_is_mounted_and_the_error_says_what_to_write(machine: Machine) -> None:
@@ -187,13 +196,13 @@ def test_what_is_no_folder_and_no_file_is_refused(machine: Machine) -> None:
     assert "No such file or directory" in machine.refusal(machine.files / "gone")
 
 
-def test_each_problem_names_the_line_of_container_json(machine: Machine, tmp_path: Path) -> None:
-    text = f'{{\n"mounts": [\n{{"source": "{tmp_path}", "target": "/mnt/a"}}]}}'
-    (tmp_path / "container.json").write_text(text)
-    container = read_container_json(tmp_path)
+def test_each_problem_names_the_line_of_container_json(machine: Machine, folder: Path) -> None:
+    text = f'{{\n"mounts": [\n{{"source": "{folder}", "target": "/mnt/a"}}]}}'
+    (folder / "container.json").write_text(text)
+    container = read_container_json(folder)
     with pytest.raises(MountRefused) as caught:
         granted_mounts(machine.config, {}, "main", {"main": container})
-    assert str(caught.value).startswith(f"{tmp_path}/container.json line 3: mounts[0].source: {tmp_path} may")
+    assert str(caught.value).startswith(f"{folder}/container.json line 3: mounts[0].source: {folder} may")
 
 
 # -- the file ---------------------------------------------------------------------
@@ -236,8 +245,8 @@ def test_a_list_within_the_project_allows_nothing(machine: Machine) -> None:
     assert "where agents may reach it" in machine.refusal(machine.files)
 
 
-def test_the_place_of_the_list_is_that_of_the_user(machine: Machine, tmp_path: Path) -> None:
+def test_the_place_of_the_list_is_that_of_the_user(machine: Machine, folder: Path) -> None:
     machine.allow()
     config = evolve(machine.config, sandbox=SandboxConfig())
     agents = {"main": mounting(machine.files)}
-    assert granted_mounts(config, {"XDG_CONFIG_HOME": str(tmp_path / "u/.config")}, "main", agents)
+    assert granted_mounts(config, {"XDG_CONFIG_HOME": str(folder / "u/.config")}, "main", agents)

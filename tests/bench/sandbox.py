@@ -1,8 +1,9 @@
-"""Sandboxes beside the runtime `process`: a cold start, and a message to a runner that is there.
+"""Sandboxes beside the runtime `process`: a cold start, a message to a runner that is there, and the proxy.
 
 The two runtimes take turns, so a noisy machine affects both. A ratio is that of their medians.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from statistics import median
 
@@ -11,14 +12,13 @@ from attrs import frozen
 
 from nanoclaw.host import Seams
 from nanoclaw.runtimes import Runtime
-from nanoclaw.runtimes.bubblewrap import BubblewrapRuntime
+from nanoclaw.runtimes.bubblewrap import BubblewrapRuntime, why_not
 from nanoclaw.runtimes.process import ProcessRuntime
-from nanoclaw.system.sandbox_user import sandbox_owner
+from tests.bench.web import Line, proxy_throughput
 from tests.bench.wired import wired_host
 
 ROUNDS = 9
 WARM = 20
-Line = tuple[str, float, str]
 
 
 @frozen
@@ -30,16 +30,15 @@ class Times:
 
 
 def run() -> list[Line]:
-    return bubblewrap()
+    """Measure all lines of this part."""
+    return [*bubblewrap(), trio.run(proxy_throughput)]
 
 
 def bubblewrap() -> list[Line]:
-    owner = sandbox_owner()
-    from nanoclaw.runtimes.bubblewrap.detect import Ready, examine  # noqa: PLC0415
-
-    found = examine("bwrap", owner and owner[0])
-    if not isinstance(found, Ready):
-        print(f"not measured: {found}")
+    """Measure bubblewrap, if this machine makes sandboxes."""
+    reason = why_not()
+    if reason is not None:
+        print(f"bubblewrap is not measured: {reason}", file=sys.stderr)
         return []
     return compared("bubblewrap", BubblewrapRuntime)
 

@@ -1,9 +1,12 @@
 """Hosts whose runners are containers of a real engine, and what can be seen of these."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
+
+import trio
 
 from nanoclaw.config import Config, config_of
 from nanoclaw.config.costs import NO_BUDGETS
@@ -57,3 +60,18 @@ def containers(engine: PrivateEngine, install_id: str | None = None) -> Sequence
     label = "nanoclaw.install" if install_id is None else f"nanoclaw.install={install_id}"
     with engine.client() as client:
         return list(client.containers(all=True, filters={"label": label}))
+
+
+def tries_of(home: Path) -> Sequence[int]:
+    """Return the tries of all messages of a host that has stopped."""
+    found = list[int]()
+    for file in (home / "data" / "sessions").glob("*/*/inbound/inbound.db"):
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            found += [tries for (tries,) in connection.execute("SELECT tries FROM messages_in")]
+    return found
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something outside of this process is so."""
+    while not condition():  # noqa: ASYNC110 -- it has no event
+        await trio.sleep(0.05)

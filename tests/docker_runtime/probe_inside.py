@@ -1,5 +1,5 @@
 """A program that runs in a container and writes what it may do there to `seen.json` of the workspace."""
-# ruff: noqa: ANN001, ANN201, BLE001, PTH110, PTH123, PTH208, SIM115 -- it is passed as one argument and must be short
+# ruff: noqa: BLE001, PTH123, PTH208, SIM115 -- it is passed as one argument and must be short
 
 import ctypes
 import errno
@@ -41,7 +41,7 @@ PLACES = (
 )
 
 
-def call(number, *arguments):
+def call(number: int, *arguments: "int | bytes") -> str:
     ctypes.set_errno(0)
     values = [ctypes.c_char_p(each) if isinstance(each, bytes) else ctypes.c_long(each) for each in arguments]
     done = LIBC.syscall(ctypes.c_long(number), *values)
@@ -50,7 +50,7 @@ def call(number, *arguments):
     return "done" if done >= 0 else errno.errorcode[ctypes.get_errno()]
 
 
-def writable(place):
+def writable(place: str) -> bool:
     try:
         open(f"{place}/.probe", "w").close()
         os.unlink(f"{place}/.probe")
@@ -59,7 +59,7 @@ def writable(place):
     return True
 
 
-def connect(address):
+def connect(address: str) -> str:
     try:
         socket.create_connection((address, 80), 1).close()
     except Exception as error:
@@ -67,7 +67,7 @@ def connect(address):
     return "connected"
 
 
-def forked():
+def forked() -> int:
     children = []
     try:
         for _ in range(200):

@@ -9,9 +9,11 @@ import trio
 from attrs import evolve
 
 from nanoclaw.runtimes import Death, RunnerSpec
+from nanoclaw.runtimes.docker.building import EngineBuilder
 from nanoclaw.runtimes.docker.engine import Engine
 from nanoclaw.runtimes.docker.runner import ContainerRunner
 from nanoclaw.runtimes.docker.runtime import DockerRuntime
+from nanoclaw.runtimes.images import Images, Recipe
 from nanoclaw.testing.conformance import make_session
 from tests.engine.fixtures import EngineForTests
 
@@ -23,7 +25,9 @@ async def served(
     engine: EngineForTests, install_id: str, *, image: str | None = None, **settings: Any
 ) -> AsyncIterator[DockerRuntime]:
     """Yield a runtime that has asked its engine."""
-    runtime = DockerRuntime(Engine(str(engine.socket)), grace_s=0.5, image=image or engine.image, **settings)
+    connection = Engine(str(engine.socket))
+    images = Images(EngineBuilder(connection), Recipe(), configured=image or engine.image)
+    runtime = DockerRuntime(connection, grace_s=0.5, images=images, **settings)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(runtime.serve, install_id)
         await runtime.watch.asked.wait()

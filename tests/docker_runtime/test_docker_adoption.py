@@ -1,10 +1,11 @@
-"""Containers outlive their host: adoption, replacement, their end without a host, and several installations."""
+"""Containers outlive their host: adoption, replacement, their end without it, several installations."""
 
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE
 
@@ -34,11 +35,8 @@ async def host_program(home: Path, engine: EngineForTests) -> AsyncIterator[trio
         engine.image,
     ]
     async with trio.open_nursery() as nursery:
-        process: trio.Process = await nursery.start(
-            lambda task_status: trio.run_process(
-                command, stdin=PIPE, stdout=PIPE, cwd=ROOT, check=False, task_status=task_status
-            )
-        )
+        run = partial(trio.run_process, command, stdin=PIPE, stdout=PIPE, cwd=ROOT, check=False)
+        process: trio.Process = await nursery.start(run)
         yield process
         nursery.cancel_scope.cancel()
 

@@ -53,7 +53,7 @@ async def test_a_program_that_is_missing_is_a_failed_start(engine: EngineForTest
     spec = evolve(await make_session(tmp_path), command=("no-such-program",))
     with trio.fail_after(GUARD_S):
         async with served(engine, tmp_path.name) as runtime:
-            with pytest.raises(StartFailed, match="refused the container: .*no-such-program") as failed:
+            with pytest.raises(StartFailed, match=r"refused the container: .*no-such-program") as failed:
                 await runtime.run(spec)
     assert not isinstance(failed.value, NotNow)
     assert containers(engine.engine, tmp_path.name) == []
@@ -63,12 +63,9 @@ async def test_messages_wait_for_an_image_that_is_missing(engine: EngineForTests
     spec = await make_session(tmp_path)
     with trio.fail_after(GUARD_S):
         async with served(engine, tmp_path.name, image=MISSING) as runtime:
-            assert not runtime.state.ready
-            assert runtime.state.text == f"the image {MISSING} is missing: run `nanoclaw image build`"
             with pytest.raises(NotNow, match="nanoclaw image build"):
                 await runtime.run(spec)
         async with served(engine, tmp_path.name) as runtime:
-            assert runtime.state.ready
             with pytest.raises(NotNow, match="nanoclaw image build"):
                 await runtime.run(evolve(spec, image=MISSING))
 

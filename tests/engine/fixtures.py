@@ -39,9 +39,9 @@ def engine() -> Iterator[EngineForTests]:
         yield found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_engine(engine: EngineForTests) -> Iterator[EngineForTests]:
-    """An engine that only this test uses, with the image of the shared one."""
+    """An engine that only this module uses, with the image of the shared one. Its tests may stop it."""
     own = PrivateEngine(_folder(f"{os.getpid()}-own"), engine.engine.driver)
     own.start()
     try:

@@ -107,9 +107,19 @@ class PrivateEngine:
                 return False
 
     def kill(self) -> None:
-        """Kill the engine alone, as SIGKILL does."""
+        """Kill the engine, as SIGKILL does. Its containers go on.
+
+        Its helper `containerd` dies with it, but later. A new engine would wait for the old helper.
+        """
+        helper = self.folder / "run" / "containerd" / "containerd.pid"
+        pid = int(helper.read_text()) if helper.exists() else None
         self._end(signal.SIGKILL)
         (self.folder / "engine.pid").unlink(missing_ok=True)
+        while pid is not None and _runs(pid, b"containerd"):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(LOOK_S)
+        helper.unlink(missing_ok=True)
 
     def stop(self) -> None:
         """Stop it in order, with its containers."""
@@ -136,8 +146,11 @@ class PrivateEngine:
             time.sleep(LOOK_S)
 
     def remove(self) -> None:
-        """Stop it and delete everything that it kept."""
-        self.stop()
+        """End it at once, with all its containers, and delete everything that it kept."""
+        self.kill()
+        for pid in _left(self.folder):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         _unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -149,12 +162,22 @@ def _in_background(command: Sequence[str], log: Path) -> int:
     return int(started.stdout)
 
 
-def _runs(pid: int) -> bool:
-    """Return True if a process is an engine, or becomes one. A dead one has no command line."""
+def _runs(pid: int, program: bytes = PROGRAM.encode()) -> bool:
+    """Return True if a process runs a program, or is about to. A dead one has no command line."""
     with suppress(OSError):
         line = Path(f"/proc/{pid}/cmdline").read_bytes()
-        return PROGRAM.encode() in line or b"setsid" in line or line.startswith(b"sh\0")
+        return program in line or b"setsid" in line or line.startswith(b"sh\0")
     return False
+
+
+def _left(folder: Path) -> Iterator[int]:
+    """Yield the processes of containers whose engine was killed, and then the helper of each."""
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            line = (entry / "cmdline").read_bytes() if entry.name.isdecimal() else b""
+            if b"containerd-shim" in line and bytes(folder) + b"/" in line:
+                yield from map(int, (entry / "task" / entry.name / "children").read_text().split())
+                yield int(entry.name)
 
 
 def _unmount_below(folder: Path) -> None:

@@ -82,7 +82,7 @@ def test_without_both_agents_have_chat_tools_only_and_the_reasons_are_told(
     choice = choose(no_engine(tmp_path))
     assert choice.runtime == "process"
     assert "with chat tools only" in choice.sentence
-    assert "No such file or directory" in choice.sentence
+    assert "no container engine was found; install Docker or Podman" in choice.sentence
     assert "no permissions" in choice.sentence
 
 

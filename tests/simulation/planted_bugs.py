@@ -484,7 +484,7 @@ BUGS: tuple[PlantedBug, ...] = (
     PlantedBug("a stuck runner still beats", always_beats, "stuck_runners_are_replaced"),
     PlantedBug("no runner stops", runtime(wrap=_Unstoppable), "paused_sessions_rest", 2),
     PlantedBug("runners stop at work", runtime(beside=stops_at_work), "busy_runners_are_not_stopped", 1),
-    PlantedBug("only three runners start", runtime(starts=3), "accepted_messages_have_an_outcome", 1, 0.8),
+    PlantedBug("only one runner starts", runtime(starts=1), "accepted_messages_have_an_outcome", 4, 0.2),
     # agents that ask a model
     PlantedBug("a turn is not remembered", results(forgotten), "completed_turns_are_remembered_once", 2, 1.0),
     PlantedBug("usage gets lost", usage_is_lost, "all_answers_are_counted", 0, 0.8),

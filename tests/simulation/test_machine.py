@@ -27,7 +27,7 @@ from nanoclaw.testing.silent_logs import silent_logs
 from tests.simulation.planted_bugs import BadChannel
 
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "0"))
-FEW = 30
+FEW = 20
 """Workloads in CI."""
 LENGTH = 20
 """The most steps of a workload."""

@@ -83,7 +83,7 @@ def test_an_hour_without_faults_breaks_no_check_and_every_message_is_answered() 
 
 @pytest.mark.parametrize("fault", RATES)
 def test_each_fault_strikes_and_breaks_no_check(fault: str) -> None:
-    one = draw_workload(BUSY, hours=BRIEF_H).cut(12)
+    one = draw_workload(BUSY, hours=BRIEF_H).cut(8)
     moments = [say.at for say in says(one)]
     result = run_workload(struck(one, *(Strike(at + 0.1, fault, n) for n, at in enumerate(moments))))
     assert result.violations == ()

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from attrs import field, frozen
 
 from agent_runner.clock import Clock
+from agent_runner.config import McpServer
 from agent_runner.knowledge.files import TextFiles
 from agent_runner.providers.http import HttpClients
 from agent_runner.providers.model_settings import ModelSettings
@@ -112,5 +113,9 @@ class ProviderContext:
     """The socket of the model gateway, for a program that the provider starts. Prefer `http`."""
     tools_socket: Path | None = None
     """The socket of the runner's own tools, for programs in the sandbox. None without a sandbox."""
+    mcp_servers: Mapping[str, McpServer] = field(factory=dict)
+    """The agent's MCP servers, for a provider that `RunsMcpServers`. None without a sandbox."""
+    tool_servers: Mapping[str, str] = field(factory=dict)
+    """The state of each MCP server that the runner runs, in words. It changes."""
     files: TextFiles = field(factory=TextFiles)
     """Reads files that people and agents wrote."""

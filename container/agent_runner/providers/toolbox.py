@@ -13,7 +13,7 @@ Arguments = Mapping[str, object]
 SANDBOX_TOOLS = frozenset(
     {"bash", "read_file", "write_file", "edit_file", "list_files", "search_files", "web_fetch"}
 )
-"""Tools of the agent loop in a sandbox. Other programs there, such as Claude Code, have such tools themselves."""
+"""Tools of the agent loop in a sandbox. Other programs there, such as Claude Code, have their own."""
 
 
 @frozen

@@ -1,6 +1,5 @@
 """Fetches a page of the web. The only way out of a sandbox is its proxy, which `HTTPS_PROXY` names."""
 
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -213,8 +212,3 @@ def _is_whole(answer: bytes) -> bool:
         if found and name == b"content-length" and value.strip().isdigit():
             return len(body) >= int(value)
     return bool(found) and b" 200" in head[:16]
-
-
-def has_proxy() -> bool:
-    """Return True if programs of this sandbox have a way into the web."""
-    return any(name in os.environ for name in ("HTTPS_PROXY", "https_proxy"))

@@ -4,6 +4,7 @@ Programs find it by the usual variables, such as HTTPS_PROXY. Only a sandbox has
 so whoever reaches the port could reach the socket, too.
 """
 
+import socket
 from collections.abc import AsyncGenerator, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,6 +18,8 @@ from agent_runner.log import Log
 from agent_runner.sockets.unix import connect
 
 CHUNK = 256 * 1024
+BUFFER = 512 * 1024
+"""Bytes of the kernel's buffer towards the gateway."""
 MOST_CONNECTIONS = 64
 NOT_PROXIED = "127.0.0.1,localhost,::1"
 VARIABLES = (
@@ -64,6 +67,7 @@ async def _serve(proxy: Path, free: trio.Semaphore, client: trio.SocketStream) -
     """Pass a connection on. More than the proxy takes wait here."""
     try:
         async with client, free, await connect(proxy) as server, trio.open_nursery() as nursery:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
             nursery.start_soon(_pump, client, server)
             nursery.start_soon(_pump, server, client)
     except* Gone:

@@ -3,13 +3,14 @@
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _NEVER_4 = (
+    IPv4Network("192.0.0.0/24"),  # protocol assignments; older Pythons call some of them global
     IPv4Network("192.88.99.0/24"),  # relays of 6to4
     IPv4Network("168.63.129.16/32"),  # the metadata service of Azure, which has a public address
 )
 _UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _NEVER_6 = (
-    IPv6Network("2001::/32"),  # Teredo
+    IPv6Network("2001::/23"),  # protocol assignments, among them Teredo
     IPv6Network("2001:db8::/32"),
     IPv6Network("2002::/16"),  # 6to4
     IPv6Network("3fff::/20"),  # documentation

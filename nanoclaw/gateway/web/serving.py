@@ -22,6 +22,8 @@ HEAD_S = 30.0
 REFUSE_S = 5.0
 """Longest time for a client to take a refusal."""
 CHUNK = 256 << 10
+BUFFER = 512 << 10
+"""Bytes of the kernel's buffer towards a sandbox. The default takes twice the processor time."""
 Gone = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 _log = structlog.get_logger()
@@ -96,7 +98,7 @@ class WebConnection:
                 host=self._target and self._target.host,
                 port=self._target and self._target.port,
                 reason=refusal.reason,
-                not_logged_before=before,
+                not_logged=before,
             )
         if self._http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             return

@@ -21,9 +21,9 @@ from nanoclaw.runtimes.bubblewrap.sandboxed import NotMade, SandboxProcess, star
 from nanoclaw.runtimes.bubblewrap.seccomp import filter_for
 from nanoclaw.runtimes.child import ProcessRunner
 from nanoclaw.runtimes.factory import RuntimeContext, RuntimeFactory
+from nanoclaw.runtimes.handover import Handover
 from nanoclaw.runtimes.known_providers import KnownProviders, known_providers
 from nanoclaw.runtimes.mount_points import make_mount_points
-from nanoclaw.runtimes.ownership import Handover
 from nanoclaw.runtimes.protocol import (
     Death,
     NotNow,
@@ -78,7 +78,7 @@ class BubblewrapRuntime:
         parts = {
             "image": spec.image is not None,
             "user": spec.user is not None,
-            "apt packages": bool(spec.packages.apt),
+            "packages": bool(spec.packages.apt),
         }
         return [part for part, given in parts.items() if given]
 
@@ -147,8 +147,8 @@ class BubblewrapRuntime:
             raise StartFailed(refusal)
         if parts := ", ".join(self.unhonoured(spec)):
             raise StartFailed(
-                f"the bubblewrap runtime cannot honour {parts} of the agent's container.json; remove that, "
-                'or set [sandbox] runtime = "docker"'
+                f"the bubblewrap runtime cannot honour {parts} of the agent's container.json; remove that "
+                '(of packages: apt), or set [sandbox] runtime = "docker"'
             )
 
     def _prepare(self, ready: Ready, spec: RunnerSpec) -> Group | None:

@@ -15,6 +15,7 @@ from nanoclaw.runtimes.docker.meanwhile import another_runtime
 from nanoclaw.runtimes.factory import RuntimeContext, RuntimeFactory
 from nanoclaw.runtimes.images import Images, Recipe
 from nanoclaw.runtimes.images.recipe import BASE, forwarded
+from nanoclaw.runtimes.known_providers import known_providers
 from nanoclaw.runtimes.protocol import Runtime
 
 EXTRA = "pip install 'nanoclaw[docker]'"
@@ -57,7 +58,12 @@ def _make(config: DockerConfig, context: RuntimeContext) -> Runtime:
     images = Images(EngineBuilder(engine), config.recipe, configured=config.image)
     other = another_runtime(context)
     return DockerRuntime(
-        engine, context.runner.stop_grace_s, images=images, meanwhile=other, lifeline_s=config.lifeline_s
+        engine,
+        context.runner.stop_grace_s,
+        images=images,
+        meanwhile=other,
+        lifeline_s=config.lifeline_s,
+        known=known_providers(context.runner),
     )
 
 

@@ -85,6 +85,11 @@ class ContainerSpec:
         }
 
 
+def mount_points(spec: RunnerSpec) -> Sequence[str]:
+    """Return the names of the folders in `outbound` over which others are mounted."""
+    return [each.target.name for each in spec.all_mounts if each.target.parent == WORKSPACE]
+
+
 def resolved(spec: RunnerSpec, image: str) -> RunnerSpec:
     """Return a specification with its image and its user. Both count for its fingerprint."""
     owner = sandbox_owner()

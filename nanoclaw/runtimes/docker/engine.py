@@ -5,8 +5,8 @@ take those of the host, because they have a limiter of their own.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM
 from socket import socket as Socket  # noqa: N812 -- the name is that of a path here
@@ -28,6 +28,7 @@ CALL_S = 15.0
 THREADS = 8
 """The most calls at a time."""
 CHUNK = 65_536
+END = h11.EndOfMessage()
 MAX_ERROR = 4_096
 """Bytes of an error's body that are read."""
 
@@ -91,7 +92,7 @@ class Engine:
         Raises:
             EngineError: the engine refused it, is away, or closed the connection.
         """
-        socket, http = self.socket, h11.Connection(h11.CLIENT)
+        socket = self.socket
         try:
             with trio.fail_after(CALL_S):
                 connection = await trio.open_unix_socket(str(socket))
@@ -100,40 +101,57 @@ class Engine:
         except OSError as error:
             raise unreachable(socket, error) from error
         async with connection:
-            try:
-                await _request(connection, http, target)
-                yield _body(connection, http)
-            except (OSError, trio.BrokenResourceError, h11.ProtocolError) as error:
-                raise unreachable(socket, _os_error(error)) from error
+            answer = _Answer(socket, connection)
+            await answer.ask(target)
+            yield answer.body()
 
 
-async def _request(connection: trio.abc.Stream, http: h11.Connection, target: str) -> None:
-    head = h11.Request(method="GET", target=target, headers=[("host", "engine"), ("accept", "*/*")])
-    await connection.send_all((http.send(head) or b"") + (http.send(h11.EndOfMessage()) or b""))
-    answer = None
-    with trio.move_on_after(CALL_S):
-        while not isinstance(answer, h11.Response):
-            answer = await _event(connection, http)
-    if not isinstance(answer, h11.Response):
-        raise EngineAway("the container engine does not answer")
-    if answer.status_code >= 400:  # noqa: PLR2004 -- HTTP: the errors
+@define(eq=False)
+class _Answer:
+    """The answer to one GET on a connection of its own."""
+
+    socket: Path
+    _stream: trio.abc.Stream
+    _http: h11.Connection = Factory(lambda: h11.Connection(h11.CLIENT))
+
+    async def ask(self, target: str) -> None:
+        """Send the request, and read the head of the answer. Raises EngineError."""
+        head = h11.Request(method="GET", target=target, headers=[("host", "engine"), ("accept", "*/*")])
+        with trio.move_on_after(CALL_S):
+            with self._broken():
+                await self._stream.send_all((self._http.send(head) or b"") + (self._http.send(END) or b""))
+            found = await self._event()
+            while isinstance(found, h11.InformationalResponse):
+                found = await self._event()
+            if isinstance(found, h11.Response) and found.status_code >= 400:  # noqa: PLR2004 -- HTTP: the errors
+                raise refused(found.status_code, await self._error(), what=target)
+            return
+        raise silent(self.socket, CALL_S)
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Yield the pieces of the answer. Raises EngineError if it breaks off."""
+        while isinstance(event := await self._event(), h11.Data):
+            yield bytes(event.data)
+
+    async def _error(self) -> str:
         text = b""
-        async for piece in _body(connection, http):
-            text += piece
-            if len(text) > MAX_ERROR:
-                break
-        raise refused(answer.status_code, text.decode("utf-8", "replace"), what=target)
+        while len(text) < MAX_ERROR and isinstance(event := await self._event(), h11.Data):
+            text += event.data
+        return text.decode("utf-8", "replace")
 
+    async def _event(self) -> object:
+        with self._broken():
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                self._http.receive_data(bytes(await self._stream.receive_some(CHUNK)))
+            return event
 
-async def _body(connection: trio.abc.Stream, http: h11.Connection) -> AsyncIterator[bytes]:
-    while isinstance(event := await _event(connection, http), h11.Data):
-        yield bytes(event.data)
-
-
-async def _event(connection: trio.abc.Stream, http: h11.Connection) -> object:
-    while (event := http.next_event()) is h11.NEED_DATA:
-        http.receive_data(bytes(await connection.receive_some(CHUNK)))
-    return event
+    @contextmanager
+    def _broken(self) -> Iterator[None]:
+        """Raise errors of the connection as those of the engine, before a nursery puts them into groups."""
+        try:
+            yield
+        except (OSError, trio.BrokenResourceError, h11.ProtocolError) as error:
+            raise unreachable(self.socket, _os_error(error)) from error
 
 
 def socket_of_unix() -> Socket:

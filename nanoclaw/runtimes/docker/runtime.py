@@ -10,15 +10,17 @@ import trio
 from attrs import Factory, define, evolve, field
 
 from nanoclaw.runtimes.docker.building import EngineBuilder
-from nanoclaw.runtimes.docker.container import INSTALL, SESSION, ContainerSpec, Json, resolved
+from nanoclaw.runtimes.docker.container import INSTALL, SESSION, ContainerSpec, Json, mount_points, resolved
 from nanoclaw.runtimes.docker.engine import CALL_S, Engine
 from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, NameTaken, NotThere, start_failed
 from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another
 from nanoclaw.runtimes.docker.output import Output, followed
 from nanoclaw.runtimes.docker.runner import ContainerRunner, drop_lifeline, hold_lifeline
 from nanoclaw.runtimes.docker.watch import ANSWER_S, Changes, Watch
+from nanoclaw.runtimes.handover import Handover
 from nanoclaw.runtimes.images import ImageMissing, Images, Recipe
-from nanoclaw.runtimes.ownership import hand_over
+from nanoclaw.runtimes.known_providers import ANY_PROVIDER, KnownProviders
+from nanoclaw.runtimes.mount_points import make_mount_points
 from nanoclaw.runtimes.protocol import (
     WORKSPACE,
     Death,
@@ -31,6 +33,7 @@ from nanoclaw.runtimes.protocol import (
 )
 from nanoclaw.runtimes.stderr import StderrLog
 from nanoclaw.system.foreign import ungrouped
+from nanoclaw.system.sandbox_user import sandbox_owner
 
 RECOVER_TIMEOUT_S = 30.0
 MOST_CLAIMS = 3
@@ -39,6 +42,11 @@ CLEAN_UP_S = 3.0
 """The longest time that a cancelled start takes to remove its container."""
 
 _log = structlog.get_logger()
+
+
+def _handover() -> Handover | None:
+    owner = sandbox_owner()
+    return None if owner is None else Handover(owner)
 
 
 @define(eq=False)
@@ -56,6 +64,8 @@ class DockerRuntime:
     """Runs agents for as long as the first image is being built."""
     lifeline_s: float = 600.0
     """Seconds without its host after which a runner ends."""
+    known: KnownProviders = ANY_PROVIDER
+    """The providers that there are."""
     name: str = "docker"
     isolates: bool = True
     install_id: str | None = None
@@ -65,6 +75,7 @@ class DockerRuntime:
     )
     runners: set[ContainerRunner] = field(factory=set, init=False)
     """The containers that this host follows."""
+    _handover: Handover | None = field(factory=_handover, init=False)
     _busy: set[str] = field(factory=set, init=False)
     """The sessions whose containers a task of this host starts, follows or ends."""
 
@@ -81,9 +92,9 @@ class DockerRuntime:
             nursery.start_soon(self.images.serve)
             await self.watch.run(install_id)
 
-    def refusal(self, _provider: str) -> str | None:
-        """Return None: a container may run any provider."""
-        return None
+    def refusal(self, provider: str) -> str | None:
+        """Return why no runner has such a provider. All that there are may run in a container."""
+        return None if provider in self.known else self.known.unusable(provider)
 
     def unhonoured(self, _spec: RunnerSpec) -> Sequence[str]:
         """Return nothing: a container honours every part."""
@@ -153,7 +164,7 @@ class DockerRuntime:
 
     @asynccontextmanager
     async def _for_session(self, spec: RunnerSpec) -> AsyncIterator[None]:
-        """Keep a session's container from being taken for remains. Raise an engine's errors as StartFailed."""
+        """Keep a session's container from being taken for remains. Raise EngineError as StartFailed."""
         self._busy.add(spec.session_id)
         try:
             with ungrouped(EngineError):
@@ -173,10 +184,25 @@ class DockerRuntime:
         image = await self.images.image_for(spec)
         container = ContainerSpec(self.install_id, resolved(spec, image), self.lifeline_s)
         try:
-            await trio.to_thread.run_sync(_make_folders, container)
+            await trio.to_thread.run_sync(self._make_folders, container)
         except OSError as error:
             raise StartFailed(f"a folder of the session cannot be prepared: {error}") from error
         return container
+
+    def _make_folders(self, container: ContainerSpec) -> None:
+        """Create what is missing of a session's folders, for their owner, and the lifeline. Blocking.
+
+        Raises:
+            StartFailed: they cannot be used.
+            OSError: likewise.
+        """
+        spec, paths = container.spec, container.spec.paths
+        for folder in (paths.inbound_dir, paths.outbound_dir, paths.gateway_dir, spec.workspace):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_mount_points(paths.outbound_dir, mount_points(spec), sandbox_owner())
+        hold_lifeline(container.lifeline)
+        if self._handover is not None:
+            self._handover.give(spec)
 
     async def _meanwhile(
         self, spec: RunnerSpec, missing: ImageMissing, task_status: trio.TaskStatus[Runner]
@@ -329,12 +355,3 @@ def _fits(found: Json, container: ContainerSpec) -> bool:
     labels = found["Config"]["Labels"]
     ours = all(labels.get(name) == value for name, value in container.labels.items())
     return ours and bool(found["State"]["Running"]) and not found["State"]["Paused"]
-
-
-def _make_folders(container: ContainerSpec) -> None:
-    """Create what is missing of a session's folders, for their owner, and the lifeline. Blocking."""
-    paths = container.spec.paths
-    for folder in (paths.inbound_dir, paths.outbound_dir, paths.gateway_dir, container.spec.workspace):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    hold_lifeline(container.lifeline)
-    hand_over(container.spec)

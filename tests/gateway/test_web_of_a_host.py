@@ -1,0 +1,116 @@
+"""The proxy of the web in a real host with real runners: the owner is told, decides, and it holds."""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import define, evolve
+
+from nanoclaw.host import Host, open_host
+from nanoclaw.host_parts import Seams
+from nanoclaw.records import TextContent
+from nanoclaw.runtimes import Death, Runner, RunnerSpec
+from nanoclaw.runtimes.process import ProcessRuntime
+from nanoclaw.runtimes.wrapper import RuntimeWrapper
+from nanoclaw.testing import FakeChannel, FakeInternet, wire
+from tests.gateway.upstreams import Asked, Reply, open_upstream
+from tests.host.homes import GUARD_S, config
+
+RUNNER = (sys.executable, str(Path(__file__).with_name("surfing_runner.py")))
+NOTICE = "The agent main asks"
+
+
+@define(eq=False)
+class PretendedSandbox(RuntimeWrapper):
+    """Processes that are told that they are in a sandbox. They get the socket that the gateway opened."""
+
+    @property
+    def isolates(self) -> bool:
+        return True
+
+    async def run(
+        self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
+    ) -> Death:
+        own: Mapping[str, str] = {"NANOCLAW_SANDBOX": "1"}
+        if spec.web:
+            own = {**own, "NANOCLAW_WEB_SOCKET": str(spec.paths.web_socket)}
+        bare = RunnerSpec(spec.session_id, spec.paths, spec.workspace, spec.provider, spec.environment)
+        spec = evolve(bare, environment={**spec.environment, **own}, command=spec.command)
+        return await self.runtime.run(spec, task_status=task_status)
+
+
+@define(eq=False)
+class Scene:
+    """A host, and the chat of its owner with the agent."""
+
+    host: Host
+    channel: FakeChannel
+    _said: int = 0
+
+    async def says(self, text: str) -> str:
+        """Say something, and return the agent's answer."""
+        self._said += 1
+        await self.channel.say(text, chat="ann", user="ann", event_id=f"{id(self)}-{self._said}")
+        return await self.gets(lambda texts: texts[self._said - 1] if len(texts) >= self._said else None)
+
+    async def gets(self, look: Callable[[Sequence[str]], str | None], *, notices: bool = False) -> str:
+        """Wait for a text among the agent's answers, or among the notices of the host."""
+        while (found := look([text for text in self.texts if text.startswith(NOTICE) == notices])) is None:
+            await self.channel.wait_for(len(self.channel.sent) + 1)
+        return found
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """All texts in the owner's chat."""
+        return [each.content.text for each in self.channel.sent if isinstance(each.content, TextContent)]
+
+
+@asynccontextmanager
+async def a_scene(home: Path, internet: FakeInternet, **changes: Any) -> AsyncIterator[Scene]:
+    channel = FakeChannel()
+    settings = config(home, **{"runtime.command": RUNNER, **changes})
+    seams = Seams(runtime=PretendedSandbox(ProcessRuntime()), internet=internet)
+    with trio.fail_after(GUARD_S):
+        async with open_host(settings, channels=[channel], seams=seams) as host:
+            await wire(host, channel.address("ann"), agent="main")
+            yield Scene(host, channel)
+
+
+async def page(_asked: Asked, reply: Reply) -> None:
+    await reply.whole(b"the page")
+
+
+async def test_the_owner_is_told_once_and_the_next_try_after_the_permission_works(tmp_path: Path) -> None:
+    async with open_upstream(page) as server:
+        internet = FakeInternet.of({"example.org:80": server.port})
+        async with a_scene(tmp_path, internet) as scene:
+            await scene.host.admin.roles.grant("fake:ann", "owner")
+            refusals = [await scene.says("http://example.org/"), await scene.says("http://example.org/")]
+            notice = await scene.gets(lambda texts: texts[0] if texts else None, notices=True)
+            await scene.host.admin.network.allow("main", "example.org")
+            answer = await scene.says("http://example.org/")
+            status = await scene.host.status()
+    assert all("the owner has not allowed example.org yet and has been asked" in each for each in refusals)
+    assert notice == (
+        "The agent main asks to reach example.org. To allow it: nanoclaw network allow main example.org. "
+        "To refuse it: nanoclaw network refuse main example.org."
+    )
+    assert [each for each in scene.texts if each.startswith(NOTICE)] == [notice]
+    assert (answer, status.network) == ("the page", ())
+
+
+async def test_the_rule_of_the_configuration_and_of_the_agent_hold(tmp_path: Path) -> None:
+    async with open_upstream(page) as server:
+        internet = FakeInternet.of({"example.org:80": server.port, "python.org:80": server.port})
+        sites = ["example.org"]
+        async with a_scene(tmp_path, internet, **{"sandbox.network": sites}) as scene:
+            found = [await scene.says(f"http://{site}/") for site in ("example.org", "python.org")]
+        (tmp_path / "groups" / "main" / "container.json").write_text('{"network": "none"}')
+        async with a_scene(tmp_path, internet, **{"sandbox.network": sites}) as scene:
+            found.append(await scene.says("http://example.org/"))
+    assert found[0] == "the page"
+    assert "not among the sites of this agent" in found[1]
+    assert "no access to the web" in found[2]
