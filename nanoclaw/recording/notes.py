@@ -183,15 +183,20 @@ class RunnerEnded:
     n: int
     orderly: bool
     reason: str
+    hindered: bool = False
+    """True if that counts as no try."""
 
 
 @frozen
 class RunnerRefused:
-    """The runner could not be started. `for_now`: because something was exhausted (`NothingLeft`)."""
+    """The runner could not be started."""
 
     n: int
     reason: str
     for_now: bool = False
+    """True if its messages wait (`NotNow`)."""
+    exhausted: bool = True
+    """False if they wait for something else than what is exhausted (`NothingLeft`), such as an engine."""
 
 
 @frozen

@@ -26,7 +26,16 @@ from nanoclaw.recording.notes import (
     Told,
 )
 from nanoclaw.recording.writer import RecordingWriter
-from nanoclaw.runtimes import Death, NothingLeft, Runner, RunnerSpec, RuntimeWrapper, StartFailed
+from nanoclaw.runtimes import (
+    Death,
+    Hindered,
+    NothingLeft,
+    NotNow,
+    Runner,
+    RunnerSpec,
+    RuntimeWrapper,
+    StartFailed,
+)
 from nanoclaw.store.session.outbound import Ack, InvalidRow, Look, MessageOut
 from nanoclaw.system.clock import Clock, lead
 from nanoclaw.system.foreign import ForeignError, foreign_code, text_of
@@ -148,7 +157,12 @@ class RecordedRuntime(RuntimeWrapper):
             self.writer.note(
                 RunnerEnded(n, orderly=False, reason=reason)
                 if status.made
-                else RunnerRefused(n, reason, for_now=isinstance(error, NothingLeft))
+                else RunnerRefused(
+                    n,
+                    reason,
+                    for_now=isinstance(error, NotNow),
+                    exhausted=isinstance(error, NothingLeft),
+                )
             )
             raise
         except BaseException as error:
@@ -157,7 +171,7 @@ class RecordedRuntime(RuntimeWrapper):
             )
             raise
         if isinstance(death, Death):
-            self.writer.note(RunnerEnded(n, death.orderly, death.reason))
+            self.writer.note(RunnerEnded(n, death.orderly, death.reason, isinstance(death, Hindered)))
         return death
 
     async def survivors(self) -> Sequence[str]:

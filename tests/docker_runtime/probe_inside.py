@@ -1,5 +1,5 @@
 """A program that runs in a container and writes what it may do there to `seen.json` of the workspace."""
-# ruff: noqa: BLE001, PTH123, PTH208, SIM115 -- it is passed as one argument and must be short
+# ruff: noqa: BLE001, PTH108, PTH123, PTH208, S108, SIM115 -- a program of one argument
 
 import ctypes
 import errno
@@ -41,11 +41,11 @@ PLACES = (
 )
 
 
-def call(number: int, *arguments: "int | bytes") -> str:
+def call(*arguments: "int | bytes") -> str:
     ctypes.set_errno(0)
     values = [ctypes.c_char_p(each) if isinstance(each, bytes) else ctypes.c_long(each) for each in arguments]
-    done = LIBC.syscall(ctypes.c_long(number), *values)
-    if done == 0 and number == 56:
+    done = LIBC.syscall(*values)
+    if done == 0 and arguments[0] == 56:
         os._exit(0)
     return "done" if done >= 0 else errno.errorcode[ctypes.get_errno()]
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n pixel").decode()
@@ -110,7 +111,9 @@ def broken() -> None:
 
 def silent() -> None:
     """Never answer, not even to the end of stdin, with a child that has left the group."""
-    subprocess.Popen(["/bin/sleep", "3600"], start_new_session=True)
+    child = subprocess.Popen(["/bin/sleep", "3600"], start_new_session=True)
+    if "PIDS" in os.environ:
+        Path(os.environ["PIDS"]).write_text(f"{os.getpid()} {child.pid}")
     time.sleep(3600)
 
 

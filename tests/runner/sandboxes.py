@@ -6,10 +6,10 @@ from pathlib import Path
 import trio
 from attrs import define, evolve, field
 
-from agent_runner.config import McpServer
 from agent_runner.errors import ToolError
 from agent_runner.log import Log
 from agent_runner.providers import Toolbox
+from agent_runner.providers.mcp_servers import McpServer
 from agent_runner.records import Reply, Result, Turn
 from agent_runner.runner import run_runner
 from tests.runner.world import Script, World
@@ -23,9 +23,11 @@ class Sandbox:
 
     world: World
     servers: Mapping[str, McpServer] = field(factory=dict)
-    lines: list[str] = field(factory=list)
+    sandboxed: bool = True
+    lines: list[str] = field(factory=list, init=False)
     """The lines of the runner's log."""
-    _seq: int = 0
+    _logged: trio.Event = field(factory=trio.Event, init=False)
+    _seq: int = field(default=0, init=False)
 
     @property
     def workspace(self) -> Path:
@@ -42,7 +44,7 @@ class Sandbox:
         """Run a runner for one turn, in which `act` calls tools. Refusals are texts that begin with `!`."""
 
         async def take(turn: Turn, tools: Toolbox) -> Result:
-            async def call(name: str, **arguments: object) -> str:
+            async def call(name: str, /, **arguments: object) -> str:
                 try:
                     return await tools.call(name, arguments)
                 except ToolError as error:
@@ -53,13 +55,23 @@ class Sandbox:
 
         self._seq += 2
         id_ = self.world.put(self._seq)
-        config = evolve(self.world.config, sandboxed=True, mcp_servers=self.servers)
-        seams = evolve(self.world.seams(Script(take)), log=Log(self.lines.append))
+        config = evolve(self.world.config, sandboxed=self.sandboxed, mcp_servers=self.servers)
+        seams = evolve(self.world.seams(Script(take)), log=Log(self._note))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_runner, config, seams)
             with trio.fail_after(60):
                 await self.world.until_acked(id_)
             nursery.cancel_scope.cancel()
+
+    def _note(self, line: str) -> None:
+        self.lines.append(line)
+        self._logged.set()
+        self._logged = trio.Event()
+
+    async def logged(self, event: str, times: int = 1) -> None:
+        """Wait until the runner has logged an event so many times."""
+        while sum(f'"event": "{event}"' in line for line in self.lines) < times:
+            await self._logged.wait()
 
     async def calls(self, *calls: tuple[str, Mapping[str, object]]) -> list[str]:
         """Call these tools in one turn, and return their results."""
@@ -72,7 +84,7 @@ class Sandbox:
         await self.turn(act)
         return results
 
-    async def call(self, name: str, **arguments: object) -> str:
+    async def call(self, name: str, /, **arguments: object) -> str:
         """Call a tool in a turn of its own."""
         return (await self.calls((name, arguments)))[0]
 

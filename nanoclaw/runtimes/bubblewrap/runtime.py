@@ -21,9 +21,9 @@ from nanoclaw.runtimes.bubblewrap.sandboxed import NotMade, SandboxProcess, star
 from nanoclaw.runtimes.bubblewrap.seccomp import filter_for
 from nanoclaw.runtimes.child import ProcessRunner
 from nanoclaw.runtimes.factory import RuntimeContext, RuntimeFactory
-from nanoclaw.runtimes.handover import Handover
 from nanoclaw.runtimes.known_providers import KnownProviders, known_providers
 from nanoclaw.runtimes.mount_points import make_mount_points
+from nanoclaw.runtimes.ownership import Handover
 from nanoclaw.runtimes.protocol import (
     Death,
     NotNow,

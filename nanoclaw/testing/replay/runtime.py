@@ -13,9 +13,9 @@ from attrs import Factory, define, evolve, field
 from agent_runner.errors import RunnerError
 from agent_runner.migrate import migrate
 from agent_runner.store import Connection, Writer, open_outbound
-from nanoclaw.recording.notes import FileMark, Looked
+from nanoclaw.recording.notes import FileMark, Looked, RunnerRefused
 from nanoclaw.records import SessionPaths
-from nanoclaw.runtimes import Death, NothingLeft, Runner, RunnerSpec, StartFailed
+from nanoclaw.runtimes import Death, Hindered, NothingLeft, NotNow, Runner, RunnerSpec, StartFailed
 from nanoclaw.session.runner import STUCK_S
 from nanoclaw.store import to_text
 from nanoclaw.store.engine.names import is_component
@@ -79,8 +79,7 @@ class ReplayRuntime:
             return await self._unknown(spec, task_status)
         await self.moments.sleep_until(life.refused[0] if life.refused else life.started_at or life.asked_at)
         if life.refused:
-            refused = life.refused[1]
-            raise (NothingLeft if refused.for_now else StartFailed)(refused.reason)
+            raise _refusal(life.refused[1])
         runner = ReplayRunner()
         self.timeline.add("runner started", spec.session_id)
         task_status.started(runner)
@@ -146,7 +145,8 @@ class ReplayRuntime:
             await runner.asked.wait()
         if runner.cut or life.ended is None:
             return Death(orderly=True, reason="stopped")
-        return Death(life.ended[1].orderly, life.ended[1].reason)
+        kind = Hindered if life.ended[1].hindered else Death
+        return kind(life.ended[1].orderly, life.ended[1].reason)
 
     @asynccontextmanager
     async def _writer(self, paths: SessionPaths) -> AsyncIterator[Writer]:
@@ -303,3 +303,10 @@ def _commit_acks(connection: Connection, look: Looked, now: str) -> None:
         """,
         {"timeout": int(look.tool_timeout_s * 1000) or None},
     )
+
+
+def _refusal(refused: RunnerRefused) -> StartFailed:
+    """Return the recorded error of a start."""
+    if not refused.for_now:
+        return StartFailed(refused.reason)
+    return NothingLeft(refused.reason) if refused.exhausted else NotNow(refused.reason)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nanoclaw.runtimes import RunnerSpec, StartFailed
-from nanoclaw.runtimes.handover import MAX_DEPTH, Handover
 from nanoclaw.runtimes.mount_points import make_mount_points
+from nanoclaw.runtimes.ownership import MAX_DEPTH, Handover
 from nanoclaw.system.sandbox_user import SANDBOX_UID
 from nanoclaw.testing.conformance import make_session
 
