@@ -279,7 +279,9 @@ async def _services(
     await root.start("budgets", budgets.recipe).wait_started()
     space = Space(config, executor, clock, enabled=isolates(parts.runtime))
     root.start("space", background(space.run))
-    sites = SiteKeeper(registry, central, changes, clock, ZoneInfo(config.timezone))
+    # A replay has no sandboxes that ask.
+    asked = registry if recorder is None else recorder.registry(registry)
+    sites = SiteKeeper(asked, central, changes, clock, ZoneInfo(config.timezone))
     gateway = await stack.enter_async_context(_gateway(seams, budgets, sites, supervision, root))
     return Services(
         config=config,

@@ -8,6 +8,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from agent_runner.errors import ConfigError
+from agent_runner.providers.mcp_servers import McpServer
 from agent_runner.providers.model_settings import ModelSettings, model_settings
 from agent_runner.times import to_zone
 
@@ -19,15 +20,6 @@ SCHEMA_DIRS = (
     HERE.parent / "nanoclaw" / "_resources" / "schema",
 )
 DEFAULT_SCHEMA_DIR = Path("/opt/nanoclaw/schema")
-
-
-@frozen
-class McpServer:
-    """A tool server that the agent may use, as the command that starts it."""
-
-    command: str
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -172,10 +164,15 @@ def _mcp_servers(servers: Mapping[str, object]) -> Mapping[str, McpServer]:
 
 def _mcp_server(name: str, server: object) -> McpServer:
     match server:
-        case {"command": str(command), **rest} if set(rest) <= {"args", "env"}:
-            return McpServer(command, _args(name, rest.get("args", [])), _env(name, rest.get("env", {})))
+        case {"command": str(command), **rest} if command and set(rest) <= {"args", "env"}:
+            env = _texts(name, "env", rest.get("env", {}))
+            return McpServer(command, _args(name, rest.get("args", [])), env)
+        case {"url": str(url), **rest} if url and set(rest) <= {"headers"}:
+            return McpServer(url=url, headers=_texts(name, "headers", rest.get("headers", {})))
         case _:
-            raise ConfigError(f"NANOCLAW_MCP_SERVERS: {name!r} must be {{command, args?, env?}}")
+            raise ConfigError(
+                f"NANOCLAW_MCP_SERVERS: {name!r} must be {{command, args?, env?}} or {{url, headers?}}"
+            )
 
 
 def _args(name: str, args: object) -> tuple[str, ...]:
@@ -184,7 +181,7 @@ def _args(name: str, args: object) -> tuple[str, ...]:
     return tuple(args)
 
 
-def _env(name: str, env: object) -> Mapping[str, str]:
-    if not isinstance(env, dict) or not all(isinstance(value, str) for value in env.values()):
-        raise ConfigError(f"NANOCLAW_MCP_SERVERS: env of {name!r} must be an object of strings")
-    return {str(key): str(value) for key, value in env.items()}
+def _texts(name: str, key: str, value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise ConfigError(f"NANOCLAW_MCP_SERVERS: {key} of {name!r} must be an object of strings")
+    return {str(each): str(text) for each, text in value.items()}

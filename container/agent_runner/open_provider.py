@@ -106,6 +106,8 @@ def _context(session: Session, tools: SessionTools) -> ProviderContext:
         files=session.files,
         model_socket=config.model_socket,
         tools_socket=tool_socket_path(config),
+        mcp_servers=config.mcp_servers if config.sandboxed else {},
+        tool_servers=session.tool_servers,
     )
 
 

@@ -1,5 +1,7 @@
 """The loop of a runner: poll for due rows, take a turn, poll again; sleep until something may change."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 import trio
@@ -10,6 +12,7 @@ from agent_runner.config import RunnerConfig
 from agent_runner.errors import InboundUnavailableError, ProviderOpenError
 from agent_runner.open_provider import OpenProvider, open_provider, unopened
 from agent_runner.polling import scan, wait_for_change
+from agent_runner.providers import ToolRegistry
 from agent_runner.pruning import Pruner
 from agent_runner.seams import Seams
 from agent_runner.session import Session, open_session
@@ -33,11 +36,24 @@ async def run_runner(config: RunnerConfig, seams: Seams) -> None:
             async with (
                 open_provider(session) as provider,
                 serve_tools(session.config, provider.socket, session.seams.log),
+                _mcp_servers(session, provider.tools),
             ):
                 await _Loop(session, provider).run()
         except ProviderOpenError as error:
             await _Loop(session, unopened(error)).run_once()
             raise
+
+
+@asynccontextmanager
+async def _mcp_servers(session: Session, tools: ToolRegistry) -> AsyncGenerator[None]:
+    """Run the session's MCP servers while the block runs, if it has some."""
+    if not session.config.mcp_servers:
+        yield
+        return
+    from agent_runner.mcp_client.servers import serve_mcp  # noqa: PLC0415 -- most sessions have none
+
+    async with serve_mcp(session, tools):
+        yield
 
 
 async def _release_stale_claims(session: Session) -> None:

@@ -36,6 +36,8 @@ class Session:
     notes: Notes
     files: TextFiles
     """Reads files that people and agents wrote."""
+    tool_servers: dict[str, str] = field(factory=dict)
+    """The state of each MCP server by its name, in words. Tools and commands read it while it changes."""
     usage: events.TurnUsage = field(factory=events.TurnUsage)
 
 

@@ -66,6 +66,7 @@ async def describe_status(session: Session, without: Collection[str] = ()) -> st
             f"Agent: {config.agent_group_name or config.assistant_name or 'without a name'}",
             f"Provider: {model.provider}, model: {model.described}",
             f"Sandbox: {'yes' if config.sandboxed else 'no, so there are chat tools only'}",
+            *(f"Tool server {name}: {state}" for name, state in sorted(session.tool_servers.items())),
             f"Messages waiting: {waiting.count}",
             f"Open questions: {questions}",
             f"Open tasks: {_tasks(tasks, config.timezone)}",

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from attrs import Factory, evolve, field, frozen
 
@@ -95,7 +96,40 @@ class PackageName:
         return value
 
 
+@frozen
+class WebAddress:
+    """The address of a server that speaks HTTP."""
+
+    wanted: str = "an address such as https://mcp.example.com/mcp"
+
+    def read(self, value: object) -> str:
+        """Return the address."""
+        try:
+            parts = urlsplit(value if isinstance(value, str) and value.isprintable() else "")
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in str(value)
+            usable = usable and (parts.port is None or parts.port > 0)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise Unfit(self.wanted, value)
+        return str(value)
+
+
+@frozen
+class Header:
+    """A value or a name of a header of HTTP."""
+
+    wanted: str = "printable ASCII"
+
+    def read(self, value: object) -> str:
+        """Return it."""
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+            raise Unfit(self.wanted, value)
+        return value
+
+
 _Words = Annotated[str, Text("a string", blank=True)]
+_Header = Annotated[str, Header()]
 _Count = Annotated[int, Number(at_least=1, whole=True)]
 
 
@@ -104,14 +138,34 @@ _Count = Annotated[int, Number(at_least=1, whole=True)]
 
 @frozen
 class McpServer:
-    """A server of the Model Context Protocol, which the runner starts."""
+    """A server of the Model Context Protocol: a program that the runner starts, or an address."""
 
-    command: Name
-    """The program."""
+    command: Name | None = None
+    """The program. Either it or `url` must be given."""
     args: tuple[_Words, ...] = ()
     """Its arguments."""
     env: Mapping[_Words, _Words] = Factory(dict)
     """Its variables."""
+    url: Annotated[str, WebAddress()] | None = None
+    """The address of a server that speaks HTTP, which the agent's network must allow."""
+    headers: Mapping[_Header, _Header] = field(factory=dict, repr=False)
+    """Headers of requests to that address. The agent can read them."""
+
+    def problem(self) -> str | None:
+        """Return what is wrong with it as a whole, or None."""
+        if (self.command is None) == (self.url is None):
+            return "must have either command or url"
+        if self.command is None and (self.args or self.env):
+            return "has a url, so it takes headers, not args or env"
+        if self.url is None and self.headers:
+            return "has a command, so it takes args and env, not headers"
+        return None
+
+    def described(self) -> Mapping[str, object]:
+        """Return it as the runner is told (contract 1)."""
+        if self.url is not None:
+            return {"url": self.url, "headers": dict(self.headers)}
+        return {"command": self.command, "args": list(self.args), "env": dict(self.env)}
 
 
 @frozen
@@ -199,9 +253,17 @@ def read_container_json(folder: Path) -> ContainerConfig:
         container = structure(values, ContainerConfig, base=folder, form=_JSON)
     except Misfit as misfit:
         raise BadContainerJson(*problems, *lines(misfit.problems, origins)) from misfit
+    problems += _server_problems(container, file, found)
     if problems:
         raise BadContainerJson(*problems)
     return evolve(container, origins=origins)
+
+
+def _server_problems(container: ContainerConfig, file: Path, found: JsonLines) -> Iterator[str]:
+    for name, server in container.mcp_servers.items():
+        if problem := server.problem():
+            path = ("mcpServers", name)
+            yield f"{place(file, found.lines[path])}: {dotted(path)} {problem}"
 
 
 def _parsed(text: str) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import structlog
-from attrs import asdict, evolve
+from attrs import evolve
 
 from nanoclaw.agents import (
     BadContainerJson,
@@ -180,7 +180,7 @@ def _contract(
 ) -> Mapping[str, str]:
     """Return the environment variables of contract 1, except the paths."""
     group, config = conversation.agent_group, services.config
-    servers = {name: asdict(server) for name, server in container.mcp_servers.items()}
+    servers = {name: server.described() for name, server in container.mcp_servers.items()}
     return {
         "AGENT_PROVIDER": models.first.provider,
         "NANOCLAW_AGENT_GROUP_ID": group.id,

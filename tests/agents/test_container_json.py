@@ -76,7 +76,20 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ({"mcp_servers": {}}, "mcp_servers is not known; the nearest is mcpServers"),
         ({"provider": 3}, "provider must be a non-empty string, got 3"),
         ({"mcpServers": []}, "mcpServers must be an object, got []"),
-        ({"mcpServers": {"a": {}}}, "mcpServers.a.command is missing"),
+        ({"mcpServers": {"a": {}}}, "mcpServers.a must have either command or url"),
+        (
+            {"mcpServers": {"a": {"command": "c", "url": "https://x"}}},
+            "mcpServers.a must have either command or url",
+        ),
+        ({"mcpServers": {"a": {"url": "ftp://x"}}}, "mcpServers.a.url must be an address such as https://"),
+        (
+            {"mcpServers": {"a": {"url": "https://x", "args": ["a"]}}},
+            "mcpServers.a has a url, so it takes headers, not args or env",
+        ),
+        (
+            {"mcpServers": {"a": {"command": "c", "headers": {"A": "b"}}}},
+            "mcpServers.a has a command, so it takes args and env, not headers",
+        ),
         ({"mcpServers": {"a": {"command": "c", "args": "x y"}}}, "mcpServers.a.args must be a list"),
         (
             {"mcpServers": {"a": {"command": "c", "args": [1]}}},

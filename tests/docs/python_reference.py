@@ -318,7 +318,7 @@ def _methods(cls: type) -> Iterator[str]:
 def _call(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     """Return a method as its caller writes it: `await deliver(outgoing)`."""
     decorators = [ast.unparse(each) for each in function.decorator_list]
-    if "property" in decorators:
+    if {"property", "cached_property"} & set(decorators):
         return function.name
     arguments = function.args
     given = [

@@ -11,11 +11,13 @@ from attrs import define, evolve
 
 from nanoclaw.host import Host, open_host
 from nanoclaw.host_parts import Seams
+from nanoclaw.recording import Record
 from nanoclaw.records import TextContent
 from nanoclaw.runtimes import Death, Runner, RunnerSpec
 from nanoclaw.runtimes.process import ProcessRuntime
 from nanoclaw.runtimes.wrapper import RuntimeWrapper
 from nanoclaw.testing import FakeChannel, FakeInternet, wire
+from nanoclaw.testing.replay import replay
 from tests.gateway.upstreams import Asked, Reply, open_upstream
 from tests.host.homes import GUARD_S, config
 
@@ -69,12 +71,14 @@ class Scene:
 
 
 @asynccontextmanager
-async def a_scene(home: Path, internet: FakeInternet, **changes: Any) -> AsyncIterator[Scene]:
+async def a_scene(
+    home: Path, internet: FakeInternet, *, record: Record | None = None, **changes: Any
+) -> AsyncIterator[Scene]:
     channel = FakeChannel()
     settings = config(home, **{"runtime.command": RUNNER, **changes})
     seams = Seams(runtime=PretendedSandbox(ProcessRuntime()), internet=internet)
     with trio.fail_after(GUARD_S):
-        async with open_host(settings, channels=[channel], seams=seams) as host:
+        async with open_host(settings, channels=[channel], seams=seams, record=record) as host:
             await wire(host, channel.address("ann"), agent="main")
             yield Scene(host, channel)
 
@@ -105,12 +109,23 @@ async def test_the_owner_is_told_once_and_the_next_try_after_the_permission_work
 async def test_the_rule_of_the_configuration_and_of_the_agent_hold(tmp_path: Path) -> None:
     async with open_upstream(page) as server:
         internet = FakeInternet.of({"example.org:80": server.port, "python.org:80": server.port})
-        sites = ["example.org"]
-        async with a_scene(tmp_path, internet, **{"sandbox.network": sites}) as scene:
+        rule: dict[str, Any] = {"sandbox.network": ["example.org"]}
+        async with a_scene(tmp_path, internet, **rule) as scene:
             found = [await scene.says(f"http://{site}/") for site in ("example.org", "python.org")]
         (tmp_path / "groups" / "main" / "container.json").write_text('{"network": "none"}')
-        async with a_scene(tmp_path, internet, **{"sandbox.network": sites}) as scene:
+        async with a_scene(tmp_path, internet, **rule) as scene:
             found.append(await scene.says("http://example.org/"))
     assert found[0] == "the page"
     assert "not among the sites of this agent" in found[1]
     assert "no access to the web" in found[2]
+
+
+async def test_a_recording_with_questions_is_replayed_without_a_sandbox(tmp_path: Path) -> None:
+    folder = tmp_path / "recording"
+    async with a_scene(tmp_path / "home", FakeInternet(), record=Record(folder)) as scene:
+        await scene.host.admin.roles.grant("fake:ann", "owner")
+        await scene.says("http://example.org/")
+        await scene.gets(lambda texts: texts[0] if texts else None, notices=True)
+    replayed = await trio.to_thread.run_sync(replay, folder)
+    assert list(replayed.differences) == []
+    assert any("told  AskForSite" in line for line in replayed.timeline)

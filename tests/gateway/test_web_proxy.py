@@ -11,7 +11,7 @@ import trio
 from structlog.testing import CapturingLogger
 from trio.testing import wait_all_tasks_blocked
 
-from nanoclaw.gateway.web import proxy, serving
+from nanoclaw.gateway.web import limits, proxy, serving
 from nanoclaw.gateway.web.limits import MOST_OF_ONE
 from nanoclaw.records.network import NetworkRule
 from tests.gateway.web_stage import (
@@ -387,11 +387,25 @@ async def test_no_more_connections_than_allowed_are_served_and_others_are_not_di
             await each.aclose()
 
 
+async def test_all_sandboxes_together_have_a_bound_that_idle_connections_count_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MOST_OF_ALL", 2)
+    async with a_web_stage(tmp_path) as stage:
+        await stage.server(echo, "example.org:443")
+        path, other = await stage.door(EXAMPLE), await stage.door(EXAMPLE, "s2")
+        idle = [await trio.open_unix_socket(path) for _ in range(2)]
+        await wait_all_tasks_blocked()
+        assert await connect(other, "example.org:443") == 429
+        for each in idle:
+            await each.aclose()
+        await wait_all_tasks_blocked()
+        assert await connect(other, "example.org:443") == 200
+
+
 async def test_a_sandbox_that_opens_too_many_connections_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nanoclaw.gateway.web import limits  # noqa: PLC0415
-
     monkeypatch.setattr(limits, "A_SECOND", 0.001)
     monkeypatch.setattr(limits, "BURST", 3)
     async with a_web_stage(tmp_path) as stage:

@@ -14,7 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 from nanoclaw.host import HostFailed, Seams, open_host
 from nanoclaw.records import SessionPaths
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
-from nanoclaw.session.events import RecoveryEnded, RunnerEnded, RunnerStarted
+from nanoclaw.session.events import PlaceAwaited, RecoveryEnded, RunnerEnded, RunnerStarted
 from nanoclaw.session.resuming import survivors_of
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
 from tests.host.homes import config
@@ -28,9 +28,9 @@ KILLED = Death(orderly=False, reason="killed")
 class Reports:
     """Collects the supervisor's reports."""
 
-    heard: list[RunnerStarted | RunnerEnded | RecoveryEnded] = Factory(list)
+    heard: list[PlaceAwaited | RunnerStarted | RunnerEnded | RecoveryEnded] = Factory(list)
 
-    def __call__(self, event: RunnerStarted | RunnerEnded | RecoveryEnded) -> None:
+    def __call__(self, event: PlaceAwaited | RunnerStarted | RunnerEnded | RecoveryEnded) -> None:
         self.heard.append(event)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent_runner.errors import ProviderFatal
-from agent_runner.loop.history import key_of, read_history
+from agent_runner.loop.history import HistoryReader, key_of, read_history
 from agent_runner.providers import Compacting, Forgetting
 from nanoclaw.testing import FakeModel, ModelAnswer, ModelCall, ModelFailure, ModelRequest
 from nanoclaw.testing.conformance.contexts import MemoryState
@@ -206,6 +206,20 @@ async def test_a_huge_turn_is_stored_in_a_value_that_the_state_takes() -> None:
         assert await talk.say("go") == ["done"]
         assert await talk.say("go on") == ["yes"]
     assert len(read_history(talk.state.values).turns) == 2
+
+
+async def test_a_conversation_that_others_have_changed_is_read_anew() -> None:
+    async with answering("openai", "one", "two") as (talk, _):
+        await talk.say("first words")
+        await talk.say("second words")
+    first, second = key_of(1), key_of(2)
+    values, histories = dict(talk.state.values), HistoryReader()
+    before = histories.read(values)
+    swapped = histories.read({first: values[second], second: values[first]})
+    assert [turn.messages for turn in swapped.turns] == [turn.messages for turn in reversed(before.turns)]
+    assert [turn.number for turn in histories.read({second: values[second]}).turns] == [2]
+    assert histories.read({}).turns == ()
+    assert histories.read({first: "no JSON"}).unreadable == 1
 
 
 async def test_the_server_may_cache_what_the_next_turns_begin_with() -> None:

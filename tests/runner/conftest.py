@@ -10,13 +10,17 @@ from tests.runner.world import World, virtually
 HERE = Path(__file__).parent
 REAL_TIME = {
     "test_new_provider.py",
+    "test_runner_bash.py",
+    "test_runner_file_tools.py",
     "test_runner_forwarder.py",
+    "test_runner_mcp_client.py",
     "test_runner_mcp_server.py",
     "test_runner_process.py",
     "test_runner_script_processes.py",
     "test_runner_system.py",
     "test_runner_tool_socket.py",
     "test_runner_web.py",
+    "test_runner_web_fetch.py",
 }
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.config import McpServer, RunnerConfig, from_environment
+from agent_runner.config import RunnerConfig, from_environment
 from agent_runner.errors import ConfigError
 from agent_runner.providers import load
+from agent_runner.providers.mcp_servers import McpServer
 from tests.runner.world import SCHEMA
 
 
@@ -73,6 +74,9 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         ("NANOCLAW_MCP_SERVERS", "{"),
         ("NANOCLAW_MCP_SERVERS", "[]"),
         ("NANOCLAW_MCP_SERVERS", '{"s": {}}'),
+        ("NANOCLAW_MCP_SERVERS", '{"s": {"command": "c", "url": "http://x"}}'),
+        ("NANOCLAW_MCP_SERVERS", '{"s": {"url": "http://x", "headers": {"A": 1}}}'),
+        ("NANOCLAW_MCP_SERVERS", '{"s": {"url": "http://x", "args": []}}'),
         ("NANOCLAW_MCP_SERVERS", '{"s": {"command": "c", "arg": []}}'),
         ("NANOCLAW_MCP_SERVERS", '{"s": {"command": "c", "args": [1]}}'),
         ("NANOCLAW_MCP_SERVERS", '{"s": {"command": "c", "env": {"A": 1}}}'),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from nanoclaw.runtimes import NothingLeft, Packages, StartFailed
+from nanoclaw.runtimes import NotNow, Packages, StartFailed
 from nanoclaw.runtimes.bubblewrap import BubblewrapConfig, BubblewrapRuntime, detect
 from nanoclaw.runtimes.bubblewrap.detect import examine
 from nanoclaw.system.descriptors import descriptors
@@ -104,7 +104,7 @@ async def test_a_runner_waits_while_namespaces_are_forbidden(tmp_path: Path) -> 
     await runtime.survivors()
     assert not runtime.state.ready
     for start in (runtime.run, runtime.recover):
-        with pytest.raises(NothingLeft, match="cannot make a sandbox here: No permissions"):
+        with pytest.raises(NotNow, match="cannot make a sandbox here: No permissions"):
             await start(spec)
 
 
@@ -117,7 +117,7 @@ async def test_a_bubblewrap_that_is_forbidden_later_makes_the_runtime_wait(tmp_p
     assert runtime.state.ready
     program.unlink()
     refusing(tmp_path)
-    with pytest.raises(NothingLeft, match="No permissions"):
+    with pytest.raises(NotNow, match="No permissions"):
         await runtime.run(await make_session(tmp_path))
     assert not runtime.state.ready
 
@@ -138,7 +138,7 @@ async def test_a_mount_that_is_missing_fails_the_start_with_its_name(tmp_path: P
     spec = evolve(await make_session(tmp_path), shared=gone)
     with pytest.raises(StartFailed, match=str(gone)) as caught:
         await runtime.run(spec)
-    assert not isinstance(caught.value, NothingLeft)
+    assert not isinstance(caught.value, NotNow)
     assert runtime.state.ready
 
 

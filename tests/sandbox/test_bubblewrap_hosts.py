@@ -12,7 +12,7 @@ from attrs import Factory, define
 
 from nanoclaw.host import Seams, open_host
 from nanoclaw.records import Attachment, TextContent
-from nanoclaw.runtimes import Death, NothingLeft, Runner, RunnerSpec, RuntimeWrapper
+from nanoclaw.runtimes import Death, NotNow, Runner, RunnerSpec, RuntimeWrapper
 from nanoclaw.runtimes.bubblewrap import BubblewrapConfig, BubblewrapRuntime
 from nanoclaw.system.sandbox_user import SANDBOX_UID
 from nanoclaw.testing import FakeChannel, ModelAnswer, ModelCall, open_fake_model, wire
@@ -92,7 +92,7 @@ class Refused(RuntimeWrapper):
     ) -> Death:
         try:
             return await super().run(spec, task_status=task_status)
-        except NothingLeft:
+        except NotNow:
             self.refused.set()
             raise
 

@@ -4,7 +4,14 @@ from agent_runner.providers.context import EventLog, ProviderContext, SessionSta
 from agent_runner.providers.discovery import load
 from agent_runner.providers.http import HttpClient, HttpClients, HttpResponse
 from agent_runner.providers.model_settings import ModelSettings
-from agent_runner.providers.protocol import Compacting, Forgetting, Provider, SimpleProvider, TurnHandler
+from agent_runner.providers.protocol import (
+    Compacting,
+    Forgetting,
+    Provider,
+    RunsMcpServers,
+    SimpleProvider,
+    TurnHandler,
+)
 from agent_runner.providers.toolbox import Tool, Toolbox, ToolRegistry, ToolSpec
 from agent_runner.providers.variables import variable
 
@@ -18,6 +25,7 @@ __all__ = [
     "ModelSettings",
     "Provider",
     "ProviderContext",
+    "RunsMcpServers",
     "SessionState",
     "SimpleProvider",
     "Tool",

@@ -42,6 +42,16 @@ class Forgetting(Protocol):
         ...
 
 
+@runtime_checkable
+class RunsMcpServers(Protocol):
+    """A provider that runs `ProviderContext.mcp_servers` itself. For others the runner does."""
+
+    @property
+    def runs_mcp_servers(self) -> bool:
+        """True."""
+        ...
+
+
 class Provider(Protocol):
     """Answers messages. A runner opens its provider once and closes it when it ends."""
 

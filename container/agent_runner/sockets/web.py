@@ -20,7 +20,8 @@ from agent_runner.sockets.unix import connect
 CHUNK = 256 * 1024
 BUFFER = 512 * 1024
 """Bytes of the kernel's buffer towards the gateway."""
-MOST_CONNECTIONS = 64
+MOST_CONNECTIONS = 48
+"""Less than the proxy takes, which sees the end of a connection a little later. More wait here."""
 NOT_PROXIED = "127.0.0.1,localhost,::1"
 VARIABLES = (
     *("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy"),
@@ -64,7 +65,7 @@ def variables(port: int) -> Mapping[str, str]:
 
 
 async def _serve(proxy: Path, free: trio.Semaphore, client: trio.SocketStream) -> None:
-    """Pass a connection on. More than the proxy takes wait here."""
+    """Pass a connection on."""
     try:
         async with client, free, await connect(proxy) as server, trio.open_nursery() as nursery:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)

@@ -21,4 +21,4 @@ ALL_TOOLS: Mapping[str, BuiltinTool] = {
         for module in (bash, read_file, write_file, edit_file, list_files, search_files, web_fetch)
     },
 }
-"""All built-in tools. The names of those of the sandbox are in `agent_runner.providers.toolbox.SANDBOX_TOOLS`."""
+"""All built-in tools. `agent_runner.providers.toolbox.SANDBOX_TOOLS` names those of the sandbox."""

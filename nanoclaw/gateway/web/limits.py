@@ -1,5 +1,7 @@
 """Limits of the connections of one sandbox, and of all together."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 
 import trio
@@ -47,14 +49,15 @@ class WebLimits:
 class Places:
     """The places for the connections of all sandboxes."""
 
-    taken: int = 0
+    _taken: int = field(default=0, init=False)
 
-    def take(self) -> None:
-        """Take a place. Raises WebRefused."""
-        if self.taken >= MOST_OF_ALL:
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take a place while the context is open. Raises WebRefused."""
+        if self._taken >= MOST_OF_ALL:
             raise WebRefused("busy", "too many connections of all agents are open. Try again later")
-        self.taken += 1
-
-    def give(self) -> None:
-        """Give a place back."""
-        self.taken -= 1
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1

@@ -69,7 +69,8 @@ class WebProxy:
 
     sites: SiteKeeper
     internet: Internet = Factory(PublicInternet)
-    _places: Places = field(factory=Places, init=False)
+    places: Places = field(factory=Places, init=False)
+    """Those of all connections, from their start."""
 
     @asynccontextmanager
     async def way(self, caller: WebCaller, target: Target) -> AsyncIterator[Way]:
@@ -81,15 +82,11 @@ class WebProxy:
             WebRefused: it leads nowhere, or not for this agent.
         """
         caller.limits.admit(trio.current_time())
-        self._places.take()
-        try:
-            if is_private_name(target.host) if not target.literal else not is_public(target.host):
-                raise private(target.site)
-            await self.sites.require(caller.agent_group_id, caller.session_id, caller.rule, target)
-            async with self._allowed(caller, target) as way:
-                yield way
-        finally:
-            self._places.give()
+        if is_private_name(target.host) if not target.literal else not is_public(target.host):
+            raise private(target.site)
+        await self.sites.require(caller.agent_group_id, caller.session_id, caller.rule, target)
+        async with self._allowed(caller, target) as way:
+            yield way
 
     @asynccontextmanager
     async def _allowed(self, caller: WebCaller, target: Target) -> AsyncIterator[Way]:

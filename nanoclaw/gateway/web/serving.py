@@ -51,7 +51,8 @@ class WebConnection:
         try:
             async with self.stream:
                 try:
-                    await self._one()
+                    with self.proxy.places.taken():
+                        await self._one()
                 except* WebRefused as refusals:
                     await self._refuse(_first(refusals))
         except* (_Left, h11.ProtocolError, *Gone):

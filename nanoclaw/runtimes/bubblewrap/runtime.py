@@ -21,12 +21,12 @@ from nanoclaw.runtimes.bubblewrap.sandboxed import NotMade, SandboxProcess, star
 from nanoclaw.runtimes.bubblewrap.seccomp import filter_for
 from nanoclaw.runtimes.child import ProcessRunner
 from nanoclaw.runtimes.factory import RuntimeContext, RuntimeFactory
-from nanoclaw.runtimes.handover import Handover
 from nanoclaw.runtimes.known_providers import KnownProviders, known_providers
 from nanoclaw.runtimes.mount_points import make_mount_points
+from nanoclaw.runtimes.ownership import Handover
 from nanoclaw.runtimes.protocol import (
     Death,
-    NothingLeft,
+    NotNow,
     Runner,
     RunnerSpec,
     RuntimeState,
@@ -88,7 +88,7 @@ class BubblewrapRuntime:
         """Start a runner; return when nothing of its sandbox is left. On cancellation it is stopped first.
 
         Raises:
-            NothingLeft: this machine makes no sandboxes now. `state` says why.
+            NotNow: this machine makes no sandboxes now. `state` says why.
             StartFailed: the specification cannot be honoured, or the runner does not start.
         """
         async with self._sandbox(spec, ()) as (runner, group):
@@ -121,7 +121,7 @@ class BubblewrapRuntime:
         self._require(spec)
         ready = self._ready or await self._examine()
         if ready is None:
-            raise NothingLeft(self.state.text)
+            raise NotNow(self.state.text)
         group = await trio.to_thread.run_sync(self._prepare, ready, spec)
         try:
             yield await self._started(Sandbox(ready, spec, self.config.scratch, group), arguments), group
@@ -137,7 +137,7 @@ class BubblewrapRuntime:
             )
         except NotMade as error:
             if await self._examine() is None:
-                raise NothingLeft(self.state.text) from error
+                raise NotNow(self.state.text) from error
             raise
         return ProcessRunner(process, lifeline, self.grace_s, StderrLog(sandbox.spec.session_id))
 

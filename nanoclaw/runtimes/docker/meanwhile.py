@@ -44,7 +44,7 @@ class StopAfter(trio.TaskStatus[Runner]):
     nursery: trio.Nursery
     event: trio.Event
 
-    def started(self, value: Runner) -> None:  # type: ignore[override]  # trio's has a default for None
+    def started(self, value: Runner) -> None:
         """Report the runner as started."""
         self.nursery.start_soon(self._stop, value)
         self.task_status.started(value)

@@ -26,10 +26,10 @@ from nanoclaw.runtimes.docker.output import Output, followed
 from nanoclaw.runtimes.docker.runner import ContainerRunner, drop_lifeline, hold_lifeline
 from nanoclaw.runtimes.docker.seccomp import profile
 from nanoclaw.runtimes.docker.watch import ANSWER_S, Changes, Watch
-from nanoclaw.runtimes.handover import Handover
 from nanoclaw.runtimes.images import ImageMissing, Images, Recipe
 from nanoclaw.runtimes.known_providers import ANY_PROVIDER, KnownProviders
 from nanoclaw.runtimes.mount_points import make_mount_points
+from nanoclaw.runtimes.ownership import Handover
 from nanoclaw.runtimes.protocol import (
     WORKSPACE,
     Death,

@@ -214,6 +214,7 @@ class ClaudeHandler:
             sandboxed=context.sandboxed,
             timezone=turn.timezone,
             tools_socket=context.tools_socket if context.sandboxed else None,
+            mcp_servers=context.mcp_servers,
         )
 
     async def _model(self) -> ModelSettings:

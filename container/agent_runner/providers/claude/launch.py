@@ -5,8 +5,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
+from agent_runner.providers.mcp_servers import McpServer
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import ToolSpec
 from agent_runner.sockets.web import VARIABLES
@@ -73,6 +74,19 @@ class Launch:
     """The user's zone."""
     tools_socket: Path | None = None
     """The runner's tools for other programs of the sandbox."""
+    mcp_servers: Mapping[str, McpServer] = field(factory=dict)
+    """The agent's own MCP servers, which Claude Code runs. None without a sandbox."""
+
+    @property
+    def servers_file(self) -> Path:
+        """The file with the MCP servers. A command line is public, and their variables may be secret."""
+        return self.home / "mcp-servers.json"
+
+    def servers(self) -> Mapping[str, object]:
+        """Return the content of that file. Our own server is no process: the SDK passes its calls on."""
+        own = {SERVER: {"type": "sdk", "name": SERVER}}
+        others = {name: _server(each) for name, each in self.mcp_servers.items() if name != SERVER}
+        return {"mcpServers": {**others, **own}}
 
     @property
     def prompt_file(self) -> Path:
@@ -83,19 +97,24 @@ class Launch:
 def command(program: Path, launch: Launch, position: Position | None) -> list[str]:
     """Return the command line."""
     ours = [f"mcp__{SERVER}__{tool.name}" for tool in launch.tools]
-    servers = {"mcpServers": {SERVER: {"type": "sdk", "name": SERVER}}}
     return [
         str(program),
         *("--output-format", "stream-json", "--input-format", "stream-json", "--verbose"),
         "--include-partial-messages",
         *("--system-prompt-file", str(launch.prompt_file)),
-        *("--mcp-config", json.dumps(servers), "--strict-mcp-config"),
+        *("--mcp-config", str(launch.servers_file), "--strict-mcp-config"),
         *("--setting-sources=", "--settings", SETTINGS),
         *("--max-turns", str(launch.model.max_turn_steps)),
         *(("--model", launch.model.name) if launch.model.name else ()),
         *_permissions(ours, sandboxed=launch.sandboxed),
         *((f"--resume={position.session}", f"--resume-session-at={position.at}") if position else ()),
     ]
+
+
+def _server(server: McpServer) -> Mapping[str, object]:
+    if server.command:
+        return {"command": server.command, "args": list(server.args), "env": dict(server.env)}
+    return {"type": "http", "url": server.url, "headers": dict(server.headers)}
 
 
 def _permissions(ours: Sequence[str], *, sandboxed: bool) -> Sequence[str]:

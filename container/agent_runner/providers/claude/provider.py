@@ -20,6 +20,7 @@ class Claude:
     """The provider named `claude`."""
 
     name: str = "claude"
+    runs_mcp_servers: bool = True
 
     @asynccontextmanager
     async def open(self, context: ProviderContext, /) -> AsyncGenerator[TurnHandler]:

@@ -1,5 +1,7 @@
 """Starts Claude Code and connects to it."""
 
+import json
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,6 +46,7 @@ class Starter:
     def _program(self, launch: Launch, position: Position | None) -> Program:
         launch.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         launch.prompt_file.write_text(launch.system_prompt, encoding="utf-8", errors="replace")
+        _write_private(launch.servers_file, json.dumps(launch.servers()))
         url = self.forwarder.url + urlsplit(launch.model.url).path
         variables = environment(launch, url, self.forwarder.key)
         return Program(command(PROGRAM, launch, position), variables, self.folder, launch.home / "stderr.log")
@@ -54,3 +57,10 @@ class Starter:
             mcp_servers={SERVER: self.tools.server(launch.tools)},
             hooks={"PreCompact": [HookMatcher(hooks=[self.archive.before_compaction])]},
         )
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only this user may read. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)

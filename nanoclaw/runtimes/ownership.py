@@ -14,6 +14,7 @@ from pathlib import Path
 from attrs import define, field
 
 from nanoclaw.runtimes.protocol import RunnerSpec, StartFailed
+from nanoclaw.system.sandbox_user import sandbox_owner
 
 QUICK_S = 0.05
 """A folder that takes longer is walked once in a host's life."""
@@ -62,6 +63,17 @@ class Handover:
             ) from error
         if time.monotonic() - began > QUICK_S:
             self._slow.add(folder)
+
+
+def hand_over(spec: RunnerSpec) -> None:
+    """Let the sandbox's user own what it writes, and read the rest, if it is not the host's. Blocking.
+
+    Raises:
+        StartFailed: a file cannot be given.
+    """
+    owner = sandbox_owner()
+    if owner is not None:
+        Handover(owner).give(spec)
 
 
 def _let_read(name: str, found: os.stat_result, folder: int) -> None:

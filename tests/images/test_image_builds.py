@@ -1,0 +1,143 @@
+"""Which image a runner starts with, and what is built meanwhile. The engine is a fake; time is virtual."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from attrs import Factory, define, evolve
+
+from nanoclaw.records import SessionPaths
+from nanoclaw.runtimes.images import Build, BuildFailed, ImageMissing, Images, Progress, Recipe
+from nanoclaw.runtimes.images.building import Report
+from nanoclaw.runtimes.images.builds import FIRST_RETRY_S
+from nanoclaw.runtimes.protocol import Packages, RunnerSpec
+
+SPEC = RunnerSpec("sess-1", SessionPaths(Path("/data/s")), Path("/groups/main/workspace"), "echo", {})
+WITH_RICH = evolve(SPEC, packages=Packages(pip=("rich",)))
+WITH_MORE = evolve(SPEC, packages=Packages(pip=("rich", "httpie")))
+
+
+@define(eq=False)
+class FakeBuilder:
+    """An engine whose builds wait for `go`, and fail with the reason that is set."""
+
+    there: dict[str, float] = Factory(dict)
+    builds: list[Build] = Factory(list)
+    failure: str | None = None
+    go: trio.Event = Factory(trio.Event)
+
+    async def images(self) -> Mapping[str, float]:
+        return dict(self.there)
+
+    async def build(self, wanted: Build, report: Report) -> None:
+        self.builds.append(wanted)
+        report(Progress("RUN something", 2, 7))
+        await self.go.wait()
+        if self.failure is not None:
+            raise BuildFailed(self.failure)
+        self.there[wanted.image] = float(len(self.builds))
+
+
+@pytest.fixture
+def builder() -> FakeBuilder:
+    return FakeBuilder()
+
+
+@pytest.fixture
+async def images(builder: FakeBuilder, nursery: trio.Nursery, autojump_clock: object) -> Images:  # noqa: ARG001 -- virtual time
+    images = Images(builder, Recipe(), "install-1")
+    nursery.start_soon(images.serve)
+    return images
+
+
+async def built(images: Images, builder: FakeBuilder) -> None:
+    """Let the present build end, well or not."""
+    came = images.came
+    builder.go.set()
+    with trio.move_on_after(1):
+        await came.wait()
+    builder.go = trio.Event()
+
+
+async def test_a_missing_image_is_built_and_its_runners_are_told(
+    images: Images, builder: FakeBuilder
+) -> None:
+    with pytest.raises(ImageMissing, match="the image of all agents is about to be built") as caught:
+        await images.image_for(SPEC)
+    assert caught.value.built
+    await trio.testing.wait_all_tasks_blocked()
+    assert images.problems == ("the image of all agents is being built, step 2 of 7",)
+    await built(images, builder)
+    assert await images.image_for(SPEC) == builder.builds[0].image
+    assert images.problems == ()
+
+
+async def test_a_failed_build_is_told_and_tried_again_later(images: Images, builder: FakeBuilder) -> None:
+    builder.failure = "no space left"
+    with pytest.raises(ImageMissing):
+        await images.image_for(SPEC)
+    await built(images, builder)
+    with pytest.raises(
+        ImageMissing, match="could not be built: no space left; correct that and run"
+    ) as caught:
+        await images.image_for(SPEC)
+    assert not caught.value.built
+    assert len(builder.builds) == 1
+    await trio.sleep(FIRST_RETRY_S)
+    builder.failure = None
+    with pytest.raises(ImageMissing):
+        await images.image_for(SPEC)
+    await built(images, builder)
+    assert await images.image_for(SPEC) == builder.builds[1].image
+
+
+async def test_an_agent_starts_with_the_image_of_all_while_its_own_is_built(
+    images: Images, builder: FakeBuilder
+) -> None:
+    await images.want_own()
+    await built(images, builder)
+    base = await images.image_for(SPEC)
+    assert await images.image_for(WITH_RICH) == base
+    await built(images, builder)
+    own = await images.image_for(WITH_RICH)
+    assert own != base
+    assert own.startswith("nanoclaw-agent:install-1-main-")
+
+
+async def test_an_agent_keeps_its_image_when_the_next_one_cannot_be_built(
+    images: Images, builder: FakeBuilder
+) -> None:
+    await images.want_own()
+    await built(images, builder)
+    await images.image_for(WITH_RICH)
+    await built(images, builder)
+    earlier, builder.failure = await images.image_for(WITH_RICH), "there is no package httpie"
+    assert await images.image_for(WITH_MORE) == earlier
+    await built(images, builder)
+    assert await images.image_for(WITH_MORE) == earlier
+    [problem] = images.problems
+    assert "could not be built: there is no package httpie" in problem
+
+
+async def test_an_earlier_image_of_all_agents_serves_until_the_new_one_is_built(
+    images: Images, builder: FakeBuilder
+) -> None:
+    builder.there = {
+        "nanoclaw-agent:0123456789ab": 1.0,
+        "nanoclaw-agent:ba9876543210": 2.0,
+        "nanoclaw-agent:x-y-0": 3.0,
+    }
+    await images.refresh()
+    assert await images.image_for(SPEC) == "nanoclaw-agent:ba9876543210"
+    await built(images, builder)
+    assert await images.image_for(SPEC) == builder.builds[0].image
+
+
+async def test_a_configured_image_is_never_built(builder: FakeBuilder) -> None:
+    images = Images(builder, Recipe(), "install-1", configured="mine:1")
+    await images.want_own()
+    assert await images.image_for(SPEC) == "mine:1"
+    assert await images.image_for(evolve(SPEC, image="other:2")) == "other:2"
+    assert builder.builds == []
