@@ -73,7 +73,7 @@ class Watch:
             del self._watched[container_id]
 
     def compare(self, running: Collection[str]) -> None:
-        """Tell of the containers that do not run, in case an event was lost. `running` has the ids of others."""
+        """Tell of containers that do not run, in case an event was lost. `running` has the others."""
         for container_id, changes in self._watched.items():
             if container_id not in running:
                 changes.tell()
