@@ -24,6 +24,7 @@ from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, NameTaken, 
 from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another
 from nanoclaw.runtimes.docker.output import Output, followed
 from nanoclaw.runtimes.docker.runner import ContainerRunner, drop_lifeline, hold_lifeline
+from nanoclaw.runtimes.docker.seccomp import profile
 from nanoclaw.runtimes.docker.watch import ANSWER_S, Changes, Watch
 from nanoclaw.runtimes.images import ImageMissing, Images, Recipe
 from nanoclaw.runtimes.known_providers import ANY_PROVIDER, KnownProviders
@@ -212,6 +213,8 @@ class DockerRuntime:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_mount_points(paths.outbound_dir, mount_points(spec), sandbox_owner())
         hold_lifeline(container.lifeline)
+        if self._kind.podman:
+            container.filter_file.write_text(profile(), "ascii")
         if self._handover is not None:
             self._handover.give(spec)
 
@@ -337,7 +340,9 @@ class DockerRuntime:
         """Remove what nobody needs, and see which images there are. Raises EngineError."""
         info = await self.engine.call(lambda api: api.info(), ANSWER_S)
         self._kind = EngineKind.of(info, await self.engine.call(lambda api: api.version(), ANSWER_S))
-        for found in await self._containers():
+        containers = await self._containers()
+        self.watch.compare({each["Id"] for each in containers if each["State"] == "running"})
+        for found in containers:
             if self._is_remains(found):
                 await self._remove(found["Id"])
         await self.images.refresh()
