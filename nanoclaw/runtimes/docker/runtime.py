@@ -86,6 +86,8 @@ class DockerRuntime:
     """The containers that this host follows."""
     _handover: Handover | None = field(factory=_handover, init=False)
     _kind: EngineKind = field(factory=EngineKind, init=False)
+    _kind_of: int | None = field(default=None, init=False)
+    """The number of losses after which the kind was asked for. Another engine may have come since."""
     _busy: set[str] = field(factory=set, init=False)
     """The sessions whose containers a task of this host starts, follows or ends."""
 
@@ -338,8 +340,10 @@ class DockerRuntime:
 
     async def _look(self) -> None:
         """Remove what nobody needs, and see which images there are. Raises EngineError."""
-        info = await self.engine.call(lambda api: api.info(), ANSWER_S)
-        self._kind = EngineKind.of(info, await self.engine.call(lambda api: api.version(), ANSWER_S))
+        if self._kind_of != self.watch.losses:
+            info = await self.engine.call(lambda api: api.info(), ANSWER_S)
+            self._kind = EngineKind.of(info, await self.engine.call(lambda api: api.version(), ANSWER_S))
+            self._kind_of = self.watch.losses
         containers = await self._containers()
         self.watch.compare({each["Id"] for each in containers if each["State"] == "running"})
         for found in containers:
