@@ -8,6 +8,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from agent_runner.errors import ConfigError
+from agent_runner.providers.mcp_servers import McpServer
 from agent_runner.providers.model_settings import ModelSettings, model_settings
 from agent_runner.times import to_zone
 
@@ -19,19 +20,6 @@ SCHEMA_DIRS = (
     HERE.parent / "nanoclaw" / "_resources" / "schema",
 )
 DEFAULT_SCHEMA_DIR = Path("/opt/nanoclaw/schema")
-
-
-@frozen
-class McpServer:
-    """A server of the Model Context Protocol: a program that the runner starts, or an address."""
-
-    command: str = ""
-    """The program, which speaks on stdin and stdout. Empty if there is a `url`."""
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(factory=dict)
-    url: str = ""
-    """The address of a server that speaks HTTP. Empty if there is a `command`."""
-    headers: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True)

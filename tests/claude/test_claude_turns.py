@@ -1,15 +1,19 @@
 """Turns with the real Claude Code: text, tools, what it may not do, and its conversation."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 import trio
 
 from agent_runner.loop.conversation import Said
 from agent_runner.loop.history import read_history
+from agent_runner.providers.mcp_servers import McpServer
 from nanoclaw.testing.models import ModelAnswer, ModelCall, ModelRequest
 from tests.claude.world import ClaudeWorld, variables
+from tests.runner import mcp_program
 
 SEND = "mcp__nanoclaw__send_message"
 
@@ -91,6 +95,21 @@ async def test_in_a_sandbox_it_has_its_own_tools_and_the_socket_of_ours(world: C
         await world.run(world.put(2, "go"))
     assert "Bash" in model.requests[0].tools
     assert str(world.root / "outbound" / ".tools.sock") in str(model.requests[-1].messages)
+
+
+@pytest.mark.parametrize("sandboxed", [True, False])
+async def test_it_runs_the_mcp_servers_of_the_agent_in_a_sandbox_only(
+    world: ClaudeWorld, *, sandboxed: bool
+) -> None:
+    program = Path(mcp_program.__file__)
+    world.mcp_servers = {"mine": McpServer(sys.executable, (str(program), "good"))}
+    world.sandboxed = sandboxed
+    async with world.behind(calling("mcp__mine__add", {"a": 20, "b": 22})) as model:
+        await world.run(world.put(2, "go"))
+    tools = model.requests[0].tools
+    assert ("mcp__mine__add" in tools) == sandboxed
+    assert ("42" in str(model.requests[-1].messages)) == sandboxed
+    assert not {"mcp__nanoclaw__bash", "mcp__nanoclaw__mcp__mine__add"} & set(tools)
 
 
 async def test_its_environment_has_nothing_of_the_hosts(

@@ -1,7 +1,7 @@
 """A session whose runner asks the real Claude Code, in front of a fake model on loopback."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from attrs import define, evolve, field
 from agent_runner.background import background
 from agent_runner.config import RunnerConfig
 from agent_runner.providers.claude import Claude
+from agent_runner.providers.mcp_servers import McpServer
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.runner import run_runner
 from agent_runner.sockets.unix import listening
@@ -28,6 +29,7 @@ class ClaudeWorld(World):
 
     settings: ModelSettings = SETTINGS
     sandboxed: bool = False
+    mcp_servers: Mapping[str, McpServer] = field(factory=dict)
     silence_limit: float = 1800.0
     log_lines: list[str] = field(factory=list)
 
@@ -38,6 +40,7 @@ class ClaudeWorld(World):
             model_socket=self.root / "gateway.sock",
             model=self.settings,
             sandboxed=self.sandboxed,
+            mcp_servers=self.mcp_servers,
             silence_limit=self.silence_limit,
             provider="claude",
             admin_user_ids=("tg:1",),

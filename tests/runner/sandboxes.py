@@ -6,10 +6,10 @@ from pathlib import Path
 import trio
 from attrs import define, evolve, field
 
-from agent_runner.config import McpServer
 from agent_runner.errors import ToolError
 from agent_runner.log import Log
 from agent_runner.providers import Toolbox
+from agent_runner.providers.mcp_servers import McpServer
 from agent_runner.records import Reply, Result, Turn
 from agent_runner.runner import run_runner
 from tests.runner.world import Script, World

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.config import McpServer, RunnerConfig, from_environment
+from agent_runner.config import RunnerConfig, from_environment
 from agent_runner.errors import ConfigError
 from agent_runner.providers import load
+from agent_runner.providers.mcp_servers import McpServer
 from tests.runner.world import SCHEMA
 
 

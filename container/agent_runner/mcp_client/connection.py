@@ -12,13 +12,13 @@ from mcp.client.session import ClientSession, IncomingMessage
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
-from agent_runner.config import McpServer
 from agent_runner.errors import ToolError
 from agent_runner.foreign import describe, foreign_code, ungrouped
 from agent_runner.mcp_client.errors import ToolServerError
 from agent_runner.mcp_client.http import open_address
 from agent_runner.mcp_client.results import Save, words_of
 from agent_runner.mcp_client.stdio import open_program
+from agent_runner.providers.mcp_servers import McpServer
 
 CONNECT_S = 60.0
 """Seconds to start and to introduce itself."""

@@ -7,7 +7,7 @@ import httpx2
 from mcp.client._transport import TransportStreams
 from mcp.client.streamable_http import streamable_http_client
 
-from agent_runner.config import McpServer
+from agent_runner.providers.mcp_servers import McpServer
 
 LARGEST_ANSWER = 16 * 1024 * 1024
 """Bytes of an answer that is no stream of events. The SDK bounds each event."""

@@ -14,7 +14,6 @@ import trio
 from attrs import define, field
 
 from agent_runner.background import background
-from agent_runner.config import McpServer
 from agent_runner.errors import RunnerError, ToolRegistrationError
 from agent_runner.events import StoredEvents
 from agent_runner.foreign import describe, foreign_code
@@ -22,6 +21,7 @@ from agent_runner.mcp_client.errors import ToolServerError
 from agent_runner.mcp_client.naming import as_tool, tool_name
 from agent_runner.prompt.markup import plain
 from agent_runner.providers import RunsMcpServers, Tool, ToolRegistry
+from agent_runner.providers.mcp_servers import McpServer
 from agent_runner.session import Session
 
 if TYPE_CHECKING:  # they need the package mcp
@@ -166,7 +166,8 @@ class _Kept:
     def _withdraw(self, names: list[str]) -> None:
         for name in names:
             del self._offered[name]
-            self._registry.remove(name)
+            with suppress(ToolRegistrationError):  # the provider may have removed it
+                self._registry.remove(name)
 
     # -- reports -----------------------------------------------------------------------
 

@@ -18,9 +18,9 @@ from attrs import define, field
 from mcp.client._transport import TransportStreams
 from mcp.shared.message import SessionMessage
 
-from agent_runner.config import McpServer
 from agent_runner.foreign import describe
 from agent_runner.mcp_client.errors import ToolServerError
+from agent_runner.providers.mcp_servers import McpServer
 from agent_runner.sandbox.ending import MARK, end_all
 from agent_runner.sandbox.programs import end_group
 

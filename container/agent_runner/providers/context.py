@@ -9,6 +9,7 @@ from attrs import field, frozen
 from agent_runner.clock import Clock
 from agent_runner.knowledge.files import TextFiles
 from agent_runner.providers.http import HttpClients
+from agent_runner.providers.mcp_servers import McpServer
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import ToolRegistry
 from agent_runner.records import Notebook

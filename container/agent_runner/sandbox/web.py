@@ -1,6 +1,6 @@
 """Fetches a page of the web. The only way out of a sandbox is its proxy, which `HTTPS_PROXY` names."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 
 from agent_runner.errors import ToolError
 from agent_runner.foreign import describe
+from agent_runner.prompt.markup import body
 from agent_runner.sandbox.programs import module_command, run_program
 
 LIMIT_S = 60.0
@@ -73,7 +74,9 @@ async def fetch(url: str) -> Page:
         raise ToolError(f"{url:.200} did not answer within {LIMIT_S:.0f} s") from error
     if answer.status >= FIRST_ERROR:
         page = await _page(answer)
-        raise ToolError(f"{answer.url} answers {answer.status}: {page.text[:LONGEST_REASON] or '(nothing)'}")
+        raise ToolError(
+            f"{answer.url} answers {answer.status}: {body(page.text, LONGEST_REASON) or '(nothing)'}"
+        )
     return await _page(answer)
 
 
@@ -107,25 +110,32 @@ def _check(url: str) -> None:
 
 async def _get(client: Any, url: str) -> _Answer:
     async with client.stream("GET", url) as response:
-        data = bytearray()
-        async for chunk in _chunks(response):
-            data += chunk
-            if len(data) > LARGEST:
-                break
+        data = await _beginning(response) if _is_text(_media_type(response.headers)) else b""
         return _Answer(
             url,
             response.status_code,
             {name.lower(): value for name, value in response.headers.items()},
-            bytes(data[:LARGEST]),
+            data[:LARGEST],
             len(data) > LARGEST,
             response.encoding or "utf-8",
         )
 
 
-async def _chunks(response: Any) -> AsyncIterator[bytes]:
-    if _is_text(_media_type(response.headers)):
+async def _beginning(response: Any) -> bytes:
+    """Return a body, or a bit more than its beginning that is shown.
+
+    A response that is closed and read on ends its generators. Those that are left would end at any time.
+    """
+    data = bytearray()
+    try:
         async for chunk in response.aiter_bytes():
-            yield chunk
+            data += chunk[: LARGEST + 1 - len(data)]
+            if len(data) > LARGEST:
+                await response.aclose()
+    except Exception:
+        if len(data) <= LARGEST:
+            raise
+    return bytes(data)
 
 
 # -- what comes back ---------------------------------------------------------------
@@ -201,8 +211,8 @@ async def _words_of_proxy(url: str) -> str:
             answer += data
             if _is_whole(bytes(answer)):
                 break
-    head, _, body = bytes(answer).partition(b"\r\n\r\n")
-    return "" if head.split(b" ", 2)[1:2] == [b"200"] else body.decode("utf-8", "replace").strip()
+    head, _, words = bytes(answer).partition(b"\r\n\r\n")
+    return "" if head.split(b" ", 2)[1:2] == [b"200"] else words.decode("utf-8", "replace").strip()
 
 
 def _is_whole(answer: bytes) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from agent_runner.config import McpServer
+from agent_runner.providers.mcp_servers import McpServer
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import ToolSpec
 from agent_runner.sockets.web import VARIABLES
