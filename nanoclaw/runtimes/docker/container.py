@@ -30,6 +30,22 @@ Json = dict[str, Any]
 
 
 @frozen
+class EngineKind:
+    """What an engine is, as far as users of containers depend on it."""
+
+    rootless: bool = False
+    """True if it runs without root. Then its containers' root is the user who runs it."""
+    podman: bool = False
+
+    @classmethod
+    def of(cls, info: Json, version: Json) -> "EngineKind":
+        """Return the kind from the engine's answers to `/info` and `/version`."""
+        options = [str(each) for each in info.get("SecurityOptions") or ()]
+        parts = [str(each.get("Name")) for each in version.get("Components") or ()]
+        return cls(any("rootless" in each for each in options), any("Podman" in each for each in parts))
+
+
+@frozen
 class ContainerSpec:
     """A specification with what this runtime adds: all that decides if a survivor is adopted."""
 
@@ -38,6 +54,7 @@ class ContainerSpec:
     """With its image and its user resolved."""
     lifeline_s: float
     """Seconds without its host after which a runner ends."""
+    engine: EngineKind = EngineKind()
 
     @property
     def name(self) -> str:
@@ -60,7 +77,7 @@ class ContainerSpec:
         spec = self.spec
         return {
             "Image": spec.image,
-            "User": f"{spec.user}:{_group(spec)}",
+            "User": self._user(),
             "Env": [f"{name}={value}" for name, value in self._environment().items()],
             **({"Entrypoint": list(spec.command)} if spec.command else {}),
             "Cmd": list(arguments),
@@ -69,8 +86,22 @@ class ContainerSpec:
             "NetworkDisabled": True,
             "OpenStdin": False,
             "Tty": False,
-            "HostConfig": _isolation(spec),
+            "HostConfig": {**_isolation(spec), **self._namespace()},
         }
+
+    def _user(self) -> str:
+        """Return the user and group, as the engine counts them.
+
+        In a rootless docker root is the host's user, without any rights beyond that. Others could not read the
+        session's files. Podman can keep the numbers instead.
+        """
+        spec = self.spec
+        if self.engine.rootless and not self.engine.podman and spec.user == os.geteuid():
+            return "0:0"
+        return f"{spec.user}:{_group(spec)}"
+
+    def _namespace(self) -> Json:
+        return {"UsernsMode": "keep-id"} if self.engine.rootless and self.engine.podman else {}
 
     def _environment(self) -> Mapping[str, str]:
         spec, gateway = self.spec, WORKSPACE / "gateway"

@@ -10,7 +10,15 @@ import trio
 from attrs import Factory, define, evolve, field
 
 from nanoclaw.runtimes.docker.building import EngineBuilder
-from nanoclaw.runtimes.docker.container import INSTALL, SESSION, ContainerSpec, Json, mount_points, resolved
+from nanoclaw.runtimes.docker.container import (
+    INSTALL,
+    SESSION,
+    ContainerSpec,
+    EngineKind,
+    Json,
+    mount_points,
+    resolved,
+)
 from nanoclaw.runtimes.docker.engine import CALL_S, Engine
 from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, NameTaken, NotThere, start_failed
 from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another
@@ -76,6 +84,7 @@ class DockerRuntime:
     runners: set[ContainerRunner] = field(factory=set, init=False)
     """The containers that this host follows."""
     _handover: Handover | None = field(factory=_handover, init=False)
+    _kind: EngineKind = field(factory=EngineKind, init=False)
     _busy: set[str] = field(factory=set, init=False)
     """The sessions whose containers a task of this host starts, follows or ends."""
 
@@ -184,7 +193,7 @@ class DockerRuntime:
         if not self.watch.state.ready or self.install_id is None:
             raise NotNow(self.watch.state.text)
         image = await self.images.image_for(spec)
-        container = ContainerSpec(self.install_id, resolved(spec, image), self.lifeline_s)
+        container = ContainerSpec(self.install_id, resolved(spec, image), self.lifeline_s, self._kind)
         try:
             await trio.to_thread.run_sync(self._make_folders, container)
         except OSError as error:
@@ -326,6 +335,8 @@ class DockerRuntime:
 
     async def _look(self) -> None:
         """Remove what nobody needs, and see which images there are. Raises EngineError."""
+        info = await self.engine.call(lambda api: api.info(), ANSWER_S)
+        self._kind = EngineKind.of(info, await self.engine.call(lambda api: api.version(), ANSWER_S))
         for found in await self._containers():
             if self._is_remains(found):
                 await self._remove(found["Id"])
