@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from nanoclaw.runtimes.docker.seccomp import profile
-from nanoclaw.runtimes.protocol import WORKSPACE, Limits, Mount, RunnerSpec
+from nanoclaw.runtimes.protocol import NO_CORE, WORKSPACE, Limits, Mount, RunnerSpec
 from nanoclaw.system.sandbox_user import sandbox_owner
 
 INSTALL, SESSION, SPEC = "nanoclaw.install", "nanoclaw.session", "nanoclaw.spec"
@@ -116,7 +116,7 @@ class ContainerSpec:
         Podman would set a limit of processes that it may not set. It counts all processes of the user.
         """
         podman = self.engine.podman
-        limits = {"nofile": FILES, "core": 0, **({"nproc": PROCESSES} if podman else {})}
+        limits = {"nofile": FILES, "core": NO_CORE, **({"nproc": PROCESSES} if podman else {})}
         return {
             "SecurityOpt": ["no-new-privileges", f"seccomp={self.filter_file if podman else profile()}"],
             "Ulimits": [{"Name": name, "Soft": n, "Hard": n} for name, n in limits.items()],
