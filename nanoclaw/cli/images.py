@@ -17,7 +17,15 @@ from nanoclaw.runtimes.docker import DockerConfig
 from nanoclaw.runtimes.docker.building import EngineBuilder
 from nanoclaw.runtimes.docker.engine import Engine
 from nanoclaw.runtimes.docker.errors import EngineError
-from nanoclaw.runtimes.images import AGENT_LABEL, REPOSITORY, BuildFailed, Images, Order, Progress
+from nanoclaw.runtimes.images import (
+    AGENT_LABEL,
+    REPOSITORY,
+    BuildFailed,
+    ImageMissing,
+    Images,
+    Order,
+    Progress,
+)
 from nanoclaw.runtimes.protocol import Packages
 from nanoclaw.store import StoreError
 from nanoclaw.store.central import meta
@@ -75,11 +83,11 @@ class Work:
         Raises:
             ConfigError: the engine is away, or a container.json cannot be used.
         """
+        base = self.images.configured or ""
         with _as_configuration():
             await self.images.refresh()
-        base = self.images.configured
-        if base is None:
-            own = await self.images.own()
+            own = await self.images.own() if not base else None
+        if own is not None:
             base, built = own.image, await self._built(own)
             yield built
             if built.error:
@@ -89,7 +97,9 @@ class Work:
             tell("Images of agents are built once a host has run here.")
             return
         for folder, packages, named in agents:
-            yield await self._built(self.images.of_agent(folder, named or base, packages))
+            yield await self._built(
+                await trio.to_thread.run_sync(self.images.of_agent, folder, named or base, packages)
+            )
 
     async def _built(self, order: Order) -> Built:
         if self.images.has(order) and not self.again:
@@ -185,9 +195,9 @@ def _install_id(config: Config) -> str:
 
 @contextmanager
 def _as_configuration() -> Iterator[None]:
-    """Raise an engine's error as one of the configuration: it says what to do."""
+    """Raise errors of an engine, and of the files of a build, as those of the configuration."""
     try:
-        with ungrouped(EngineError):
+        with ungrouped(EngineError, ImageMissing):
             yield
-    except EngineError as error:
+    except (EngineError, ImageMissing) as error:
         raise ConfigError(str(error)) from error

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from nanoclaw.config.kinds import printable
+from nanoclaw.runtimes.backlog import WorkFailed
 from nanoclaw.runtimes.images.context import SPOOL, BuildContext
 
 LAST_LINES = 12
@@ -22,7 +23,7 @@ _CHATTER = re.compile(r"---> .*|Removing intermediate container .*")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-class BuildFailed(Exception):
+class BuildFailed(WorkFailed):
     """An image could not be built. The text has the engine's last lines."""
 
 
