@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import NoReturn
 
+PR_SET_DUMPABLE = 4
 LIFELINE, LIFELINE_S = "NANOCLAW_LIFELINE", "NANOCLAW_LIFELINE_S"
 DEFAULT_S = 600.0
 LOOK_S = 1.0
@@ -71,6 +72,7 @@ class Lifeline:
 
 def _supervise(child: int, lifeline: Lifeline | None) -> NoReturn:
     """Wait for the runner's end, and end with its exit code."""
+    _close_memory()
     kill_at: float | None = None
     while (status := _reaped(child)) is None:
         happened = signal.sigtimedwait(WAITED_FOR, LOOK_S)
@@ -84,6 +86,13 @@ def _supervise(child: int, lifeline: Lifeline | None) -> NoReturn:
     code = os.waitstatus_to_exitcode(status)
     sys.stderr.flush()
     os._exit(code if code >= 0 else 128 - code)
+
+
+def _close_memory() -> None:
+    """Keep this process's memory from the programs of the agent, which have the same user."""
+    import ctypes  # noqa: PLC0415 -- the runner does not need it
+
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _reaped(child: int) -> int | None:

@@ -16,6 +16,9 @@ from nanoclaw.records.network import NetworkRule
 WORKSPACE = PurePosixPath("/workspace")
 """The path of the session in a container. All mounts of the contract are at or below it (contract 1)."""
 
+NO_CORE = 1
+"""The limit of core dumps in a sandbox. With 0 the kernel would still pipe them to a program of the host."""
+
 
 class StartFailed(Refusal):
     """A runner could not be started, or could not recover. The text says why and what to do."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from attrs import field, frozen
 
@@ -13,9 +13,6 @@ from agent_runner.providers.mcp_servers import McpServer
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import ToolRegistry
 from agent_runner.records import Notebook
-
-if TYPE_CHECKING:  # the configuration has the settings of models, and so needs this package
-    from agent_runner.config import McpServer
 
 
 class SessionState(Protocol):
@@ -116,7 +113,7 @@ class ProviderContext:
     """The socket of the model gateway, for a program that the provider starts. Prefer `http`."""
     tools_socket: Path | None = None
     """The socket of the runner's own tools, for programs in the sandbox. None without a sandbox."""
-    mcp_servers: Mapping[str, "McpServer"] = field(factory=dict)
+    mcp_servers: Mapping[str, McpServer] = field(factory=dict)
     """The agent's MCP servers, for a provider that `RunsMcpServers`. None without a sandbox."""
     tool_servers: Mapping[str, str] = field(factory=dict)
     """The state of each MCP server that the runner runs, in words. It changes."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from nanoclaw.runtimes.protocol import Limits
+from nanoclaw.runtimes.protocol import NO_CORE, Limits
 from nanoclaw.system.descriptors import soft_at_start
 
 MEMORY, PROCESSES, CPUS = "memory", "processes", "cpus"
@@ -29,7 +29,7 @@ class Means:
 
 def process_limits(limits: Limits, covered: frozenset[str]) -> str:
     """Return the limits of each process inside, as `inside.py` reads them, for what nothing else bounds."""
-    wanted = {"NOFILE": f"{soft_at_start()}:"}
+    wanted = {"NOFILE": f"{soft_at_start()}:", "CORE": f"{NO_CORE}:{NO_CORE}"}
     if limits.memory_bytes is not None and MEMORY not in covered:
         most = limits.memory_bytes * ADDRESSES
         wanted |= {"DATA": f"{limits.memory_bytes}:{limits.memory_bytes}", "AS": f"{most}:{most}"}

@@ -13,6 +13,13 @@ TMP, VAR_TMP, SHM = "/tmp", "/var/tmp", "/dev/shm"  # noqa: S108 -- paths in the
 VIEW = "/src"
 """The folder where the outer bubblewrap of a root host shows the sources to the inner one."""
 
+_HIDDEN_PROC = ("--tmpfs", "/proc/1", "--remount-ro", "/proc/1", "--ro-bind", "/proc/sys", "/proc/sys")
+"""What is hidden of `/proc`: the first process inside, and writing the kernel's settings of namespaces.
+
+That process is bubblewrap's, and has the user of the sandbox. A program that writes its memory could let the
+sandbox outlive its host. Its command line has paths of the host.
+"""
+
 
 @frozen
 class Program:
@@ -52,7 +59,7 @@ def sandbox(program: Program, wanted: Wanted) -> Iterator[str]:
     yield from ("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox")
     yield from ("--uid", str(SANDBOX_UID), "--gid", str(SANDBOX_UID))
     yield from _system()
-    yield from ("--proc", "/proc", "--dev", "/dev")
+    yield from ("--proc", "/proc", *_HIDDEN_PROC, "--dev", "/dev")
     size = program.with_("--size", str(wanted.scratch_bytes))
     # After the devices, and before what is mounted below these folders.
     for folder in (SHM, TMP, layout.HOME):

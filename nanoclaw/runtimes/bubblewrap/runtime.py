@@ -95,7 +95,7 @@ class BubblewrapRuntime:
         parts = {
             "image": spec.image is not None,
             "user": spec.user is not None,
-            "apt packages": bool(spec.packages.apt),
+            "packages": bool(spec.packages.apt),
         }
         return [part for part, given in parts.items() if given]
 
@@ -172,8 +172,8 @@ class BubblewrapRuntime:
             raise StartFailed(refusal)
         if parts := ", ".join(self.unhonoured(spec)):
             raise StartFailed(
-                f"the bubblewrap runtime cannot honour {parts} of the agent's container.json; remove that, "
-                'or set [sandbox] runtime = "docker"'
+                f"the bubblewrap runtime cannot honour {parts} of the agent's container.json; remove that "
+                '(of packages: apt), or set [sandbox] runtime = "docker"'
             )
 
     def _prepare(self, ready: Ready, spec: RunnerSpec, packages: Path | None) -> Group | None:

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from nanoclaw.runtimes.docker.seccomp import profile
-from nanoclaw.runtimes.protocol import WORKSPACE, Limits, Mount, RunnerSpec
+from nanoclaw.runtimes.protocol import NO_CORE, WORKSPACE, Limits, Mount, RunnerSpec
 from nanoclaw.system.sandbox_user import sandbox_owner
 
 INSTALL, SESSION, SPEC = "nanoclaw.install", "nanoclaw.session", "nanoclaw.spec"
@@ -22,6 +22,8 @@ SMALLEST_TMPFS = 64 << 20
 UNBOUNDED_TMPFS = 512 << 20
 FILES = 4096
 """Descriptors of one process."""
+PROCESSES = 4096
+"""Processes of the user of a podman. The limit of a container is apart from it."""
 LOG = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
 """The engine keeps at most this much of what a runner has written to stdout and stderr."""
 PERIOD_US = 100_000
@@ -72,6 +74,11 @@ class ContainerSpec:
         """The lifeline's path on the host."""
         return self.spec.paths.gateway_dir / LIFELINE
 
+    @property
+    def filter_file(self) -> Path:
+        """The file with the filter of system calls, for an engine that wants one. No container sees it."""
+        return self.spec.paths.root / "seccomp.json"
+
     def request(self, arguments: Sequence[str] = ()) -> Json:
         """Return the body of the request that creates the container."""
         spec = self.spec
@@ -86,13 +93,13 @@ class ContainerSpec:
             "NetworkDisabled": True,
             "OpenStdin": False,
             "Tty": False,
-            "HostConfig": {**_isolation(spec), **self._namespace()},
+            "HostConfig": {**_isolation(spec), **self._namespace(), **self._security()},
         }
 
     def _user(self) -> str:
         """Return the user and group, as the engine counts them.
 
-        In a rootless docker root is the host's user, without any rights beyond that. Others could not read the
+        In a rootless docker root is the host's user, without further rights. Others could not read the
         session's files. Podman can keep the numbers instead.
         """
         spec = self.spec
@@ -102,6 +109,18 @@ class ContainerSpec:
 
     def _namespace(self) -> Json:
         return {"UsernsMode": "keep-id"} if self.engine.rootless and self.engine.podman else {}
+
+    def _security(self) -> Json:
+        """Return the filter of system calls, which podman takes from a file, and the limits of a process.
+
+        Podman would set a limit of processes that it may not set. It counts all processes of the user.
+        """
+        podman = self.engine.podman
+        limits = {"nofile": FILES, "core": NO_CORE, **({"nproc": PROCESSES} if podman else {})}
+        return {
+            "SecurityOpt": ["no-new-privileges", f"seccomp={self.filter_file if podman else profile()}"],
+            "Ulimits": [{"Name": name, "Soft": n, "Hard": n} for name, n in limits.items()],
+        }
 
     def _environment(self) -> Mapping[str, str]:
         spec, gateway = self.spec, WORKSPACE / "gateway"
@@ -141,12 +160,10 @@ def _isolation(spec: RunnerSpec) -> Json:
         "NetworkMode": "none",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges", f"seccomp={profile()}"],
         "Privileged": False,
         "IpcMode": "private",
         "Mounts": [_mount(each) for each in spec.all_mounts],
         "Tmpfs": {"/tmp": tmpfs, HOME: tmpfs},  # noqa: S108 -- a path in the container
-        "Ulimits": [{"Name": "nofile", "Soft": FILES, "Hard": FILES}, {"Name": "core", "Soft": 0, "Hard": 0}],
         "RestartPolicy": {"Name": "no"},
         "AutoRemove": False,
         "LogConfig": LOG,
