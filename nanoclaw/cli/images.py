@@ -10,9 +10,9 @@ from attrs import frozen
 
 from nanoclaw.agents import BadContainerJson, read_container_json
 from nanoclaw.agents.container_json import FILE
+from nanoclaw.cli.installation import read_install_id
 from nanoclaw.cli.output import tell
 from nanoclaw.config import Config, ConfigError, NamedTable, read_table
-from nanoclaw.registry import INSTALL_ID
 from nanoclaw.runtimes.docker import DockerConfig
 from nanoclaw.runtimes.docker.building import EngineBuilder
 from nanoclaw.runtimes.docker.engine import Engine
@@ -27,9 +27,6 @@ from nanoclaw.runtimes.images import (
     Progress,
 )
 from nanoclaw.runtimes.protocol import Packages
-from nanoclaw.store import StoreError
-from nanoclaw.store.central import meta
-from nanoclaw.store.engine.reader import read_once
 from nanoclaw.system.foreign import ungrouped
 
 LONGEST_LINE = 100
@@ -177,20 +174,9 @@ def images_of(config: Config, base_image: str | None) -> Images:
     """Return the images of the configured engine. `base_image` is for this build only. Raises ConfigError."""
     docker = settings(config)
     images = Images(
-        EngineBuilder(Engine(docker.socket)), docker.recipe, _install_id(config), configured=docker.image
+        EngineBuilder(Engine(docker.socket)), docker.recipe, read_install_id(config), configured=docker.image
     )
     return images if base_image is None else images.from_base(base_image)
-
-
-def _install_id(config: Config) -> str:
-    file = config.data / "v2.db"
-    try:
-        found = (
-            read_once(file, lambda connection: meta.get(connection, INSTALL_ID)) if file.exists() else None
-        )
-    except StoreError as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
-    return found or ""
 
 
 @contextmanager

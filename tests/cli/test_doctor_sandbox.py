@@ -18,6 +18,8 @@ from nanoclaw.cli.doctor import sandbox as sandbox_doctor
 from nanoclaw.cli.doctor.findings import Finding
 from nanoclaw.cli.doctor.sandbox import sandbox
 from nanoclaw.config import config_of
+from nanoclaw.runtimes import Packages
+from nanoclaw.runtimes.bubblewrap.installing import version_of
 from nanoclaw.setup import sandboxes
 
 IMAGE = "agents:1"
@@ -85,6 +87,23 @@ def test_a_missing_image_of_ours_is_built_by_a_command(
         monkeypatch.setenv("DOCKER_HOST", host)
         found = look(tmp_path, sandbox__runtime="docker")
     assert (found["image"].level, found["image"].advice) == ("warning", "`nanoclaw image build` makes it")
+
+
+@pytest.mark.parametrize("runtime", ["docker", "bubblewrap"])
+def test_an_agent_without_its_approved_packages_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
+    group = tmp_path / "groups" / "main"
+    group.mkdir(parents=True)
+    (group / "container.json").write_text('{"packages": {"pip": ["rich"]}}')
+    with an_engine(tmp_path, ENGINE) as host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+        missing = look(tmp_path, sandbox__runtime=runtime)
+        (group / "packages" / version_of(Packages(pip=("rich",)))).mkdir(parents=True)
+        there = look(tmp_path, sandbox__runtime=runtime)
+    assert missing["packages"].level == "warning"
+    assert "main" in missing["packages"].text
+    assert there["packages"].level == ("ok" if runtime == "bubblewrap" else "warning")
 
 
 @pytest.mark.parametrize(("runtime", "level"), [("docker", "problem"), ("process", "ok")])

@@ -54,11 +54,11 @@ async def images(builder: FakeBuilder, nursery: trio.Nursery) -> Images:
     return images
 
 
-async def built(builder: FakeBuilder) -> None:
+async def built(images: Images, builder: FakeBuilder) -> None:
     """Let the present build end, well or not. A thread reads its files before it begins."""
     await builder.begun.wait()
     builder.go.set()
-    await trio.testing.wait_all_tasks_blocked()
+    await images.idle()
     builder.begun, builder.go = trio.Event(), trio.Event()
 
 
@@ -70,7 +70,7 @@ async def test_a_missing_image_is_built_and_its_runners_are_told(
     assert caught.value.built
     await builder.begun.wait()
     assert list(images.problems) == ["the image of all agents is being built, step 2 of 7"]
-    await built(builder)
+    await built(images, builder)
     assert await images.image_for(SPEC) == builder.builds[0].image
     assert list(images.problems) == []
 
@@ -81,7 +81,7 @@ async def test_a_failed_build_is_told_and_tried_again_later(
     builder.failure = "no space left"
     with pytest.raises(ImageMissing):
         await images.image_for(SPEC)
-    await built(builder)
+    await built(images, builder)
     with pytest.raises(
         ImageMissing, match="could not be built: no space left; correct that and run"
     ) as caught:
@@ -92,7 +92,7 @@ async def test_a_failed_build_is_told_and_tried_again_later(
     builder.failure = None
     with pytest.raises(ImageMissing):
         await images.image_for(SPEC)
-    await built(builder)
+    await built(images, builder)
     assert await images.image_for(SPEC) == builder.builds[1].image
 
 
@@ -100,10 +100,10 @@ async def test_an_agent_starts_with_the_image_of_all_while_its_own_is_built(
     images: Images, builder: FakeBuilder
 ) -> None:
     await images.want_own()
-    await built(builder)
+    await built(images, builder)
     base = await images.image_for(SPEC)
     assert await images.image_for(WITH_RICH) == base
-    await built(builder)
+    await built(images, builder)
     own = await images.image_for(WITH_RICH)
     assert own != base
     assert own.startswith("nanoclaw-agent:install-1-main-")
@@ -113,12 +113,12 @@ async def test_an_agent_keeps_its_image_when_the_next_one_cannot_be_built(
     images: Images, builder: FakeBuilder
 ) -> None:
     await images.want_own()
-    await built(builder)
+    await built(images, builder)
     await images.image_for(WITH_RICH)
-    await built(builder)
+    await built(images, builder)
     earlier, builder.failure = await images.image_for(WITH_RICH), "there is no package httpie"
     assert await images.image_for(WITH_MORE) == earlier
-    await built(builder)
+    await built(images, builder)
     assert await images.image_for(WITH_MORE) == earlier
     [problem] = images.problems
     assert "could not be built: there is no package httpie" in problem
@@ -128,20 +128,20 @@ async def test_a_corrected_package_ends_the_complaint_of_the_wrong_one(
     images: Images, builder: FakeBuilder
 ) -> None:
     await images.want_own()
-    await built(builder)
+    await built(images, builder)
     builder.failure = "there is no package rich"
     await images.image_for(WITH_RICH)
-    await built(builder)
+    await built(images, builder)
     builder.failure = None
     await images.image_for(WITH_MORE)
-    await built(builder)
+    await built(images, builder)
     assert list(images.problems) == []
 
 
 async def test_a_build_by_hand_ends_the_complaint(images: Images, builder: FakeBuilder) -> None:
     builder.failure = "no space left"
     await images.want_own()
-    await built(builder)
+    await built(images, builder)
     builder.there = {builder.builds[0].image: 1.0}
     await images.refresh()
     assert list(images.problems) == []
@@ -151,9 +151,9 @@ async def test_a_build_by_hand_ends_the_complaint(images: Images, builder: FakeB
 async def test_no_agent_starts_with_the_image_of_another(images: Images, builder: FakeBuilder) -> None:
     other = evolve(WITH_RICH, workspace=Path("/groups/main-2/workspace"))
     await images.want_own()
-    await built(builder)
+    await built(images, builder)
     await images.image_for(other)
-    await built(builder)
+    await built(images, builder)
     assert await images.image_for(WITH_MORE) == await images.image_for(SPEC)
     assert await images.image_for(other) != await images.image_for(SPEC)
 
@@ -177,7 +177,7 @@ async def test_an_earlier_image_of_all_agents_serves_until_the_new_one_is_built(
     }
     await images.refresh()
     assert await images.image_for(SPEC) == "nanoclaw-agent:ba9876543210"
-    await built(builder)
+    await built(images, builder)
     assert await images.image_for(SPEC) == builder.builds[0].image
 
 

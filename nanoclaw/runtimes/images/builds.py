@@ -201,6 +201,10 @@ class Images:
             return ImageMissing(failed, built=False)
         return ImageMissing(self._backlog.present or f"{order.purpose} is about to be built", built=True)
 
+    async def idle(self) -> None:
+        """Wait until all that was wanted is built, or could not be."""
+        await self._backlog.idle()
+
     @property
     def problems(self) -> tuple[str, ...]:
         """What is being built, and what could not be built, in words."""
