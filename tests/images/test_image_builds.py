@@ -167,6 +167,30 @@ async def test_an_empty_folder_of_wheels_is_named(tmp_path: Path, builder: FakeB
     assert list(images.problems) == [str(caught.value)]
 
 
+async def test_images_that_nobody_needs_are_those_whose_successor_is_there(
+    images: Images, builder: FakeBuilder
+) -> None:
+    old, new, others = "0123456789ab", "ba9876543210", "nanoclaw-agent:install-2-main-0123456789ab"
+    main, other, gone = (f"nanoclaw-agent:install-1-{name}-" for name in ("main", "other", "gone"))
+    builder.there = dict.fromkeys(
+        [
+            *(f"nanoclaw-agent:{each}" for each in (old, new)),
+            others,
+            *(each + old for each in (main, other, gone)),
+        ],
+        1.0,
+    )
+    builder.there[main + new] = 2.0
+    await images.refresh()
+    wanted = {"main": main + new, "other": other + new}
+    assert set(images.useless(f"nanoclaw-agent:{new}", wanted)) == {
+        f"nanoclaw-agent:{old}",
+        main + old,
+        gone + old,
+    }
+    assert f"nanoclaw-agent:{old}" not in images.useless("nanoclaw-agent:aaaaaaaaaaaa", wanted)
+
+
 async def test_an_earlier_image_of_all_agents_serves_until_the_new_one_is_built(
     images: Images, builder: FakeBuilder
 ) -> None:

@@ -4,7 +4,7 @@ One image is built at a time, in the background. Meanwhile a session starts with
 image of its agent, else that of all agents, else an earlier one of all agents.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
@@ -16,7 +16,7 @@ from nanoclaw.runtimes.backlog import Backlog, Words, Work
 from nanoclaw.runtimes.backlog import Report as Told
 from nanoclaw.runtimes.images.building import Build, Progress, Report
 from nanoclaw.runtimes.images.context import agent_context, base_context
-from nanoclaw.runtimes.images.names import agent_image, base_image, is_base, is_of_agent
+from nanoclaw.runtimes.images.names import agent_image, base_image, is_base, is_of_agent, is_of_installation
 from nanoclaw.runtimes.images.recipe import Recipe
 from nanoclaw.runtimes.protocol import Packages, RunnerSpec
 from nanoclaw.system.resources import ResourceMissing
@@ -122,6 +122,24 @@ class Images:
     def has(self, order: Order) -> bool:
         """Return True if the image was there when the engine was asked last."""
         return order.image in self._there
+
+    def useless(self, base: str, agents: Mapping[str, str]) -> Sequence[str]:
+        """Return our images besides the wanted ones. `agents` has the wanted image by the agent's folder.
+
+        While a wanted one is missing, the earlier ones stay in its place. The images of other installations'
+        agents are none of ours.
+        """
+        waiting = [folder for folder, image in agents.items() if image not in self._there]
+
+        def is_useless(image: str) -> bool:
+            if image in {base, *agents.values()}:
+                return False
+            if is_base(image):
+                return base in self._there
+            ours = is_of_installation(image, self.install_id)
+            return ours and not any(self._is_of(folder, image) for folder in waiting)
+
+        return sorted(filter(is_useless, self._there))
 
     async def _base(self, spec: RunnerSpec) -> str:
         if (named := spec.image or self.configured) is not None:
