@@ -14,7 +14,6 @@ from attrs import frozen
 from nanoclaw.config.entry_points import installed
 from nanoclaw.runtimes.docker.address import NoSocket, engine_socket
 from nanoclaw.runtimes.factory import GROUP
-from nanoclaw.system.sandbox_user import sandbox_owner
 
 ENGINE_S = 0.1
 """Seconds within which an engine must answer."""
@@ -122,12 +121,10 @@ def ping(path: Path) -> bool:
 
 def bubblewrap(_environ: Mapping[str, str], program: str = "bwrap") -> Found:
     """Look whether bubblewrap can make a sandbox, by a trial."""
-    from nanoclaw.runtimes.bubblewrap.detect import examine  # noqa: PLC0415 -- costly, and rarely needed
+    from nanoclaw.runtimes.bubblewrap import why_not  # noqa: PLC0415 -- costly, and rarely needed
 
-    owner = sandbox_owner()
-    found = examine(program, owner and owner[0])
-    if isinstance(found, str):
-        return Found("bubblewrap", works=False, words=found)
+    if (words := why_not(program)) is not None:
+        return Found("bubblewrap", works=False, words=words)
     return Found("bubblewrap", works=True, words="a trial sandbox works, and needs no container engine")
 
 
