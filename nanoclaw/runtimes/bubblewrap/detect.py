@@ -75,7 +75,7 @@ def why_not(name: str = "bwrap") -> str | None:
 
 
 def compile_runner() -> None:
-    """Compile the runner's modules. A sandbox may not write them, so each start would do it again. Blocking."""
+    """Compile the modules of the runner, which a sandbox cannot. Otherwise each start would. Blocking."""
     compile_dir(str(runner_dir() / "agent_runner"), quiet=2)
 
 
