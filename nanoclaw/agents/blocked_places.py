@@ -5,7 +5,8 @@ A mount is refused if it is such a place, lies below one, or contains one.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -80,9 +81,11 @@ class Blocked:
             for part in (path, *path.parents):
                 if (pattern := _match(part, patterns)) is not None:
                     return f"{part} is blocked by the pattern {pattern}"
-        for inside in _entries(real):
-            if (pattern := _match(inside, patterns)) is not None:
-                return f"it contains {inside.relative_to(real)}, which is blocked by the pattern {pattern}"
+        with closing(_entries(real)) as entries:
+            for inside in entries:
+                if (pattern := _match(inside, patterns)) is not None:
+                    shown = inside.relative_to(real)
+                    return f"it contains {shown}, which is blocked by the pattern {pattern}"
         return None
 
 
@@ -108,7 +111,7 @@ def _match(path: Path, patterns: Iterable[_Pattern]) -> str | None:
     return next((pattern.text for pattern in patterns if pattern.fits(parts)), None)
 
 
-def _entries(folder: Path) -> Iterator[Path]:
+def _entries(folder: Path) -> Generator[Path, None, None]:
     """Yield what is in a folder, nearest first, within the bounds of the search. Links are not followed."""
     left, waiting = ENTRIES, deque([(folder, 1)])
     while waiting:

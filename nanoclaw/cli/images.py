@@ -10,18 +10,23 @@ from attrs import frozen
 
 from nanoclaw.agents import BadContainerJson, read_container_json
 from nanoclaw.agents.container_json import FILE
+from nanoclaw.cli.installation import read_install_id
 from nanoclaw.cli.output import tell
 from nanoclaw.config import Config, ConfigError, NamedTable, read_table
-from nanoclaw.registry import INSTALL_ID
 from nanoclaw.runtimes.docker import DockerConfig
 from nanoclaw.runtimes.docker.building import EngineBuilder
 from nanoclaw.runtimes.docker.engine import Engine
 from nanoclaw.runtimes.docker.errors import EngineError
-from nanoclaw.runtimes.images import AGENT_LABEL, REPOSITORY, BuildFailed, Images, Order, Progress
+from nanoclaw.runtimes.images import (
+    AGENT_LABEL,
+    REPOSITORY,
+    BuildFailed,
+    ImageMissing,
+    Images,
+    Order,
+    Progress,
+)
 from nanoclaw.runtimes.protocol import Packages
-from nanoclaw.store import StoreError
-from nanoclaw.store.central import meta
-from nanoclaw.store.engine.reader import read_once
 from nanoclaw.system.foreign import ungrouped
 
 LONGEST_LINE = 100
@@ -75,11 +80,11 @@ class Work:
         Raises:
             ConfigError: the engine is away, or a container.json cannot be used.
         """
+        base = self.images.configured or ""
         with _as_configuration():
             await self.images.refresh()
-        base = self.images.configured
-        if base is None:
-            own = await self.images.own()
+            own = await self.images.own() if not base else None
+        if own is not None:
             base, built = own.image, await self._built(own)
             yield built
             if built.error:
@@ -89,7 +94,9 @@ class Work:
             tell("Images of agents are built once a host has run here.")
             return
         for folder, packages, named in agents:
-            yield await self._built(self.images.of_agent(folder, named or base, packages))
+            yield await self._built(
+                await trio.to_thread.run_sync(self.images.of_agent, folder, named or base, packages)
+            )
 
     async def _built(self, order: Order) -> Built:
         if self.images.has(order) and not self.again:
@@ -150,6 +157,45 @@ def _rows(found: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
             }
 
 
+# -- prune -----------------------------------------------------------------------
+
+
+async def pruned(config: Config) -> AsyncIterator[tuple[str, str]]:
+    """Remove the images that nobody needs. Yield each, and why it stays if it does. Raises ConfigError."""
+    images, engine = images_of(config, None), engine_of(config)
+    with _as_configuration():
+        await images.refresh()
+        base = images.configured or (await images.own()).image
+        useless = images.useless(base, await trio.to_thread.run_sync(_wanted, images, config, base))
+    for image in useless:
+        yield image, await _removed(engine, image)
+
+
+def _wanted(images: Images, config: Config, base: str) -> Mapping[str, str]:
+    """Return the image of each agent with packages. Blocking. Raises ConfigError, ImageMissing."""
+    try:
+        return {
+            folder: images.of_agent(folder, named or base, packages).image
+            for folder, packages, named in _agents(config, None)
+        }
+    except OSError as error:
+        raise ImageMissing(f"the wheels cannot be read: {error}", built=False) from error
+
+
+async def _removed(engine: Engine, image: str) -> str:
+    """Remove an image; return why that is not possible, or an empty text."""
+
+    def remove(api: Any) -> None:
+        api.remove_image(image)
+
+    try:
+        with ungrouped(EngineError):
+            await engine.call(remove, what=image)
+    except EngineError as error:
+        return str(error)
+    return ""
+
+
 # -- both ------------------------------------------------------------------------
 
 
@@ -167,27 +213,16 @@ def images_of(config: Config, base_image: str | None) -> Images:
     """Return the images of the configured engine. `base_image` is for this build only. Raises ConfigError."""
     docker = settings(config)
     images = Images(
-        EngineBuilder(Engine(docker.socket)), docker.recipe, _install_id(config), configured=docker.image
+        EngineBuilder(Engine(docker.socket)), docker.recipe, read_install_id(config), configured=docker.image
     )
     return images if base_image is None else images.from_base(base_image)
 
 
-def _install_id(config: Config) -> str:
-    file = config.data / "v2.db"
-    try:
-        found = (
-            read_once(file, lambda connection: meta.get(connection, INSTALL_ID)) if file.exists() else None
-        )
-    except StoreError as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
-    return found or ""
-
-
 @contextmanager
 def _as_configuration() -> Iterator[None]:
-    """Raise an engine's error as one of the configuration: it says what to do."""
+    """Raise errors of an engine, and of the files of a build, as those of the configuration."""
     try:
-        with ungrouped(EngineError):
+        with ungrouped(EngineError, ImageMissing):
             yield
-    except EngineError as error:
+    except (EngineError, ImageMissing) as error:
         raise ConfigError(str(error)) from error

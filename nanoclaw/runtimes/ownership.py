@@ -14,10 +14,11 @@ from pathlib import Path
 from attrs import define, field
 
 from nanoclaw.runtimes.protocol import RunnerSpec, StartFailed
-from nanoclaw.system.sandbox_user import sandbox_owner
 
 QUICK_S = 0.05
 """A folder that takes longer is walked once in a host's life."""
+MAX_DEPTH = 64
+"""Folders in folders that are looked at. Each level takes a descriptor, and an agent may have made many."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 Change = Callable[[str, os.stat_result, int], None]
 """Changes one entry of a folder: its name, what it is, the folder's descriptor."""
@@ -65,17 +66,6 @@ class Handover:
             self._slow.add(folder)
 
 
-def hand_over(spec: RunnerSpec) -> None:
-    """Let the sandbox's user own what it writes, and read the rest, if it is not the host's. Blocking.
-
-    Raises:
-        StartFailed: a file cannot be given.
-    """
-    owner = sandbox_owner()
-    if owner is not None:
-        Handover(owner).give(spec)
-
-
 def _let_read(name: str, found: os.stat_result, folder: int) -> None:
     if stat.S_ISLNK(found.st_mode) or stat.S_ISSOCK(found.st_mode):
         return
@@ -85,32 +75,34 @@ def _let_read(name: str, found: os.stat_result, folder: int) -> None:
 
 
 def _walk(folder: Path, change: Change) -> None:
+    """Change a folder, which may be a link of the owner's, and all that is below it."""
+    folder = Path(os.path.realpath(folder))
     try:
         parent = os.open(folder.parent, _FOLDER & ~os.O_NOFOLLOW)
     except FileNotFoundError:
         return
     try:
-        _walk_in(parent, [folder.name], change)
+        _walk_in(parent, [folder.name], change, MAX_DEPTH)
     finally:
         os.close(parent)
 
 
-def _walk_in(folder: int, names: Sequence[str], change: Change) -> None:
+def _walk_in(folder: int, names: Sequence[str], change: Change, depth: int) -> None:
     """Change entries of a folder, and what is below them. Entries that vanish meanwhile are skipped."""
     for name in names:
         with suppress(FileNotFoundError):
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             change(name, found, folder)
-            if stat.S_ISDIR(found.st_mode):
-                _walk_below(name, folder, change)
+            if stat.S_ISDIR(found.st_mode) and depth:
+                _walk_below(name, folder, change, depth - 1)
 
 
-def _walk_below(name: str, folder: int, change: Change) -> None:
+def _walk_below(name: str, folder: int, change: Change, depth: int) -> None:
     try:
         below = os.open(name, _FOLDER, dir_fd=folder)
     except (FileNotFoundError, NotADirectoryError):  # an agent has replaced it
         return
     try:
-        _walk_in(below, os.listdir(below), change)  # noqa: PTH208 -- of a descriptor
+        _walk_in(below, os.listdir(below), change, depth)  # noqa: PTH208 -- of a descriptor
     finally:
         os.close(below)

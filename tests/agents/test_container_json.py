@@ -27,7 +27,10 @@ GOOD: dict[str, Any] = {
         "key": {"file": "key"},
         "fallback": "small",
     },
-    "mcpServers": {"files": {"command": "mcp-files", "args": ["", "--all"], "env": {"EMPTY": ""}}},
+    "mcpServers": {
+        "files": {"command": "mcp-files", "args": ["", "--all"], "env": {"EMPTY": ""}},
+        "wiki": {"url": "https://mcp.example.com/mcp", "headers": {"Authorization": "Bearer t"}},
+    },
     "image": "registry/agent:1",
     "mounts": [
         {"source": "notes", "target": "/notes"},
@@ -64,7 +67,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         Grant(Path("/srv/photos"), PurePosixPath("/photos"), read_only=False),
     )
     assert found.limits == LimitsConfig(512 * 1024**2, 64, 1.5)
-    assert found.mcp_servers["files"].args == ("", "--all")
+    assert {name: server.described() for name, server in found.mcp_servers.items()} == GOOD["mcpServers"]
     assert (found.provider, found.image) == ("claude", "registry/agent:1")
     assert found.network == NetworkRule("none")
 

@@ -34,7 +34,7 @@ CACHE = Path(__file__).parents[2] / ".venv" / "engine"
 def containers() -> list[Line]:
     """Measure containers. Without an engine there is nothing to measure."""
     try:
-        with _engine() as (socket, image):
+        with _engine() as (socket, image, size):
             cold = [trio.run(_first, socket, image) for _ in range(ROUNDS)]
             warm = trio.run(_warm, socket, image)
             rate = trio.run(_started, socket, image)
@@ -45,17 +45,20 @@ def containers() -> list[Line]:
         ("container_cold_p50", median(cold) * 1e3, "ms"),
         ("container_warm_ratio", warm, "x"),
         ("containers_started", rate, "/s"),
+        ("image_size", size / 1e6, "MB"),
     ]
 
 
 @contextmanager
-def _engine() -> Iterator[tuple[Path, str]]:
+def _engine() -> Iterator[tuple[Path, str, int]]:
+    """Yield the socket of an engine, its image, and the bytes of that. It has no SDKs and no tools."""
     engine = PrivateEngine(Path(f"/tmp/nanoclaw-bench-{os.getpid()}"))  # noqa: S108 -- a socket needs a short path
     try:
         engine.start()
         with engine.client() as client:
             image = ensure(client, CACHE)
-        yield engine.socket, image
+            size = int(client.inspect_image(image)["Size"])
+        yield engine.socket, image, size
     finally:
         engine.remove()
 

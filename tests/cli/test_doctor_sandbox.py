@@ -18,6 +18,8 @@ from nanoclaw.cli.doctor import sandbox as sandbox_doctor
 from nanoclaw.cli.doctor.findings import Finding
 from nanoclaw.cli.doctor.sandbox import sandbox
 from nanoclaw.config import config_of
+from nanoclaw.runtimes import Packages
+from nanoclaw.runtimes.bubblewrap.installing import version_of
 from nanoclaw.setup import sandboxes
 
 IMAGE = "agents:1"
@@ -87,6 +89,23 @@ def test_a_missing_image_of_ours_is_built_by_a_command(
     assert (found["image"].level, found["image"].advice) == ("warning", "`nanoclaw image build` makes it")
 
 
+@pytest.mark.parametrize("runtime", ["docker", "bubblewrap"])
+def test_an_agent_without_its_approved_packages_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
+    group = tmp_path / "groups" / "main"
+    group.mkdir(parents=True)
+    (group / "container.json").write_text('{"packages": {"pip": ["rich"]}}')
+    with an_engine(tmp_path, ENGINE) as host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+        missing = look(tmp_path, sandbox__runtime=runtime)
+        (group / "packages" / version_of(Packages(pip=("rich",)))).mkdir(parents=True)
+        there = look(tmp_path, sandbox__runtime=runtime)
+    assert missing["packages"].level == "warning"
+    assert "main" in missing["packages"].text
+    assert there["packages"].level == ("ok" if runtime == "bubblewrap" else "warning")
+
+
 @pytest.mark.parametrize(("runtime", "level"), [("docker", "problem"), ("process", "ok")])
 def test_a_missing_engine_is_a_problem_where_it_is_chosen(tmp_path: Path, runtime: str, level: str) -> None:
     found = look(tmp_path, sandbox__runtime=runtime)
@@ -100,10 +119,17 @@ def test_a_bubblewrap_that_does_not_work_is_a_problem_where_it_is_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, level: str
 ) -> None:
     broken = sandboxes.Found("bubblewrap", works=False, words="it is not installed", advice="install it")
-    monkeypatch.setattr(sandbox_doctor, "bubblewrap", lambda _: broken)
+    monkeypatch.setattr(sandbox_doctor, "bubblewrap", lambda *_: broken)
     found = look(tmp_path, sandbox__runtime=runtime)
     assert found["bubblewrap"].level == level
     assert "install it" in found["bubblewrap"].line
+
+
+def test_the_program_of_the_configuration_is_tried(tmp_path: Path) -> None:
+    missing = tmp_path / "none" / "bwrap"
+    found = look(tmp_path, sandbox__runtime="bubblewrap", runtimes__bubblewrap__program=str(missing))
+    assert found["bubblewrap"].level == "problem"
+    assert str(missing) in found["bubblewrap"].text
 
 
 def test_the_list_of_mounts_and_what_agents_ask_beyond_it_are_shown(

@@ -19,8 +19,11 @@ GUARD_S = 60.0
 """An upper bound on a hang; nothing waits for it."""
 
 
-def config(home: Path, socket: Path, image: str, **changes: Any) -> Config:
-    """Return the configuration of a host with the docker runtime, which retries at once."""
+def config(home: Path, socket: Path, image: str | None, **changes: Any) -> Config:
+    """Return the configuration of a host with the docker runtime, which retries at once.
+
+    Without an image, the host builds its own.
+    """
     settings: dict[str, Any] = {
         "timezone": "UTC",
         **NO_BUDGETS,
@@ -29,7 +32,7 @@ def config(home: Path, socket: Path, image: str, **changes: Any) -> Config:
         "runtime.backoff_s": 0.05,
         "sandbox.runtime": "docker",
         "runtimes.docker.socket": str(socket),
-        "runtimes.docker.image": image,
+        **({} if image is None else {"runtimes.docker.image": image}),
         "sandbox.disk_reserve": "4M",
         **{name.replace("__", "."): value for name, value in changes.items()},
     }

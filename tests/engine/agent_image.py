@@ -30,7 +30,7 @@ def ensure(client: APIClient, cache: Path) -> str:
     requirements = cache / "requirements.txt"
     cache.mkdir(parents=True, exist_ok=True)
     requirements.write_text("\n".join(_needed()) + "\n")
-    base = base_tar(cache)
+    base_tar(cache)
     context = _context(requirements, _wheels(cache, requirements))
     image = base_image(context)
     saved = cache / f"{image.replace(':', '-')}.tar"
@@ -38,7 +38,9 @@ def ensure(client: APIClient, cache: Path) -> str:
         with saved.open("rb") as tar:
             client.load_image(tar)
     else:
-        _build(client, base, Build(image, context, {}, network="none"))
+        import_base(client, cache)
+        engine: Any = client  # its stubs name each option
+        build(engine, Build(image, context, {}, network="none"), lambda _: None)
         _save(client, image, saved)
     return image
 
@@ -54,11 +56,11 @@ def _context(requirements: Path, wheels: Path) -> BuildContext:
     return evolve(context, files={**context.files, "container/requirements.txt": requirements})
 
 
-def _build(client: Any, base: Path, wanted: Build) -> None:
+def import_base(client: Any, cache: Path) -> None:
+    """Give an engine the base of images for tests, `BASE`. Raises NoPackages."""
     repository, _, tag = BASE.partition(":")
-    with base.open("rb") as tar:
+    with base_tar(cache).open("rb") as tar:
         client.import_image_from_data(tar, repository=repository, tag=tag)
-    build(client, wanted, lambda _: None)
 
 
 def _save(client: APIClient, image: str, saved: Path) -> None:

@@ -52,6 +52,17 @@ def own_engine(engine: EngineForTests) -> Iterator[EngineForTests]:
         own.remove()
 
 
+@pytest.fixture
+def bare_engine(engine: EngineForTests) -> Iterator[PrivateEngine]:
+    """An engine without any image, for one test."""
+    own = PrivateEngine(_folder(f"{os.getpid()}-bare"), engine.engine.driver)
+    own.start()
+    try:
+        yield own
+    finally:
+        own.remove()
+
+
 def _folder(name: str) -> Path:
     """Return a folder on a disk, not in memory. Its path is short, because a socket is in it."""
     return Path("/tmp") / f"nanoclaw-engine-{name}"  # noqa: S108 -- only root gets here, and nobody guesses the name

@@ -86,6 +86,19 @@ def test_packages_are_arguments_of_their_installers_and_no_shell_reads_them() ->
     assert lines[-1] == "USER 10001:10001"
 
 
+def test_python_packages_come_from_the_wheels_if_there_are_any_and_the_image_does_not_keep_them(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "rich-13.9-py3-none-any.whl").write_bytes(b"x")
+    context = agent_context("base:1", Packages(pip=("rich",)), Recipe(wheels=tmp_path))
+    assert "wheels/rich-13.9-py3-none-any.whl" in context.files
+    first, last = dockerfile(context).split("FROM base:1\n")
+    assert '"--no-index", "--find-links", "/tmp/wheels"' in first
+    assert "COPY --from=packages /opt/agent /opt/agent" in last
+    assert "wheels" not in last
+    assert ":/opt/agent\n" in last
+
+
 def test_installers_that_have_nothing_to_do_do_not_run() -> None:
     text = dockerfile(agent_context("base:1", Packages(pip=("rich",)), Recipe()))
     assert "apt-get" not in text

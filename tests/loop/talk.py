@@ -9,6 +9,7 @@ from attrs import define, evolve, field
 
 from agent_runner.errors import ToolError
 from agent_runner.providers import HttpClients, ProviderContext, ToolSpec, TurnHandler, load
+from agent_runner.providers.toolbox import ShownFile
 from agent_runner.records import Inbound, Result, Turn
 from nanoclaw.testing import FakeModel
 from nanoclaw.testing.conformance.contexts import MemoryEvents, MemoryState, session_context
@@ -23,6 +24,8 @@ class Desk(Tools):
     """Tools that run functions of the test, beside `send_message`."""
 
     functions: dict[str, Callable[[Mapping[str, object]], Awaitable[str]]] = field(factory=dict)
+    shown: list[ShownFile] = field(factory=list)
+    """Files that the functions show to the model."""
     arriving: list[Inbound] = field(factory=list)
     """Follow-ups that have arrived. The test adds to it, and sets `arrived`."""
     arrived: trio.Event = field(factory=trio.Event)
@@ -30,6 +33,10 @@ class Desk(Tools):
     @property
     def specs(self) -> Sequence[ToolSpec]:
         return [self.spec, *(ToolSpec(name, name, {"type": "object"}) for name in self.functions)]
+
+    def take_shown(self) -> Sequence[ShownFile]:
+        shown, self.shown = self.shown, []
+        return shown
 
     async def call(self, name: str, arguments: Mapping[str, object]) -> str:
         if name in self.functions:

@@ -1,6 +1,7 @@
 """A turn of the agent loop: tools, follow-ups, destinations, limits, pictures, drafts."""
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import trio
 from attrs import evolve
 
 from agent_runner.errors import ProviderError, ToolError
+from agent_runner.providers.toolbox import ShownFile
 from agent_runner.records import Address, Destination, Sent
 from nanoclaw.testing import ModelAnswer, ModelCall, ModelFailure
 from nanoclaw.testing.conformance.turns import CHAT, message, turn_of
@@ -211,3 +213,16 @@ async def test_the_tokens_of_a_turn_are_recorded_also_if_it_fails(provider: str)
     first, second = talk.recorded("usage")
     assert (first["input_tokens"], first["output_tokens"], first["requests"]) == (20, 10, 2)
     assert (second["provider"], second["model"], second["input_tokens"]) == (provider, "fake-model", 10)
+
+
+async def test_a_picture_that_a_tool_reads_is_shown_to_the_model(provider: str) -> None:
+    async def read(_arguments: Mapping[str, object]) -> str:
+        path = talk.context.workspace / "chart.png"
+        path.write_bytes(PNG)
+        talk.tools.shown.append(ShownFile("chart.png", path.resolve(), "image/png"))
+        return "it is shown to you"
+
+    async with answering(provider, ModelAnswer("", [ModelCall("read")]), "a chart") as (talk, model):
+        talk.tools.functions = {"read": read}
+        assert await talk.say("draw") == ["a chart"]
+    assert b64encode(PNG).decode() in json.dumps([dict(model.requests[1].body)])

@@ -82,6 +82,15 @@ async def test_a_command_that_takes_too_long_is_killed_with_all_that_it_started(
     assert not is_alive(pid_in(sandbox.workspace / "group"))
 
 
+async def test_processes_that_start_others_without_end_are_killed(sandbox: Sandbox) -> None:
+    loop = "while :; do setsid -f sleep 0.5 >/dev/null; sleep 0.01; done"
+    command = f"for i in 1 2 3 4 5; do setsid sh -c 'echo $$ >>pids; {loop}' & done; wait"
+    assert "[killed after 1 s" in await sandbox.call("bash", command=command, timeout_s=1)
+    pids = (sandbox.workspace / "pids").read_text().split()
+    assert len(pids) == 5
+    assert not any(is_alive(int(pid)) for pid in pids)
+
+
 async def test_a_background_process_runs_until_the_turn_ends(sandbox: Sandbox) -> None:
     seen: list[object] = []
 

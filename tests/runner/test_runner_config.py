@@ -35,7 +35,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "NANOCLAW_ASSISTANT_NAME": "Nano",
             "NANOCLAW_ADMIN_USER_IDS": "tg:1, tg:2,,",
             "NANOCLAW_MCP_SERVERS": (
-                '{"s": {"command": "c", "args": ["a"], "env": {"K": "v"}}, "t": {"command": "d"}}'
+                '{"s": {"command": "c", "args": ["a"], "env": {"K": "v"}}, "t": {"command": "d"},'
+                ' "u": {"url": "https://u", "headers": {"A": "b"}}}'
             ),
             "TZ": "Europe/Berlin",
             "NANOCLAW_SLOW_POLL_S": "20",
@@ -54,7 +55,11 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         agent_group_name="Kitchen",
         assistant_name="Nano",
         admin_user_ids=("tg:1", "tg:2"),
-        mcp_servers={"s": McpServer("c", ("a",), {"K": "v"}), "t": McpServer("d")},
+        mcp_servers={
+            "s": McpServer("c", ("a",), {"K": "v"}),
+            "t": McpServer("d"),
+            "u": McpServer(url="https://u", headers={"A": "b"}),
+        },
         timezone="Europe/Berlin",
         slow_poll=20.0,
         keep_acks=60.0,

@@ -45,8 +45,7 @@ async def test_a_line_without_an_end_is_cut(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("content", "type_"),
     [
-        (b"\x89PNG\r\n\x1a\n...", "image/png"),
-        (b"%PDF-1.7", "application/pdf"),
+        (b"PK\x03\x04...", "application/zip"),
         (b"a\0b", "of an unknown type"),
         (b"SQLite format 3\0....", "an SQLite database"),
     ],
@@ -54,6 +53,16 @@ async def test_a_line_without_an_end_is_cut(sandbox: Sandbox) -> None:
 async def test_a_binary_file_is_refused_with_its_type(sandbox: Sandbox, content: bytes, type_: str) -> None:
     sandbox.file("a", content)
     assert f"'a' is binary ({type_}, {len(content)} bytes)" in await sandbox.call("read_file", path="a")
+
+
+async def test_a_picture_is_shown(sandbox: Sandbox) -> None:
+    sandbox.file("a.png", b"\x89PNG\r\n\x1a\n...")
+    assert await sandbox.call("read_file", path="a.png") == "a.png is image/png; it is shown to you"
+
+
+async def test_a_picture_that_is_too_large_is_refused(sandbox: Sandbox) -> None:
+    sandbox.file("a.png", b"\x89PNG\r\n\x1a\n" + bytes(6_000_000))
+    assert "is binary (image/png, 6,000,008 bytes)" in await sandbox.call("read_file", path="a.png")
 
 
 async def test_an_empty_file_is_named_so(sandbox: Sandbox) -> None:

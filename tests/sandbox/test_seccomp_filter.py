@@ -6,7 +6,8 @@ from itertools import product
 
 import pytest
 
-from nanoclaw.runtimes.bubblewrap.seccomp import ARCHITECTURES, FAMILIES, NEWEST, REFUSED, filter_for
+from nanoclaw.runtimes.bubblewrap.seccomp import ARCHITECTURES, NEWEST, REFUSED, filter_for
+from nanoclaw.runtimes.denied_calls import DENIED, FAMILIES
 
 MACHINES = list(ARCHITECTURES)
 ALLOWED, KILLED = "allowed", "killed"
@@ -36,8 +37,11 @@ def answer(machine: str, number: int, *arguments: int, audit: int | None = None)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_listed_calls_are_refused_and_no_others(machine: str) -> None:
     column = ARCHITECTURES[machine].column
+    asks = {ARCHITECTURES[machine].personality}
     refused = {numbers[column] for numbers in REFUSED.values()} - {None}
-    answers = {number: answer(machine, number, 1) for number in range(NEWEST + 1)}
+    answers = {
+        number: answer(machine, number, 0xFFFFFFFF if number in asks else 1) for number in range(NEWEST + 1)
+    }
     clone3 = ARCHITECTURES[machine].clone3
     assert answers.pop(clone3) == errno.ENOSYS
     assert {number for number, said in answers.items() if said != ALLOWED} == refused
@@ -81,6 +85,21 @@ def test_no_program_types_into_a_terminal(machine: str) -> None:
         errno.EPERM
     ] * 3
     assert answer(machine, ioctl, 0, 0x5413) == ALLOWED
+
+
+def test_the_calls_are_those_that_no_sandbox_may_use() -> None:
+    of_other_architectures = {"umount", "stime", "clock_settime64", "clock_adjtime64", "vm86", "vm86old"}
+    assert set(REFUSED) | of_other_architectures == DENIED
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_program_may_ask_for_its_personality_and_not_change_it(machine: str) -> None:
+    call = ARCHITECTURES[machine].personality
+    assert [answer(machine, call, value) for value in (0, 0xFFFFFFFF, 0x0040000)] == [
+        ALLOWED,
+        ALLOWED,
+        errno.EPERM,
+    ]
 
 
 def test_there_is_no_filter_for_other_machines() -> None:

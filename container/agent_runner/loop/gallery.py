@@ -27,11 +27,18 @@ def files_of(context: ProviderContext, messages: Sequence[Inbound]) -> Iterator[
                 yield FilePart(found.name, found.path, found.media_type)
 
 
+def folders_of(context: ProviderContext) -> Sequence[Path]:
+    """Return the folders whose files the model may be shown: those of attachments and of read_file."""
+    read_by_tools = (context.inbound, context.workspace, context.shared, context.outbound / "outbox")
+    return (context.inbound, *(each.resolve() for each in read_by_tools))
+
+
 @define(eq=False)
 class Gallery:
     """Reads the files of one turn, each once."""
 
-    _inbound: Path
+    _folders: Sequence[Path]
+    """The folders of the session. Files elsewhere are not read."""
     _contents: dict[Path, bytes | None] = field(factory=dict, init=False)
     _left: int = field(default=LARGEST_ALL, init=False)
     """Bytes that the present request may still show."""
@@ -60,7 +67,7 @@ class Gallery:
 
     def _read(self, path: Path) -> bytes | None:
         if path not in self._contents:
-            self._contents[path] = _read(path) if path.is_relative_to(self._inbound) else None
+            self._contents[path] = _read(path) if any(map(path.is_relative_to, self._folders)) else None
         return self._contents[path]
 
 

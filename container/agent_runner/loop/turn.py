@@ -8,12 +8,13 @@ from attrs import define, evolve, field
 from agent_runner.background import background
 from agent_runner.errors import ProviderError
 from agent_runner.loop.client import ModelReply
-from agent_runner.loop.conversation import Asked, Said, asked, presentable
+from agent_runner.loop.conversation import Asked, FilePart, Said, asked, presentable
 from agent_runner.loop.dialogue import Dialogue
 from agent_runner.loop.gallery import files_of
 from agent_runner.loop.tool_calls import ToolRun
 from agent_runner.prompt import Output, read_output, render_follow_ups, render_turn, visible_draft
 from agent_runner.providers import ProviderContext, Toolbox
+from agent_runner.providers.toolbox import Showing
 from agent_runner.records import Inbound, Reply, Result, Turn
 
 DRAFT_EVERY_S = 0.03
@@ -27,6 +28,7 @@ SILENT = "<internal>nothing to say</internal>"
 LAST_CHANCE = (
     "You have taken all the steps that a turn may have. Answer now with what you have, without tools."
 )
+FILES = "These are the files that your tools have read:"
 ENDED_EARLY = "I have stopped after {steps} steps, and have no answer yet. Ask me to go on if I should."
 
 
@@ -62,6 +64,7 @@ class TurnRun:
             reply = await self._step()
             if reply.calls:
                 self._dialogue.current.append(await run.run(reply.calls))
+                self._show_files()
                 self._show_follow_ups()
                 continue
             output = read_output(reply.text, self._turn)
@@ -84,6 +87,13 @@ class TurnRun:
         """Return an id that all APIs accept, whichever made the call."""
         self._calls += 1
         return f"call_{self._dialogue.history.last + 1}_{self._calls}"
+
+    def _show_files(self) -> None:
+        """Show the pictures and PDFs that the tools have read."""
+        shown = self._tools.take_shown() if isinstance(self._tools, Showing) else ()
+        if shown:
+            files = (FilePart(each.name, each.path, each.media_type) for each in shown)
+            self._dialogue.current.append(asked(FILES, *files))
 
     def _show_follow_ups(self) -> None:
         rows, self._arrived = self._arrived, []

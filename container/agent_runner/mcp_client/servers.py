@@ -145,7 +145,9 @@ class _Kept:
         for name, tool in wanted.items():
             if name not in self._offered:
                 problems += self._add(name, tool)
-        self._state = f"{len(self._offered)} tools" + (f", {len(problems)} left out" if problems else "")
+        self._state = f"{len(self._offered)} {'tool' if len(self._offered) == 1 else 'tools'}" + (
+            f", {len(problems)} left out" if problems else ""
+        )
         self._session.seams.log("mcp.connected", server=self._name, tools=len(self._offered))
         if problems:
             await self._record(f"tools are left out: {'; '.join(problems[:5])}")
@@ -166,7 +168,8 @@ class _Kept:
     def _withdraw(self, names: list[str]) -> None:
         for name in names:
             del self._offered[name]
-            self._registry.remove(name)
+            with suppress(ToolRegistrationError):  # the provider may have removed it
+                self._registry.remove(name)
 
     # -- reports -----------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -95,4 +96,23 @@ class Toolbox(Protocol):
 
     def alive(self) -> None:
         """Report progress. A provider that is silent for too long loses its turn."""
+        ...
+
+
+@frozen
+class ShownFile:
+    """A picture or PDF that a tool shows to the model."""
+
+    name: str
+    path: Path
+    """Its real path, below a folder of the session."""
+    media_type: str
+
+
+@runtime_checkable
+class Showing(Protocol):
+    """A toolbox whose tools may show files, after their results in words."""
+
+    def take_shown(self) -> Sequence[ShownFile]:
+        """Return the files that tools have shown since it was called before."""
         ...

@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterator
 from mimetypes import guess_type
+from pathlib import Path
 from typing import BinaryIO
 
 from attrs import define, field
 
 from agent_runner.errors import ToolError
+from agent_runner.providers.toolbox import ShownFile
 from agent_runner.sandbox.places import Found, Places
 
 BEGINNING = 8192
@@ -20,6 +22,9 @@ FARTHEST = 512 * 1024 * 1024
 """Bytes of a file that are read to find a line."""
 LARGEST_TEXT = 16 * 1024 * 1024
 """Bytes of a file that is read as a whole, to edit it."""
+PICTURES = ("image/png", "image/jpeg", "image/gif", "application/pdf")
+LARGEST_PICTURE = 5 * 1024 * 1024
+"""Bytes of a picture or PDF that is shown."""
 _CHUNK = 4 * LONGEST_LINE
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -70,6 +75,17 @@ def read_page(places: Places, path: str, offset: int, limit: int) -> str:
         if offset > last:
             raise ToolError(f"{path!r} has {last:,} lines; offset is {offset:,}")
         return _paged(page, last, more=False)
+
+
+def find_picture(places: Places, path: str) -> ShownFile | None:
+    """Return a picture or PDF that models can be shown, or None. Raises ToolError."""
+    with places.find(path) as found, os.fdopen(places.open_file(found), "rb") as file:
+        beginning = file.read(BEGINNING)
+        type_ = next((type_ for begin, type_ in _SIGNATURES if beginning.startswith(begin)), "")
+        if type_ not in PICTURES or os.fstat(file.fileno()).st_size > LARGEST_PICTURE:
+            return None
+        real = Path(f"/proc/self/fd/{file.fileno()}").readlink()
+        return ShownFile(path.rpartition("/")[2], real, type_)
 
 
 def _paged(page: _Page, last: int, *, more: bool) -> str:

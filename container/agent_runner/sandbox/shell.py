@@ -32,6 +32,8 @@ MOST_OUTPUTS = 20
 """Outputs that are kept. The oldest make room."""
 GRACE_S = 1.0
 """Seconds to end after SIGTERM, before SIGKILL."""
+KILL_S = 5.0
+"""Seconds to wait for the end of killed processes. One in the middle of a system call may take longer."""
 LINGER_S = 0.2
 """Seconds to read the rest of the output after the end. A process in the background may hold the pipe."""
 HIDDEN = ("NANOCLAW_MODEL_", "NANOCLAW_LIFELINE")
@@ -92,7 +94,7 @@ class Shell:
                     await process.wait()
         finally:
             if process.returncode is None:
-                with trio.CancelScope(shield=True):
+                with trio.move_on_after(KILL_S, shield=True):
                     await end_all([process.pid], [mark])
                     await process.wait()
         if limit.cancelled_caught:
@@ -137,7 +139,7 @@ class Shell:
         return str(self._config.workspace), f"[{kept} is gone; the command ran in {self._config.workspace}]"
 
     async def _keep_folder(self, before: str, file: Path) -> None:
-        with suppress(OSError, UnicodeDecodeError):
+        with suppress(OSError, ValueError):
             now = file.read_text("utf-8").removesuffix("\n")  # noqa: ASYNC240 -- a short file in /tmp
             if now and now != before and "\0" not in now:
                 await self._state.set(FOLDER_KEY, now)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from agent_runner.providers import ToolSpec
 from agent_runner.sandbox.places import places_of
-from agent_runner.sandbox.reading import read_page
+from agent_runner.sandbox.reading import find_picture, read_page
 from agent_runner.tools.base import BuiltinTool, ToolContext, schema, text
 
 LINES = 2_000
@@ -16,16 +16,19 @@ async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
     """Read it."""
     places = places_of(context.session.config)
     path, offset, limit = str(arguments["path"]), arguments.get("offset", 1), arguments.get("limit", LINES)
-    return await context.session.seams.executor.run(
-        lambda: read_page(places, path, int(str(offset)), int(str(limit)))
-    )
+    execute = context.session.seams.executor.run
+    picture = await execute(lambda: find_picture(places, path))
+    if picture is not None:
+        context.turn_state.shown.append(picture)
+        return f"{path} is {picture.media_type}; it is shown to you"
+    return await execute(lambda: read_page(places, path, int(str(offset)), int(str(limit))))
 
 
 TOOL = BuiltinTool(
     ToolSpec(
         "read_file",
-        "Read a text file. Each line comes after its number and a tab, which are not part of the file. At "
-        f"most {LINES:,} lines are shown; `offset` continues.",
+        "Read a text file, or look at a picture or PDF. Each line of text comes after its number and a tab, "
+        f"which are not part of the file. At most {LINES:,} lines are shown; `offset` continues.",
         schema(
             {"path": PATH},
             offset={

@@ -11,6 +11,7 @@ from agent_runner.errors import InboundUnavailableError, ToolError
 from agent_runner.events import RunningTool
 from agent_runner.heartbeat import Activity
 from agent_runner.providers import Tool, ToolSpec
+from agent_runner.providers.toolbox import ShownFile
 from agent_runner.records import Inbound
 from agent_runner.store import Connection
 from agent_runner.tools.base import ToolContext
@@ -38,6 +39,11 @@ class TurnToolbox:
     def specs(self) -> Sequence[ToolSpec]:
         """The tools that can be called now."""
         return self._tools.specs
+
+    def take_shown(self) -> Sequence[ShownFile]:
+        """Return the files that tools have shown since it was called before."""
+        shown, self._context.turn_state.shown = self._context.turn_state.shown, []
+        return shown
 
     def draft(self, text: str) -> None:
         """Show the text so far of the final answer. Raises TypeError if it is not text."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from agent_runner.providers.toolbox import ShownFile
 from agent_runner.records import Claim, Inbound
 
 if TYPE_CHECKING:  # a runner without a sandbox never imports it
@@ -22,6 +23,8 @@ class TurnState:
     """Questions of an interrupted turn that a call of this turn has taken over."""
     answers: list[Claim] = field(factory=list, init=False)
     follow_ups: list[Inbound] = field(factory=list, init=False)
+    shown: list[ShownFile] = field(factory=list, init=False)
+    """Files that tools show to the model."""
     shell: "Shell | None" = field(default=None, init=False)
     """Runs the agent's commands in a sandbox. None without one, and while no provider works on the turn."""
 

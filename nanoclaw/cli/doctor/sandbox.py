@@ -11,16 +11,23 @@ from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import Any
 
+from attrs import evolve
+
 from nanoclaw.agents.mount_list import BadMountList
 from nanoclaw.agents.mounts import MountPolicy
 from nanoclaw.cli.config_checks import mount_problems, read_containers
 from nanoclaw.cli.doctor.findings import Finding, Level
+from nanoclaw.cli.installation import read_install_id
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.config.kinds import printable
-from nanoclaw.runtimes import Limits
+from nanoclaw.runtimes import Limits, Packages
+from nanoclaw.runtimes.bubblewrap import BubblewrapConfig
+from nanoclaw.runtimes.bubblewrap.installing import version_of
+from nanoclaw.runtimes.bubblewrap.packages import folder_of
 from nanoclaw.runtimes.docker import DockerConfig
 from nanoclaw.runtimes.docker.address import NoSocket, engine_socket
 from nanoclaw.runtimes.factory import read_runtime
+from nanoclaw.runtimes.images import agent_context, agent_image
 from nanoclaw.runtimes.images.builds import own_order
 from nanoclaw.setup.sandboxes import Found, bubblewrap, engine
 from nanoclaw.system.disk_use import free_bytes
@@ -40,9 +47,10 @@ def sandbox(config: Config) -> Iterator[Finding]:
     yield _look("engine", found, used=name == "docker", more=_version(settings) if found.works else "")
     if found.works:
         yield _image(settings, used=name == "docker")
-    trial = bubblewrap(os.environ)
+    trial = bubblewrap(os.environ, _bubblewrap(config).program)
     yield _look("bubblewrap", trial, used=name == "bubblewrap")
     yield _limits(config, bubblewrap_works=trial.works)
+    yield from _packages(config)
     yield from _mounts(config)
     yield _reserve(config)
 
@@ -61,14 +69,21 @@ def _look(area: str, found: Found, *, used: bool, more: str = "") -> Finding:
 
 def _docker(config: Config) -> DockerConfig:
     """Return the settings of the engine; the defaults where another runtime is chosen, or they are wrong."""
-    if config.sandbox.runtime == "docker":
-        try:
-            _, settings = read_runtime(config)
-        except ConfigError:  # reported with the configuration
-            return DockerConfig()
-        if isinstance(settings, DockerConfig):
-            return settings
-    return DockerConfig()
+    settings = _settings(config)
+    return settings if isinstance(settings, DockerConfig) else DockerConfig()
+
+
+def _bubblewrap(config: Config) -> BubblewrapConfig:
+    """Return the settings of bubblewrap; the defaults as for `_docker`."""
+    settings = _settings(config)
+    return settings if isinstance(settings, BubblewrapConfig) else BubblewrapConfig()
+
+
+def _settings(config: Config) -> object:
+    try:
+        return read_runtime(config)[1]
+    except ConfigError:  # reported with the configuration
+        return None
 
 
 class _Engine(HTTPConnection):
@@ -122,6 +137,48 @@ def _image(settings: DockerConfig, *, used: bool) -> Finding:
     if settings.image is not None:
         advice = f"`docker pull {name}` gets it"
     return Finding("image", "warning" if used else "ok", f"{name} is not there", advice if used else "")
+
+
+# -- packages --------------------------------------------------------------------
+
+
+def _packages(config: Config) -> Iterator[Finding]:
+    """Say which agents do not have their approved packages yet."""
+    containers, _ = read_containers(config.groups)  # what cannot be read is reported with the configuration
+    for folder, container in containers.items():
+        packages = Packages(container.packages.apt, container.packages.pip, container.packages.npm)
+        if packages != Packages():
+            yield _packages_of(config, folder, packages, container.image)
+
+
+def _packages_of(config: Config, folder: str, packages: Packages, image: str | None) -> Finding:
+    own = evolve(packages, apt=())
+    match config.sandbox.runtime:
+        case "docker":
+            there = _image_of(config, folder, packages, image)
+            advice = f"`nanoclaw image build --agent {folder}` builds its image, or says why not"
+        case "bubblewrap":
+            there = own == Packages() or (folder_of(config.groups / folder) / version_of(own)).is_dir()
+            advice = "they come with a later start of the agent; `nanoclaw status` says why if they do not"
+        case _:
+            return Finding("packages", "ok", f"not looked for: {folder} runs in no sandbox of ours")
+    if there is None:
+        return Finding("packages", "ok", f"not known for {folder} while its engine does not answer")
+    if there:
+        return Finding("packages", "ok", f"those of {folder} are there")
+    return Finding("packages", "warning", f"those of {folder} are not all there", advice)
+
+
+def _image_of(config: Config, folder: str, packages: Packages, image: str | None) -> bool | None:
+    """Return True if an agent's own image is there, None if that cannot be known."""
+    settings = _docker(config)
+    try:
+        base = image or settings.image or own_order(settings.recipe).image
+        own = agent_image(read_install_id(config), folder, agent_context(base, packages, settings.recipe))
+        status, _ = _asked(settings, f"/images/{own}/json")
+    except (OSError, ResourceMissing, ConfigError):
+        return None
+    return status == 200  # noqa: PLR2004 -- HTTP
 
 
 # -- bounds ----------------------------------------------------------------------

@@ -5,6 +5,7 @@ import platform
 import re
 import shutil
 import subprocess
+from compileall import compile_dir
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
 
@@ -15,6 +16,8 @@ from nanoclaw.runtimes.bubblewrap.groups import Maker, find_maker
 from nanoclaw.runtimes.bubblewrap.limits import Means
 from nanoclaw.runtimes.bubblewrap.options import Program, Wanted, as_another_user, sandbox
 from nanoclaw.runtimes.bubblewrap.seccomp import ARCHITECTURES, filter_for
+from nanoclaw.system.resources import runner_dir
+from nanoclaw.system.sandbox_user import sandbox_owner
 
 TRIAL_S = 20.0
 """The time limit of a trial run, on a busy machine."""
@@ -62,6 +65,18 @@ def examine(name: str, user: int | None) -> Ready | str:
     except OSError as error:
         return f"{path} cannot be started: {error.strerror or error}; {INSTALL}"
     return evolve(ready, maker=find_maker()) if words is None else explained(words)
+
+
+def why_not(name: str = "bwrap") -> str | None:
+    """Return why this host can make no sandbox, with advice. None: it can. Blocking, for about 30 ms."""
+    owner = sandbox_owner()
+    found = examine(name, None if owner is None else owner[0])
+    return found if isinstance(found, str) else None
+
+
+def compile_runner() -> None:
+    """Compile the modules of the runner, which a sandbox cannot. Otherwise each start would. Blocking."""
+    compile_dir(str(runner_dir() / "agent_runner"), quiet=2)
 
 
 def _options(path: str) -> frozenset[str]:

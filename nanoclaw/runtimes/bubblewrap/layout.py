@@ -16,7 +16,7 @@ OURS = "/opt/nanoclaw"
 RUNNER = f"{OURS}/runner"
 INSIDE = f"{OURS}/inside.py"
 PACKAGES = WORKSPACE / "packages"
-"""The approved packages of an agent: `bin/`, `python/` and `node_modules/`."""
+"""The approved packages of an agent: `python/` and `node_modules/`."""
 SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Folders of `/` besides `/usr`. On most systems they are links into it."""
 ETC = (
@@ -113,25 +113,19 @@ def runner() -> Iterator[Bind]:
 # -- the session -----------------------------------------------------------------
 
 
-def session(spec: RunnerSpec) -> Iterator[Bind]:
-    """Yield the folders of a session and of its agent, outer ones first."""
+def session(spec: RunnerSpec, packages: Path | None) -> Iterator[Bind]:
+    """Yield the folders of a session and of its agent, outer ones first, and that of its packages."""
     for mount in spec.all_mounts:
         if mount.source == spec.paths.gateway_dir and not mount.source.is_dir():
             continue  # a runner without a model may have none
         yield Bind(mount.source, str(mount.target), mount.read_only)
-    packages = packages_of(spec)
-    if packages.is_dir():
+    if packages is not None:
         yield Bind(packages, str(PACKAGES))
 
 
-def packages_of(spec: RunnerSpec) -> Path:
-    """Return the folder of the agent's approved packages. It need not exist."""
-    return spec.workspace.parent / "packages"
-
-
-def mount_points(spec: RunnerSpec) -> Sequence[str]:
+def mount_points(spec: RunnerSpec, packages: Path | None) -> Sequence[str]:
     """Return the names of the folders in `outbound` over which others are mounted."""
-    below = (Path(bind.target) for bind in session(spec))
+    below = (Path(bind.target) for bind in session(spec, packages))
     return [place.name for place in below if place.parent == Path(WORKSPACE)]
 
 
@@ -163,7 +157,7 @@ def environment(spec: RunnerSpec) -> Mapping[str, str]:
 def _path() -> str:
     """Return the folders of programs. Those of the runner's environment come last: the agent has its own."""
     own = os.path.dirname(interpreter())  # noqa: PTH120 -- a text
-    found = [f"{PACKAGES}/bin", f"{PACKAGES}/node_modules/.bin", f"{PACKAGES}/python/bin"]
+    found = [f"{PACKAGES}/node_modules/.bin", f"{PACKAGES}/python/bin"]
     return os.pathsep.join(
         dict.fromkeys([*found, "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin", own])
     )

@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -13,9 +14,11 @@ from attrs import define, evolve, field, frozen
 
 from nanoclaw.config.kinds import Bytes, Name
 from nanoclaw.runtimes.bubblewrap import layout
-from nanoclaw.runtimes.bubblewrap.detect import Ready, examine
+from nanoclaw.runtimes.bubblewrap.detect import Ready, compile_runner, examine
 from nanoclaw.runtimes.bubblewrap.groups import Group, name_of
+from nanoclaw.runtimes.bubblewrap.installing import Bounds
 from nanoclaw.runtimes.bubblewrap.limits import MEMORY, Means, limits_in_force
+from nanoclaw.runtimes.bubblewrap.packages import PackageFolders
 from nanoclaw.runtimes.bubblewrap.sandbox import Sandbox
 from nanoclaw.runtimes.bubblewrap.sandboxed import NotMade, SandboxProcess, start
 from nanoclaw.runtimes.bubblewrap.seccomp import filter_for
@@ -48,6 +51,8 @@ class BubblewrapConfig:
     """The program bubblewrap: a name in PATH, or a path."""
     scratch: Annotated[int, Bytes()] = GIB
     """The size of a sandbox's `/tmp`, and of its home folder. They are in memory."""
+    packages: Annotated[int, Bytes()] = 4 * GIB
+    """The most space that the approved packages of one agent may take."""
 
 
 @define(eq=False)
@@ -58,9 +63,12 @@ class BubblewrapRuntime:
     grace_s: float = 1.5
     known: KnownProviders = field(factory=KnownProviders)
     """The providers that there are."""
+    packages: PackageFolders = field(factory=PackageFolders)
+    """The approved packages of agents, and their installations."""
     name: str = "bubblewrap"
     isolates: bool = True
-    state: RuntimeState = field(init=False, default=RuntimeState(ready=True, text="not tried yet"))
+    _found: RuntimeState = field(init=False, default=RuntimeState(ready=True, text="not tried yet"))
+    """The state of this machine, as it was last seen."""
     _ready: Ready | None = field(init=False, default=None)
     """Bubblewrap, once a trial run has succeeded."""
     _handover: Handover | None = field(init=False)
@@ -68,6 +76,15 @@ class BubblewrapRuntime:
     def __attrs_post_init__(self) -> None:
         owner = sandbox_owner()
         self._handover = None if owner is None else Handover(owner)
+
+    @property
+    def state(self) -> RuntimeState:
+        """The state of this machine, as it was last seen, and what is wrong with packages."""
+        return evolve(self._found, text="; ".join((self._found.text, *self.packages.problems)))
+
+    async def serve(self, _install_id: str) -> None:
+        """Install the packages of agents, until cancelled."""
+        await self.packages.serve()
 
     def refusal(self, provider: str) -> str | None:
         """Return why the runner has no such provider. All that it has may run here."""
@@ -78,7 +95,7 @@ class BubblewrapRuntime:
         parts = {
             "image": spec.image is not None,
             "user": spec.user is not None,
-            "apt packages": bool(spec.packages.apt),
+            "packages": bool(spec.packages.apt),
         }
         return [part for part, given in parts.items() if given]
 
@@ -122,13 +139,21 @@ class BubblewrapRuntime:
         ready = self._ready or await self._examine()
         if ready is None:
             raise NotNow(self.state.text)
-        group = await trio.to_thread.run_sync(self._prepare, ready, spec)
+        packages = await self._packages(spec)
+        group = await trio.to_thread.run_sync(self._prepare, ready, spec, packages)
+        sandbox = Sandbox(ready, spec, self.config.scratch, group, packages)
         try:
-            yield await self._started(Sandbox(ready, spec, self.config.scratch, group), arguments), group
+            yield await self._started(sandbox, arguments), group
         finally:
             if group is not None:
                 with trio.CancelScope(shield=True):
                     await trio.to_thread.run_sync(group.remove)
+
+    async def _packages(self, spec: RunnerSpec) -> Path | None:
+        try:
+            return await self.packages.folder_for(spec)
+        except OSError as error:
+            raise StartFailed(f"the folder of the agent's packages cannot be read: {error}") from error
 
     async def _started(self, sandbox: Sandbox, arguments: Sequence[str]) -> ProcessRunner[SandboxProcess]:
         try:
@@ -147,17 +172,17 @@ class BubblewrapRuntime:
             raise StartFailed(refusal)
         if parts := ", ".join(self.unhonoured(spec)):
             raise StartFailed(
-                f"the bubblewrap runtime cannot honour {parts} of the agent's container.json; remove that, "
-                'or set [sandbox] runtime = "docker"'
+                f"the bubblewrap runtime cannot honour {parts} of the agent's container.json; remove that "
+                '(of packages: apt), or set [sandbox] runtime = "docker"'
             )
 
-    def _prepare(self, ready: Ready, spec: RunnerSpec) -> Group | None:
+    def _prepare(self, ready: Ready, spec: RunnerSpec, packages: Path | None) -> Group | None:
         """Make the session's folders fit for a sandbox, and make its control group. Blocking.
 
         Raises:
             StartFailed: it is not possible.
         """
-        make_mount_points(spec.paths.outbound_dir, layout.mount_points(spec), sandbox_owner())
+        make_mount_points(spec.paths.outbound_dir, layout.mount_points(spec, packages), sandbox_owner())
         if self._handover is not None:
             self._handover.give(spec)
         maker = ready.maker
@@ -168,16 +193,18 @@ class BubblewrapRuntime:
         owner = sandbox_owner()
         found = await trio.to_thread.run_sync(examine, self.config.program, owner and owner[0])
         self._ready = found if isinstance(found, Ready) else None
+        if self._ready is not None:
+            await trio.to_thread.run_sync(compile_runner)
         text = found if isinstance(found, str) else f"{found.program.path} makes sandboxes"
         self._note(RuntimeState(ready=self._ready is not None, text=text))
         return self._ready
 
     def _note(self, state: RuntimeState) -> None:
-        if self.state.ready and not state.ready:
+        if self._found.ready and not state.ready:
             _log.error("runtime.not_ready", runtime=self.name, reason=state.text)
-        elif state.ready and not self.state.ready:
+        elif state.ready and not self._found.ready:
             _log.info("runtime.ready", runtime=self.name)
-        self.state = state
+        self._found = state
 
 
 async def _death(runner: ProcessRunner[SandboxProcess], group: Group | None, spec: RunnerSpec) -> Death:
@@ -192,7 +219,10 @@ async def _death(runner: ProcessRunner[SandboxProcess], group: Group | None, spe
 
 
 def _make(config: BubblewrapConfig, context: RuntimeContext) -> BubblewrapRuntime:
-    return BubblewrapRuntime(config, context.runner.stop_grace_s, known_providers(context.runner))
+    bounds = Bounds(disk_bytes=config.packages, reserve_bytes=context.sandbox.disk_reserve)
+    return BubblewrapRuntime(
+        config, context.runner.stop_grace_s, known_providers(context.runner), PackageFolders(bounds)
+    )
 
 
 BUBBLEWRAP = RuntimeFactory(BubblewrapConfig, _make)

@@ -1,6 +1,7 @@
 """One sandbox: its command line and its environment."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from attrs import frozen
 
@@ -22,6 +23,8 @@ class Sandbox:
     scratch_bytes: int
     group: Group | None = None
     """Its control group, if there is one."""
+    packages: Path | None = None
+    """The folder of its packages, if there is one."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -44,7 +47,7 @@ class Sandbox:
         ours = layout.environment(self.spec)
         outside = self.ready.maker.variables if self.ready.maker else {}
         return Wanted(
-            (*layout.etc(), *layout.python(), *layout.runner(), *layout.session(self.spec)),
+            (*layout.etc(), *layout.python(), *layout.runner(), *layout.session(self.spec, self.packages)),
             self.scratch_bytes,
             str(WORKSPACE / "agent"),
             seccomp,

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
+from nanoclaw.runtimes.denied_calls import FAMILIES, NEW_NAMESPACES, PERSONALITIES
+
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
@@ -19,6 +21,7 @@ _X32 = 0x40000000
 NEWEST = 470
 """The newest call that was looked at. Both architectures share the numbers from 424 on."""
 
+# The numbers of `denied_calls.DENIED`, as far as these architectures have them.
 REFUSED: dict[str, tuple[int | None, int | None]] = {
     # name: (number on x86_64, number on aarch64)
     # Keyrings are not part of any namespace.
@@ -44,7 +47,6 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "fanotify_init": (300, 262),
     "memfd_secret": (447, 447),
     "modify_ldt": (154, None),
-    "personality": (135, 92),
     "vhangup": (153, 58),
     # Namespaces and mounts. clone and clone3 are below.
     "unshare": (272, 97),
@@ -61,6 +63,8 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "fspick": (433, 433),
     "mount_setattr": (442, 442),
     "open_tree_attr": (467, 467),
+    "statmount": (457, 457),
+    "listmount": (458, 458),
     "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265),
     # The machine.
@@ -85,12 +89,28 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "iopl": (172, None),
     "ioperm": (173, None),
     "uselib": (134, None),
+    "lookup_dcookie": (212, 18),
+    "mbind": (237, 235),
+    "set_mempolicy": (238, 237),
+    "get_mempolicy": (239, 236),
+    "set_mempolicy_home_node": (450, 450),
+    # Old calls that no program needs.
     "nfsservctl": (180, 42),
+    "create_module": (174, None),
+    "get_kernel_syms": (177, None),
+    "query_module": (178, None),
+    "_sysctl": (156, None),
+    "sysfs": (139, None),
+    "ustat": (136, None),
+    "getpmsg": (181, None),
+    "putpmsg": (182, None),
+    "afs_syscall": (183, None),
+    "tuxcall": (184, None),
+    "security": (185, None),
+    "epoll_ctl_old": (214, None),
+    "epoll_wait_old": (215, None),
+    "vserver": (236, None),
 }
-NEW_NAMESPACES = 0x7E020000
-"""The flags of clone(2) that make a namespace: CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}."""
-FAMILIES = (1, 2, 10, 16)
-"""The families of sockets that there are: unix, inet, inet6, netlink. A vsock passes network namespaces."""
 TERMINAL_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX, which type into a terminal."""
 
@@ -107,13 +127,14 @@ class Architecture:
     clone3: int
     socket: int
     socketpair: int
+    personality: int
     ioctl: int
     has_x32: bool
 
 
 ARCHITECTURES = {
-    "x86_64": Architecture(0xC000003E, 0, 56, 435, 41, 53, 16, has_x32=True),
-    "aarch64": Architecture(0xC00000B7, 1, 220, 435, 198, 199, 29, has_x32=False),
+    "x86_64": Architecture(0xC000003E, 0, 56, 435, 41, 53, 135, 16, has_x32=True),
+    "aarch64": Architecture(0xC00000B7, 1, 220, 435, 198, 199, 92, 29, has_x32=False),
 }
 
 
@@ -139,6 +160,7 @@ def _instructions(arch: Architecture) -> Iterator[bytes]:
     )
     for call in (arch.socket, arch.socketpair):
         yield from _for_call(call, 0, _refuse_unless(FAMILIES))
+    yield from _for_call(arch.personality, 0, _refuse_unless(PERSONALITIES))
     yield _return(_ALLOW)
 
 

@@ -34,7 +34,7 @@ class DockerConfig:
     tools: tuple[Name, ...] | None = None
     """Debian packages of our image, in place of the usual ones. An empty list installs none."""
     wheels: Path | None = None
-    """A folder with wheels of the runner's packages. With it, the build of our image asks no index."""
+    """A folder of wheels, for the runner and for approved packages. With it, builds ask no index."""
     build_network: Name | None = None
     """The engine's network for builds, such as `host` or `none`. The default is the engine's."""
     lifeline_s: Annotated[float, Number(at_least=10)] = 600.0

@@ -1,6 +1,7 @@
 """Lists and builds images by a container engine."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import requests
 import trio
@@ -13,6 +14,8 @@ from nanoclaw.runtimes.docker.errors import EngineError
 from nanoclaw.runtimes.images import REPOSITORY, Build, BuildFailed, Progress, build
 from nanoclaw.runtimes.images.building import Report
 
+OF_PODMAN = "localhost/"
+"""Podman puts this in front of the names of images that it has built."""
 SILENCE_S = 1800
 """The longest time in which a build says nothing."""
 
@@ -34,7 +37,11 @@ class EngineBuilder:
             EngineError: the engine is away.
         """
         found = await self.engine.call(lambda api: api.images(name=REPOSITORY))
-        return {name: float(each["Created"]) for each in found for name in each["RepoTags"] or ()}
+        return {
+            str(name).removeprefix(OF_PODMAN): float(each["Created"])
+            for each in found
+            for name in each["RepoTags"] or ()
+        }
 
     async def build(self, wanted: Build, report: Report) -> None:
         """Build an image. Raises BuildFailed."""
@@ -45,7 +52,7 @@ class EngineBuilder:
 
         def in_thread() -> None:
             try:
-                client = APIClient(f"unix://{socket}", version="auto", timeout=SILENCE_S)
+                client: Any = APIClient(f"unix://{socket}", version="auto", timeout=SILENCE_S)
                 with client:
                     build(client, wanted, tell)
             except APIError as error:

@@ -22,11 +22,29 @@ SMALLEST_TMPFS = 64 << 20
 UNBOUNDED_TMPFS = 512 << 20
 FILES = 4096
 """Descriptors of one process."""
+PROCESSES = 4096
+"""Processes of the user of a podman. The limit of a container is apart from it."""
 LOG = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
 """The engine keeps at most this much of what a runner has written to stdout and stderr."""
 PERIOD_US = 100_000
 
 Json = dict[str, Any]
+
+
+@frozen
+class EngineKind:
+    """What an engine is, as far as users of containers depend on it."""
+
+    rootless: bool = False
+    """True if it runs without root. Then its containers' root is the user who runs it."""
+    podman: bool = False
+
+    @classmethod
+    def of(cls, info: Json, version: Json) -> "EngineKind":
+        """Return the kind from the engine's answers to `/info` and `/version`."""
+        options = [str(each) for each in info.get("SecurityOptions") or ()]
+        parts = [str(each.get("Name")) for each in version.get("Components") or ()]
+        return cls(any("rootless" in each for each in options), any("Podman" in each for each in parts))
 
 
 @frozen
@@ -38,6 +56,7 @@ class ContainerSpec:
     """With its image and its user resolved."""
     lifeline_s: float
     """Seconds without its host after which a runner ends."""
+    engine: EngineKind = EngineKind()
 
     @property
     def name(self) -> str:
@@ -55,12 +74,17 @@ class ContainerSpec:
         """The lifeline's path on the host."""
         return self.spec.paths.gateway_dir / LIFELINE
 
+    @property
+    def filter_file(self) -> Path:
+        """The file with the filter of system calls, for an engine that wants one. No container sees it."""
+        return self.spec.paths.root / "seccomp.json"
+
     def request(self, arguments: Sequence[str] = ()) -> Json:
         """Return the body of the request that creates the container."""
         spec = self.spec
         return {
             "Image": spec.image,
-            "User": f"{spec.user}:{_group(spec)}",
+            "User": self._user(),
             "Env": [f"{name}={value}" for name, value in self._environment().items()],
             **({"Entrypoint": list(spec.command)} if spec.command else {}),
             "Cmd": list(arguments),
@@ -69,7 +93,33 @@ class ContainerSpec:
             "NetworkDisabled": True,
             "OpenStdin": False,
             "Tty": False,
-            "HostConfig": _isolation(spec),
+            "HostConfig": {**_isolation(spec), **self._namespace(), **self._security()},
+        }
+
+    def _user(self) -> str:
+        """Return the user and group, as the engine counts them.
+
+        In a rootless docker root is the host's user, without further rights. Others could not read the
+        session's files. Podman can keep the numbers instead.
+        """
+        spec = self.spec
+        if self.engine.rootless and not self.engine.podman and spec.user == os.geteuid():
+            return "0:0"
+        return f"{spec.user}:{_group(spec)}"
+
+    def _namespace(self) -> Json:
+        return {"UsernsMode": "keep-id"} if self.engine.rootless and self.engine.podman else {}
+
+    def _security(self) -> Json:
+        """Return the filter of system calls, which podman takes from a file, and the limits of a process.
+
+        Podman would set a limit of processes that it may not set. It counts all processes of the user.
+        """
+        podman = self.engine.podman
+        limits = {"nofile": FILES, "core": NO_CORE, **({"nproc": PROCESSES} if podman else {})}
+        return {
+            "SecurityOpt": ["no-new-privileges", f"seccomp={self.filter_file if podman else profile()}"],
+            "Ulimits": [{"Name": name, "Soft": n, "Hard": n} for name, n in limits.items()],
         }
 
     def _environment(self) -> Mapping[str, str]:
@@ -110,15 +160,10 @@ def _isolation(spec: RunnerSpec) -> Json:
         "NetworkMode": "none",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges", f"seccomp={profile()}"],
         "Privileged": False,
         "IpcMode": "private",
         "Mounts": [_mount(each) for each in spec.all_mounts],
         "Tmpfs": {"/tmp": tmpfs, HOME: tmpfs},  # noqa: S108 -- a path in the container
-        "Ulimits": [
-            {"Name": "nofile", "Soft": FILES, "Hard": FILES},
-            {"Name": "core", "Soft": NO_CORE, "Hard": NO_CORE},
-        ],
         "RestartPolicy": {"Name": "no"},
         "AutoRemove": False,
         "LogConfig": LOG,

@@ -5,8 +5,8 @@ take those of the host, because they have a limiter of their own.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM
 from socket import socket as Socket  # noqa: N812 -- the name is that of a path here
@@ -25,6 +25,8 @@ from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, refused, si
 T = TypeVar("T")
 CALL_S = 15.0
 """Seconds for a call that does not wait for a container."""
+THREAD_S = 60
+"""Seconds of silence after which a thread gives up whose call was cancelled."""
 THREADS = 8
 """The most calls at a time."""
 CHUNK = 65_536
@@ -82,7 +84,7 @@ class Engine:
             probe.settimeout(within_s)
             probe.connect(str(socket))
         if self._client is None:
-            self._client = APIClient(f"unix://{socket}", version="auto", timeout=int(within_s) + 1)
+            self._client = APIClient(f"unix://{socket}", version="auto", timeout=THREAD_S)
         return self._client
 
     @asynccontextmanager
@@ -103,7 +105,8 @@ class Engine:
         async with connection:
             answer = _Answer(socket, connection)
             await answer.ask(target)
-            yield answer.body()
+            async with aclosing(answer.body()) as body:
+                yield body
 
 
 @define(eq=False)
@@ -128,7 +131,7 @@ class _Answer:
             return
         raise silent(self.socket, CALL_S)
 
-    async def body(self) -> AsyncIterator[bytes]:
+    async def body(self) -> AsyncGenerator[bytes, None]:
         """Yield the pieces of the answer. Raises EngineError if it breaks off."""
         while isinstance(event := await self._event(), h11.Data):
             yield bytes(event.data)

@@ -31,6 +31,10 @@ class EngineFull(EngineError):
     """The engine lacks disk, memory or processes for now."""
 
 
+class EngineBusy(EngineError):
+    """The engine is doing something else with the container, such as removing it."""
+
+
 class NotThere(EngineError):
     """The engine has no such container or image."""
 
@@ -48,7 +52,7 @@ def start_failed(error: EngineError) -> StartFailed:
     match error:
         case EngineFull():
             return NothingLeft(f"the container engine lacks something for now: {error}")
-        case EngineAway() | ImageMissing():
+        case EngineAway() | EngineBusy() | ImageMissing():
             return NotNow(str(error))
         case _:
             return StartFailed(f"the container engine refused the container: {error}")
@@ -63,6 +67,8 @@ def refused(status: int, text: str, *, what: str) -> EngineError:
         return ImageMissing(missing_image(what)) if "image" in words.lower() else NotThere(words)
     if status == 409 and "in use" in words.lower():  # noqa: PLR2004 -- HTTP: Conflict
         return NameTaken(words)
+    if status == 409 and "in progress" in words.lower():  # noqa: PLR2004 -- HTTP: Conflict
+        return EngineBusy(f"the container engine is busy: {words}")
     return EngineError(words)
 
 

@@ -10,12 +10,21 @@ import trio
 from attrs import Factory, define, evolve, field
 
 from nanoclaw.runtimes.docker.building import EngineBuilder
-from nanoclaw.runtimes.docker.container import INSTALL, SESSION, ContainerSpec, Json, mount_points, resolved
+from nanoclaw.runtimes.docker.container import (
+    INSTALL,
+    SESSION,
+    ContainerSpec,
+    EngineKind,
+    Json,
+    mount_points,
+    resolved,
+)
 from nanoclaw.runtimes.docker.engine import CALL_S, Engine
 from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, NameTaken, NotThere, start_failed
 from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another
 from nanoclaw.runtimes.docker.output import Output, followed
 from nanoclaw.runtimes.docker.runner import ContainerRunner, drop_lifeline, hold_lifeline
+from nanoclaw.runtimes.docker.seccomp import profile
 from nanoclaw.runtimes.docker.watch import ANSWER_S, Changes, Watch
 from nanoclaw.runtimes.images import ImageMissing, Images, Recipe
 from nanoclaw.runtimes.known_providers import ANY_PROVIDER, KnownProviders
@@ -76,6 +85,9 @@ class DockerRuntime:
     runners: set[ContainerRunner] = field(factory=set, init=False)
     """The containers that this host follows."""
     _handover: Handover | None = field(factory=_handover, init=False)
+    _kind: EngineKind = field(factory=EngineKind, init=False)
+    _kind_of: int | None = field(default=None, init=False)
+    """The number of losses after which the kind was asked for. Another engine may have come since."""
     _busy: set[str] = field(factory=set, init=False)
     """The sessions whose containers a task of this host starts, follows or ends."""
 
@@ -184,7 +196,7 @@ class DockerRuntime:
         if not self.watch.state.ready or self.install_id is None:
             raise NotNow(self.watch.state.text)
         image = await self.images.image_for(spec)
-        container = ContainerSpec(self.install_id, resolved(spec, image), self.lifeline_s)
+        container = ContainerSpec(self.install_id, resolved(spec, image), self.lifeline_s, self._kind)
         try:
             await trio.to_thread.run_sync(self._make_folders, container)
         except OSError as error:
@@ -203,6 +215,8 @@ class DockerRuntime:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_mount_points(paths.outbound_dir, mount_points(spec), sandbox_owner())
         hold_lifeline(container.lifeline)
+        if self._kind.podman:
+            container.filter_file.write_text(profile(), "ascii")
         if self._handover is not None:
             self._handover.give(spec)
 
@@ -326,7 +340,13 @@ class DockerRuntime:
 
     async def _look(self) -> None:
         """Remove what nobody needs, and see which images there are. Raises EngineError."""
-        for found in await self._containers():
+        if self._kind_of != self.watch.losses:
+            info = await self.engine.call(lambda api: api.info(), ANSWER_S)
+            self._kind = EngineKind.of(info, await self.engine.call(lambda api: api.version(), ANSWER_S))
+            self._kind_of = self.watch.losses
+        containers = await self._containers()
+        self.watch.compare({each["Id"] for each in containers if each["State"] == "running"})
+        for found in containers:
             if self._is_remains(found):
                 await self._remove(found["Id"])
         await self.images.refresh()

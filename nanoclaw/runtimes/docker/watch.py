@@ -5,7 +5,7 @@ container may go on without its engine.
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
@@ -72,6 +72,12 @@ class Watch:
         finally:
             del self._watched[container_id]
 
+    def compare(self, running: Collection[str]) -> None:
+        """Tell of containers that do not run, in case an event was lost. `running` has the others."""
+        for container_id, changes in self._watched.items():
+            if container_id not in running:
+                changes.tell()
+
     def doubt(self, error: EngineError) -> None:
         """Note that a call failed. If the engine is away, it is asked again at once."""
         if isinstance(error, EngineAway):
@@ -135,7 +141,8 @@ class Watch:
 
 
 def _events_of(install_id: str) -> str:
-    filters = {"type": ["container"], "event": ["die", "destroy"], "label": [f"{INSTALL}={install_id}"]}
+    """Return the request for all events of an installation's containers. Engines name them differently."""
+    filters = {"type": ["container"], "label": [f"{INSTALL}={install_id}"]}
     return f"/events?filters={quote(json.dumps(filters))}"
 
 

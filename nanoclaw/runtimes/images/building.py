@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from nanoclaw.config.kinds import printable
+from nanoclaw.runtimes.backlog import WorkFailed
 from nanoclaw.runtimes.images.context import SPOOL, BuildContext
 
 LAST_LINES = 12
@@ -22,7 +23,7 @@ _CHATTER = re.compile(r"---> .*|Removing intermediate container .*")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-class BuildFailed(Exception):
+class BuildFailed(WorkFailed):
     """An image could not be built. The text has the engine's last lines."""
 
 
@@ -80,14 +81,17 @@ def build(engine: Engine, wanted: Build, report: Report) -> None:
             forcerm=True,
             **({} if wanted.network is None else {"network_mode": wanted.network}),
         )
-        for value in answer:
-            _take(value, last, report)
+        failure = ""
+        for value in answer:  # to its end: a connection that is left on the way stays open
+            failure = failure or _take(value, last, report)
+    if failure:
+        raise BuildFailed(failure)
 
 
-def _take(value: Mapping[str, Any], last: deque[str], report: Report) -> None:
-    """Report one value of the engine's answer. Raises BuildFailed if it says that the build has failed."""
+def _take(value: Mapping[str, Any], last: deque[str], report: Report) -> str:
+    """Report one value of the engine's answer. Return the reason if it says that the build has failed."""
     if "error" in value:
-        raise BuildFailed(": ".join(filter(None, [_clean(str(value["error"])), " | ".join(last)])))
+        return ": ".join(filter(None, [_clean(str(value["error"])) or "it failed", " | ".join(last)]))
     for line in str(value.get("stream") or value.get("status") or "").splitlines():
         text = _clean(line)
         if step := _STEP.fullmatch(text):
@@ -96,6 +100,7 @@ def _take(value: Mapping[str, Any], last: deque[str], report: Report) -> None:
         elif text and not _CHATTER.fullmatch(text):
             last.append(text)
             report(Progress(text))
+    return ""
 
 
 def _clean(line: str) -> str:

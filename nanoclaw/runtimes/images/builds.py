@@ -4,26 +4,32 @@ One image is built at a time, in the background. Meanwhile a session starts with
 image of its agent, else that of all agents, else an earlier one of all agents.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-import structlog
 import trio
 from attrs import Factory, define, evolve, field, frozen
 
-from nanoclaw.runtimes.images.building import Build, BuildFailed, Progress, Report
+from nanoclaw.runtimes.backlog import Backlog, Words, Work
+from nanoclaw.runtimes.backlog import Report as Told
+from nanoclaw.runtimes.images.building import Build, Progress, Report
 from nanoclaw.runtimes.images.context import agent_context, base_context
-from nanoclaw.runtimes.images.names import agent_image, agent_images, base_image, is_base
+from nanoclaw.runtimes.images.names import agent_image, base_image, is_base, is_of_agent, is_of_installation
 from nanoclaw.runtimes.images.recipe import Recipe
 from nanoclaw.runtimes.protocol import Packages, RunnerSpec
+from nanoclaw.system.resources import ResourceMissing
 
-FIRST_RETRY_S, LONGEST_RETRY_S = 600.0, 21_600.0
-"""Bounds of the delay before a failed build is tried again, which doubles."""
 BASE_LABEL, AGENT_LABEL = "nanoclaw.image", "nanoclaw.agent"
-BY_HAND = "correct that and run `nanoclaw image build`"
-
-_log = structlog.get_logger()
+WORDS = Words(
+    "image.building",
+    "image.built",
+    "image.build_failed",
+    "is being built",
+    "could not be built",
+    "correct that and run `nanoclaw image build`",
+)
 
 
 class Builder(Protocol):
@@ -49,16 +55,6 @@ class Order:
     """Returns what to build. Blocking: it reads the files of the context."""
 
 
-@frozen
-class Failure:
-    """The end of a build that failed."""
-
-    reason: str
-    retry_at: float
-    """The time of trio's clock."""
-    delay_s: float
-
-
 class ImageMissing(Exception):
     """There is no image to start with yet. The text says what is done about it. `built`: it will come."""
 
@@ -78,23 +74,23 @@ class Images:
     configured: str | None = None
     """The image that the owner has named in place of ours. It is never built."""
     came: trio.Event = Factory(trio.Event)
-    """Set when an image has been built. Then there is another one, for the next image."""
+    """Set when there is a new image. Then there is another event, for the next one."""
     _there: Mapping[str, float] = field(factory=dict, init=False)
-    _queue: dict[str, Order] = field(factory=dict, init=False)
-    _failures: dict[str, Failure] = field(factory=dict, init=False)
-    _building: tuple[Order, Progress] | None = field(default=None, init=False)
-    _more: trio.Event = Factory(trio.Event)
+    _backlog: Backlog = field(default=Factory(lambda: Backlog(WORDS)), init=False)
     _own: Order | None = field(default=None, init=False)
+    _unmade: str | None = field(default=None, init=False)
+    """The reason why it is not known what the image of all agents is built from."""
 
     async def refresh(self) -> None:
         """Ask the engine which images are there. The builder's errors pass."""
-        self._there = await self.builder.images()
+        before, self._there = self._there, await self.builder.images()
+        if self._there.keys() - before.keys():
+            self._tell()
+        self._backlog.drop(self._there.__contains__)  # it was built by hand
 
     async def serve(self) -> None:
         """Build what is wanted, until cancelled."""
-        while True:
-            order = await self._next()
-            await self._take(order)
+        await self._backlog.serve()
 
     async def image_for(self, spec: RunnerSpec) -> str:
         """Return the image to start a runner with.
@@ -103,19 +99,47 @@ class Images:
             ImageMissing: there is none yet.
         """
         base = await self._base(spec)
-        if spec.packages == Packages():
-            return base
         folder = spec.workspace.parent.name
-        order = self.of_agent(folder, base, spec.packages)
-        if self.has(order):
-            return order.image
+        order = None
+        if spec.packages != Packages():
+            order = await trio.to_thread.run_sync(self._of_agent, folder, base, spec.packages)
+        wanted = None if order is None else order.image
+        self._backlog.drop(lambda image: image != wanted and self._is_of(folder, image))
+        if order is None or self.has(order):
+            return wanted or base
         self._want(order)
-        beginning = agent_images(self.install_id, folder)
-        return self._newest(lambda name: name.startswith(beginning)) or base
+        return self._newest(partial(self._is_of, folder)) or base
+
+    def _of_agent(self, folder: str, base: str, packages: Packages) -> Order:
+        try:
+            return self.of_agent(folder, base, packages)
+        except OSError as error:
+            raise ImageMissing(f"the image of {folder} cannot be built: {error}", built=False) from error
+
+    def _is_of(self, folder: str, image: str) -> bool:
+        return is_of_agent(image, self.install_id, folder)
 
     def has(self, order: Order) -> bool:
         """Return True if the image was there when the engine was asked last."""
         return order.image in self._there
+
+    def useless(self, base: str, agents: Mapping[str, str]) -> Sequence[str]:
+        """Return our images besides the wanted ones. `agents` has the wanted image by the agent's folder.
+
+        While a wanted one is missing, the earlier ones stay in its place. The images of other installations'
+        agents are none of ours.
+        """
+        waiting = [folder for folder, image in agents.items() if image not in self._there]
+
+        def is_useless(image: str) -> bool:
+            if image in {base, *agents.values()}:
+                return False
+            if is_base(image):
+                return base in self._there
+            ours = is_of_installation(image, self.install_id)
+            return ours and not any(self._is_of(folder, image) for folder in waiting)
+
+        return sorted(filter(is_useless, self._there))
 
     async def _base(self, spec: RunnerSpec) -> str:
         if (named := spec.image or self.configured) is not None:
@@ -136,18 +160,28 @@ class Images:
         return other
 
     async def want_own(self) -> None:
-        """Have the image of all agents built if it is missing. Raises OSError, ResourceMissing."""
-        if self.configured is None and not self.has(order := await self.own()):
-            self._want(order)
+        """Have the image of all agents built if it is missing."""
+        with suppress(ImageMissing):  # then `problems` says so
+            if self.configured is None and not self.has(order := await self.own()):
+                self._want(order)
 
     async def own(self) -> Order:
-        """Return the order of the image of all agents."""
+        """Return the order of the image of all agents.
+
+        Raises:
+            ImageMissing: the files that it is built from cannot be read.
+        """
         if self._own is None:
-            self._own = await trio.to_thread.run_sync(own_order, self.recipe)
+            try:
+                self._own = await trio.to_thread.run_sync(own_order, self.recipe)
+            except (OSError, ResourceMissing) as error:
+                self._unmade = f"the image of all agents cannot be built: {error}"
+                raise ImageMissing(self._unmade, built=False) from error
+        self._unmade = None
         return self._own
 
     def of_agent(self, folder: str, base: str, packages: Packages) -> Order:
-        """Return the order of an agent's own image, which is built from `base`."""
+        """Return the order of an agent's own image, which is built from `base`. Blocking. Raises OSError."""
         context = agent_context(base, packages, self.recipe)
         image = agent_image(self.install_id, folder, context)
         return Order(
@@ -163,76 +197,41 @@ class Images:
     # -- building
 
     def _want(self, order: Order) -> None:
-        failure = self._failures.get(order.image)
-        if failure is None or failure.retry_at <= trio.current_time():
-            self._queue.setdefault(order.image, order)
-            self._more.set()
+        async def work(told: Told) -> None:
+            await self.build(order, partial(_tell, told))
 
-    async def _next(self) -> Order:
-        while not self._queue:
-            self._more = trio.Event()
-            await self._more.wait()
-        return self._queue[next(iter(self._queue))]
+        self._backlog.want(Work(order.image, order.purpose, work))
 
     async def build(self, order: Order, report: Report) -> None:
         """Build an image now. Raises BuildFailed, OSError."""
         build = await trio.to_thread.run_sync(order.make)
         await self.builder.build(build, report)
-        await self.refresh()
+        newest = 1 + max(self._there.values(), default=0.0)  # until the engine is asked again
+        self._there = {**self._there, order.image: newest}
+        self._tell()
 
-    async def _take(self, order: Order) -> None:
-        self._building = order, Progress("begins")
-        try:
-            _log.info("image.building", image=order.image, purpose=order.purpose)
-            await self.build(order, partial(self._report, order))
-        except (BuildFailed, OSError) as error:
-            self._fail(order, str(error))
-        else:
-            self._failures.pop(order.image, None)
-            _log.info("image.built", image=order.image, purpose=order.purpose)
-            self.came.set()
-            self.came = trio.Event()
-        finally:
-            self._building = None
-            self._queue.pop(order.image, None)
-
-    def _report(self, order: Order, progress: Progress) -> None:
-        if progress.step is not None:
-            self._building = order, progress
-
-    def _fail(self, order: Order, reason: str) -> None:
-        before = self._failures.get(order.image)
-        delay_s = FIRST_RETRY_S if before is None else min(2 * before.delay_s, LONGEST_RETRY_S)
-        self._failures[order.image] = Failure(reason, trio.current_time() + delay_s, delay_s)
-        _log.warning("image.build_failed", image=order.image, purpose=order.purpose, reason=reason)
-
-    # -- words
+    def _tell(self) -> None:
+        self.came.set()
+        self.came = trio.Event()
 
     def _missing(self, order: Order) -> ImageMissing:
-        failure = self._failures.get(order.image)
-        if failure is not None and order.image not in self._queue:
-            return ImageMissing(
-                f"{order.purpose} could not be built: {failure.reason}; {BY_HAND}", built=False
-            )
-        return ImageMissing(self._building_text() or f"{order.purpose} is about to be built", built=True)
+        if (failed := self._backlog.failure(order.image)) is not None:
+            return ImageMissing(failed, built=False)
+        return ImageMissing(self._backlog.present or f"{order.purpose} is about to be built", built=True)
 
-    def _building_text(self) -> str | None:
-        if self._building is None:
-            return None
-        order, progress = self._building
-        step = f", step {progress.step} of {progress.steps}" if progress.step is not None else ""
-        return f"{order.purpose} is being built{step}"
+    async def idle(self) -> None:
+        """Wait until all that was wanted is built, or could not be."""
+        await self._backlog.idle()
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What is being built, and what could not be built, in words."""
-        building = self._building_text()
-        failed = (
-            f"{image} could not be built: {failure.reason}; {BY_HAND}"
-            for image, failure in self._failures.items()
-            if image not in self._queue
-        )
-        return (*((building,) if building else ()), *failed)
+        return tuple(filter(None, [self._unmade, *self._backlog.problems]))
+
+
+def _tell(told: Told, progress: Progress) -> None:
+    if progress.step is not None:
+        told(f"step {progress.step} of {progress.steps}")
 
 
 def own_order(recipe: Recipe) -> Order:

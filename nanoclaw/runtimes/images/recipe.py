@@ -29,7 +29,7 @@ class Recipe:
     tools: tuple[Name, ...] | None = None
     """Debian packages of all agents, in place of the usual ones. An empty list installs none."""
     wheels: Path | None = None
-    """A folder of wheels. If it is given, the build of the image asks no index of Python packages."""
+    """A folder of wheels. If it is given, builds of images ask no index of Python packages."""
     build_network: Name | None = None
     """The engine's network for builds, such as `host` or `none`. Left out, the engine's default."""
     environment: Mapping[str, str] = Factory(dict)

@@ -1,0 +1,68 @@
+"""What answers while a real engine builds its first image, and how it hands over."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import Factory, define
+
+from nanoclaw.host import Seams, open_host
+from nanoclaw.runtimes.bubblewrap import BubblewrapRuntime
+from nanoclaw.runtimes.docker.building import EngineBuilder
+from nanoclaw.runtimes.docker.engine import Engine
+from nanoclaw.runtimes.docker.runtime import DockerRuntime
+from nanoclaw.runtimes.images import Build, Images, Recipe
+from nanoclaw.runtimes.images.building import Report
+from nanoclaw.testing import FakeChannel, wire
+from tests.docker_runtime.docker_homes import GUARD_S, config, containers, install_of
+from tests.docker_runtime.image_homes import wheels, with_base
+from tests.engine.agent_image import BASE
+from tests.engine.private_engine import PrivateEngine
+from tests.sandbox.needed import need_bubblewrap
+
+pytestmark = pytest.mark.slow
+
+
+@define(eq=False)
+class HeldBuilder:
+    """A real builder that begins when it is told to."""
+
+    builder: EngineBuilder
+    go: trio.Event = Factory(trio.Event)
+
+    async def images(self) -> Mapping[str, float]:
+        return await self.builder.images()
+
+    async def build(self, wanted: Build, report: Report) -> None:
+        await self.go.wait()
+        await self.builder.build(wanted, report)
+
+
+async def test_bubblewrap_answers_until_the_image_is_built_and_a_container_after_that(
+    tmp_path: Path, bare_engine: PrivateEngine
+) -> None:
+    need_bubblewrap()
+    with_base(bare := bare_engine)
+    connection, channel = Engine(str(bare.socket)), FakeChannel()
+    builder = HeldBuilder(EngineBuilder(connection))
+    recipe = Recipe(BASE, (), wheels(tmp_path / "wheels", real=True), "none")
+    images = Images(builder, recipe)
+    runtime = DockerRuntime(connection, 0.5, images=images, meanwhile=BubblewrapRuntime(grace_s=0.5))
+    home = tmp_path / "home"
+    async with open_host(
+        config(home, bare.socket, None), channels=[channel], seams=Seams(runtime=runtime)
+    ) as host:
+        with trio.fail_after(5 * GUARD_S):
+            await wire(host, channel.address())
+            await channel.say("hello", event_id="e1")
+            await channel.reply_to("e1")
+            assert containers(bare, install := await install_of(host)) == []
+            assert "the image of all agents is being built" in str((await host.status()).runtime_state)
+            builder.go.set()
+            await images.came.wait()
+            await channel.say("hello again", event_id="e2")
+            await channel.reply_to("e2")
+            assert len(containers(bare, install)) == 1
+            assert (await host.status()).runtime_state == f"the container engine answers at {bare.socket}"
+    assert {await channel.wait_settled(each) for each in ("e1", "e2")} == {"completed"}
