@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from nanoclaw.config.kinds import Bytes, Name
 from nanoclaw.runtimes.bubblewrap import layout
-from nanoclaw.runtimes.bubblewrap.detect import Ready, examine
+from nanoclaw.runtimes.bubblewrap.detect import Ready, compile_runner, examine
 from nanoclaw.runtimes.bubblewrap.groups import Group, name_of
 from nanoclaw.runtimes.bubblewrap.installing import Bounds
 from nanoclaw.runtimes.bubblewrap.limits import MEMORY, Means, limits_in_force
@@ -193,6 +193,8 @@ class BubblewrapRuntime:
         owner = sandbox_owner()
         found = await trio.to_thread.run_sync(examine, self.config.program, owner and owner[0])
         self._ready = found if isinstance(found, Ready) else None
+        if self._ready is not None:
+            await trio.to_thread.run_sync(compile_runner)
         text = found if isinstance(found, str) else f"{found.program.path} makes sandboxes"
         self._note(RuntimeState(ready=self._ready is not None, text=text))
         return self._ready
