@@ -75,7 +75,7 @@ def why_not(name: str = "bwrap") -> str | None:
 
 
 def compile_runner() -> None:
-    """Compile the runner's modules. A sandbox may not write them, so each start would do it again. Blocking."""
+    """Compile the runner. A sandbox may not write the result, so each start would do it again. Blocking."""
     compile_dir(str(runner_dir() / "agent_runner"), quiet=2)
 
 
