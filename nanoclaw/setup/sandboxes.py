@@ -47,12 +47,12 @@ class Choice:
 
     @property
     def sentence(self) -> str:
-        """The choice with its reason, for the user."""
+        """The choice with its reason, for the user; if nothing isolates agents, with a line for each look."""
         reason = next((each.words for each in self.looks if each.works), "")
         if self.runtime != "process":
-            return f"agents run in {self.runtime}: {reason}; {SAFER}"
-        missing = "; ".join(f"{each.runtime}: {each.sentence}" for each in self.looks)
-        return f"agents run as processes of yours, with chat tools only: nothing isolates them. {missing}"
+            return f"agents run in sandboxes of {self.runtime} ({reason}); {SAFER}"
+        words = f"agents run as processes of yours, with chat tools only: nothing isolates them; {SAFER}"
+        return "\n".join([words, *(f"  {each.runtime}: {each.sentence}" for each in self.looks)])
 
 
 Look = Callable[[Mapping[str, str]], Found]
@@ -125,7 +125,7 @@ def bubblewrap(_environ: Mapping[str, str], program: str = "bwrap") -> Found:
 
     if (words := why_not(program)) is not None:
         return Found("bubblewrap", works=False, words=words)
-    return Found("bubblewrap", works=True, words="a trial sandbox works, and needs no container engine")
+    return Found("bubblewrap", works=True, words="a trial sandbox works")
 
 
 LOOKS: Mapping[str, Look] = {"docker": engine, "bubblewrap": bubblewrap}
