@@ -1,7 +1,7 @@
 """The `docker` runtime: each runner in a container that outlives its host and is adopted by the next one."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -108,9 +108,9 @@ class DockerRuntime:
         """Return why no runner has such a provider. All that there are may run in a container."""
         return None if provider in self.known else self.known.unusable(provider)
 
-    def unhonoured(self, _spec: RunnerSpec) -> Sequence[str]:
+    def unhonoured(self, _spec: RunnerSpec) -> Mapping[str, str]:
         """Return nothing: a container honours every part."""
-        return []
+        return {}
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
