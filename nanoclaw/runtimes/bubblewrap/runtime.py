@@ -50,7 +50,7 @@ class BubblewrapConfig:
     program: Name = "bwrap"
     """The program bubblewrap: a name in PATH, or a path."""
     scratch: Annotated[int, Bytes()] = GIB
-    """The size of a sandbox's `/tmp`, and of its home folder. They are in memory."""
+    """The size of a sandbox's `/tmp`, home folder and `/dev/shm`, each. They are in memory."""
     packages: Annotated[int, Bytes()] = 4 * GIB
     """The most space that the approved packages of one agent may take."""
 
