@@ -28,6 +28,7 @@ from nanoclaw.runtimes.backlog import Report, WorkFailed
 from nanoclaw.runtimes.protocol import Packages
 from nanoclaw.system.disk_use import Count, free_bytes
 from nanoclaw.system.foreign import ungrouped
+from nanoclaw.system.trees import remove_tree
 
 NEW = ".new-"
 """The beginning of the names of folders that are not complete."""
@@ -87,13 +88,14 @@ async def _new_folder(folder: Path) -> AsyncIterator[Path]:
     try:
         yield new
     finally:
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(lambda: shutil.rmtree(new, ignore_errors=True))
+        # It has its name now, or the next host tries it again.
+        with trio.CancelScope(shield=True), suppress(OSError):
+            await trio.to_thread.run_sync(remove_tree, new)
 
 
 def _finish(new: Path, complete: Path) -> None:
     """Let the user of sandboxes read it, bring it to the disk, and give it its name. Blocking."""
-    shutil.rmtree(new / "tmp")
+    remove_tree(new / "tmp")
     new.chmod(0o755)
     os.sync()
     new.rename(complete)
