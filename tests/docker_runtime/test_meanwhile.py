@@ -1,4 +1,4 @@
-"""What answers while a real engine builds its first image, and how it hands over."""
+"""The runtime that answers while a real engine builds its first image, and how it hands over."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ from nanoclaw.runtimes.docker.meanwhile import for_another, other_runtimes, work
 from nanoclaw.runtimes.docker.runtime import DockerRuntime
 from nanoclaw.runtimes.factory import RuntimeContext
 from nanoclaw.runtimes.images import Build, Images, Recipe
-from nanoclaw.runtimes.images.building import Report
+from nanoclaw.runtimes.images.building import ReportProgress
 from nanoclaw.runtimes.protocol import ReportsUnhonoured
 from nanoclaw.testing import FakeChannel, wire
 from tests.docker_runtime.docker_homes import GUARD_S, config, containers, install_of
@@ -40,7 +40,7 @@ class HeldBuilder:
     async def images(self) -> Mapping[str, float]:
         return await self.builder.images()
 
-    async def build(self, wanted: Build, report: Report) -> None:
+    async def build(self, wanted: Build, report: ReportProgress) -> None:
         await self.go.wait()
         await self.builder.build(wanted, report)
 

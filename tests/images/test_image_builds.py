@@ -11,7 +11,7 @@ from attrs import Factory, define, evolve
 from nanoclaw.records import SessionPaths
 from nanoclaw.runtimes.backlog import FIRST_RETRY_S
 from nanoclaw.runtimes.images import Build, BuildFailed, ImageMissing, Images, Progress, Recipe
-from nanoclaw.runtimes.images.building import Report
+from nanoclaw.runtimes.images.building import ReportProgress
 from nanoclaw.runtimes.protocol import Packages, RunnerSpec
 
 SPEC = RunnerSpec("sess-1", SessionPaths(Path("/data/s")), Path("/groups/main/workspace"), "echo", {})
@@ -32,7 +32,7 @@ class FakeBuilder:
     async def images(self) -> Mapping[str, float]:
         return dict(self.there)
 
-    async def build(self, wanted: Build, report: Report) -> None:
+    async def build(self, wanted: Build, report: ReportProgress) -> None:
         self.builds.append(wanted)
         report(Progress("RUN something", 2, 7))
         self.begun.set()

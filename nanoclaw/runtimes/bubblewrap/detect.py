@@ -1,4 +1,4 @@
-"""Whether this machine can make sandboxes now: a trial run, and the reason if it cannot."""
+"""A trial of sandboxes on this machine, and the reason if it fails."""
 
 import os
 import platform
@@ -37,7 +37,7 @@ class Ready:
 
     @property
     def means(self) -> Means:
-        """How this machine bounds a whole sandbox."""
+        """The way in which this machine bounds a whole sandbox."""
         return self.maker.means if self.maker else Means()
 
 

@@ -89,32 +89,12 @@ def as_another_user(program: Program, setpriv: str, wanted: Wanted, user: int) -
     yield from (program.path, "--die-with-parent", "--unshare-pid", *_system(), "--bind", "/proc", "/proc")
     if wanted.info_fd is not None:
         yield from ("--info-fd", str(wanted.info_fd))
-    yield from (
-        "--dev-bind",
-        "/dev",
-        "/dev",
-        "--perms",
-        "1777",
-        "--tmpfs",
-        TMP,
-        "--perms",
-        "0755",
-        "--dir",
-        VIEW,
-    )
+    yield from ("--dev-bind", "/dev", "/dev")
+    yield from ("--perms", "1777", "--tmpfs", TMP, "--perms", "0755", "--dir", VIEW)
     for bind in view:
         yield from ("--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target)
-    yield from (
-        "--ro-bind",
-        program.path,
-        f"{VIEW}/bwrap",
-        "--ro-bind",
-        setpriv,
-        f"{VIEW}/setpriv",
-        "--chdir",
-        "/",
-        "--",
-    )
+    yield from ("--ro-bind", program.path, f"{VIEW}/bwrap", "--ro-bind", setpriv, f"{VIEW}/setpriv")
+    yield from ("--chdir", "/", "--")
     yield from (f"{VIEW}/setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups")
     yield from ("--inh-caps=-all", "--bounding-set=-all", "--pdeathsig", "KILL", "--")
     seen = tuple(evolve(bind, source=Path(at.target)) for bind, at in zip(wanted.binds, view, strict=True))

@@ -42,7 +42,7 @@ class DockerConfig:
 
     @property
     def recipe(self) -> Recipe:
-        """What our image is built from."""
+        """The choices that our image is built from."""
         given = forwarded(os.environ)
         return Recipe(self.base_image, self.tools, self.wheels, self.build_network, given)
 

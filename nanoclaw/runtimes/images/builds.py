@@ -12,9 +12,8 @@ from typing import Protocol
 import trio
 from attrs import Factory, define, evolve, field, frozen
 
-from nanoclaw.runtimes.backlog import Backlog, Words, Work
-from nanoclaw.runtimes.backlog import Report as Told
-from nanoclaw.runtimes.images.building import Build, Progress, Report
+from nanoclaw.runtimes.backlog import Backlog, Report, Words, Work
+from nanoclaw.runtimes.images.building import Build, Progress, ReportProgress
 from nanoclaw.runtimes.images.context import agent_context, base_context
 from nanoclaw.runtimes.images.names import agent_image, base_image, is_base, is_of_agent, is_of_installation
 from nanoclaw.runtimes.images.recipe import Recipe
@@ -39,7 +38,7 @@ class Builder(Protocol):
         """Return the names of our images, with the time of their creation in seconds since 1970."""
         ...
 
-    async def build(self, wanted: Build, report: Report, /) -> None:
+    async def build(self, wanted: Build, report: ReportProgress, /) -> None:
         """Build an image. Raises BuildFailed."""
         ...
 
@@ -197,12 +196,12 @@ class Images:
     # -- building
 
     def _want(self, order: Order) -> None:
-        async def work(told: Told) -> None:
-            await self.build(order, partial(_tell, told))
+        async def work(report: Report) -> None:
+            await self.build(order, partial(_report_step, report))
 
         self._backlog.want(Work(order.image, order.purpose, work))
 
-    async def build(self, order: Order, report: Report) -> None:
+    async def build(self, order: Order, report: ReportProgress) -> None:
         """Build an image now. Raises BuildFailed, OSError."""
         build = await trio.to_thread.run_sync(order.make)
         await self.builder.build(build, report)
@@ -225,13 +224,13 @@ class Images:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is being built, and what could not be built, in words."""
+        """The builds that are running, and those that have failed, in words."""
         return tuple(filter(None, [self._unmade, *self._backlog.problems]))
 
 
-def _tell(told: Told, progress: Progress) -> None:
+def _report_step(report: Report, progress: Progress) -> None:
     if progress.step is not None:
-        told(f"step {progress.step} of {progress.steps}")
+        report(f"step {progress.step} of {progress.steps}")
 
 
 def own_order(recipe: Recipe) -> Order:
