@@ -71,7 +71,7 @@ def build(places: Places, *, as_json: bool, agent: str | None, **how: Any) -> in
     return FAILED if any(each.error for each in built) else 0
 
 
-@image.command("list", cls=Command)
+@image.command("list", cls=Command, short_help="list the images of sandboxes")
 @_json
 @with_places
 def list_(places: Places, *, as_json: bool) -> int:

@@ -2,7 +2,7 @@
 
 import platform
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -50,7 +50,7 @@ class BubblewrapConfig:
     program: Name = "bwrap"
     """The program bubblewrap: a name in PATH, or a path."""
     scratch: Annotated[int, Bytes()] = GIB
-    """The size of a sandbox's `/tmp`, and of its home folder. They are in memory."""
+    """The size of a sandbox's `/tmp`, home folder and `/dev/shm`, each. They are in memory."""
     packages: Annotated[int, Bytes()] = 4 * GIB
     """The most space that the approved packages of one agent may take."""
 
@@ -90,14 +90,17 @@ class BubblewrapRuntime:
         """Return why the runner has no such provider. All that it has may run here."""
         return self.known.unusable(provider)
 
-    def unhonoured(self, spec: RunnerSpec) -> Sequence[str]:
+    def unhonoured(self, spec: RunnerSpec) -> Mapping[str, str]:
         """Return the parts of a specification that need an image, or another user."""
+        apt = " ".join(spec.packages.apt)
+        on_host = f"install them on this machine, whose programs a sandbox has (`sudo apt install {apt}`)"
         parts = {
-            "image": spec.image is not None,
-            "user": spec.user is not None,
-            "packages": bool(spec.packages.apt),
+            "image": (spec.image is not None, "remove it"),
+            "user": (spec.user is not None, "remove it"),
+            "packages.apt": (bool(apt), f"remove it, and {on_host}"),
         }
-        return [part for part, given in parts.items() if given]
+        docker = 'or set [sandbox] runtime = "docker"'
+        return {part: f"{advice}; {docker}" for part, (given, advice) in parts.items() if given}
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
@@ -170,10 +173,11 @@ class BubblewrapRuntime:
         """Refuse what this runtime cannot run."""
         if (refusal := self.refusal(spec.provider)) is not None:
             raise StartFailed(refusal)
-        if parts := ", ".join(self.unhonoured(spec)):
+        if parts := self.unhonoured(spec):
+            advice = ". ".join(f"{part}: {words}" for part, words in parts.items())
             raise StartFailed(
-                f"the bubblewrap runtime cannot honour {parts} of the agent's container.json; remove that "
-                '(of packages: apt), or set [sandbox] runtime = "docker"'
+                f"the bubblewrap runtime cannot honour {', '.join(parts)} of the agent's container.json. "
+                + advice
             )
 
     def _prepare(self, ready: Ready, spec: RunnerSpec, packages: Path | None) -> Group | None:
