@@ -23,6 +23,8 @@ from pathlib import Path
 
 SESSION, OWN = Path("/workspace"), Path("/workspace/agent")
 FLOODERS = 2
+PATIENCE_S = 1.0
+"""The longest wait for a lock."""
 PR_SET_PDEATHSIG = 1
 TROUBLES: dict[str, Callable[[], None]] = {}
 
@@ -52,9 +54,9 @@ def wait() -> None:
 @trouble
 def locks() -> None:
     """Lock every file that can be opened, also through read-only mounts."""
-    places = (SESSION, SESSION / "in", Path("/opt/nanoclaw"), Path("/usr/lib/python3"), Path("/etc"))
-    files = [file for place in places for file in sorted(place.rglob("*"))[:300] if file.is_file()]
-    held = [found for file in files for found in lock(file)]
+    places = (SESSION, Path("/opt/nanoclaw"), Path("/usr/lib/python3"), Path("/etc"))
+    files = [file.resolve() for place in places for file in sorted(place.rglob("*"))[:300] if file.is_file()]
+    held = [found for file in dict.fromkeys(files) for found in lock(file)]
     (SESSION / "hint-journal").touch()
     (SESSION / "hint-journal").unlink()  # the host looks at outbound.db
     ready(held=held)
@@ -72,9 +74,21 @@ def lock(file: Path) -> Iterator[str]:
                 ("flock", fcntl.flock, fcntl.LOCK_EX),
             ):
                 with contextlib.suppress(OSError):
-                    take(descriptor, kind | fcntl.LOCK_NB)
+                    taken(take, descriptor, kind)
                     yield f"{file}: {name}"
             return
+
+
+def taken(take: Callable[[int, int], None], descriptor: int, kind: int) -> None:
+    """Take a lock. The host holds some of them for a moment. Raises OSError."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return take(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.002)
 
 
 # -- events -----------------------------------------------------------------------
