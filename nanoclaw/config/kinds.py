@@ -242,6 +242,8 @@ class NetworkAccess:
             return NetworkRule(_MODES[value])
         if not isinstance(value, str | list | tuple):
             raise Unfit(self.wanted, value)
+        if isinstance(value, str) and re.fullmatch(r"[\w-]*", value):  # a word with a mistake is no site
+            raise Unfit(self.wanted, value)
         sites = Items(self.wanted, split=True).read(value)
         return NetworkRule("listed", tuple(self._site(site) for site in sites))
 
