@@ -16,12 +16,18 @@ from nanoclaw.runtimes.docker.container import (
     ContainerSpec,
     EngineKind,
     Json,
+    container_name,
     mount_points,
     resolved,
 )
 from nanoclaw.runtimes.docker.engine import CALL_S, Engine
 from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, NameTaken, NotThere, start_failed
+<<<<<<< HEAD
 from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another, working
+=======
+from nanoclaw.runtimes.docker.kept import KeptOutput
+from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another
+>>>>>>> ee236645c5a6d82a4d0cafc1934626a679f675e8
 from nanoclaw.runtimes.docker.output import Output, followed
 from nanoclaw.runtimes.docker.runner import ContainerRunner, drop_lifeline, hold_lifeline
 from nanoclaw.runtimes.docker.seccomp import profile
@@ -33,6 +39,7 @@ from nanoclaw.runtimes.ownership import Handover
 from nanoclaw.runtimes.protocol import (
     WORKSPACE,
     Death,
+    KeptLine,
     NotNow,
     Runner,
     RunnerSpec,
@@ -82,6 +89,10 @@ class DockerRuntime:
     watch: Watch = field(
         default=Factory(lambda self: Watch(self.engine, self._look), takes_self=True), init=False
     )
+    kept: KeptOutput = field(
+        default=Factory(lambda self: KeptOutput(self.engine), takes_self=True), init=False
+    )
+    """The last output of containers."""
     runners: set[ContainerRunner] = field(factory=set, init=False)
     """The containers that this host follows."""
     _handover: Handover | None = field(factory=_handover, init=False)
@@ -173,6 +184,10 @@ class DockerRuntime:
             raise StartFailed(
                 f"outbound.db could not be recovered: the runner ended with status {code}: {said}"
             )
+
+    async def output(self, session_id: str) -> Sequence[KeptLine]:
+        """Return the end of the output of a session's containers. Raises NotNow."""
+        return await self.kept.of(session_id, container_name(self.install_id or "", session_id))
 
     @asynccontextmanager
     async def _for_session(self, spec: RunnerSpec) -> AsyncIterator[None]:
@@ -296,6 +311,7 @@ class DockerRuntime:
                 await self.engine.call(
                     lambda api: api.stop(container_id, timeout=math.ceil(grace_s)), CALL_S + grace_s
                 )
+        await self.kept.keep(found["Config"]["Labels"].get(SESSION, ""), container_id)
         with suppress(NotThere):
             await self.engine.call(lambda api: api.remove_container(container_id, v=True, force=True))
 
@@ -312,6 +328,7 @@ class DockerRuntime:
             self.lifeline_s,
             self.grace_s,
             StderrLog(container.spec.session_id),
+            self.kept,
             adopted,
         )
 
@@ -349,6 +366,7 @@ class DockerRuntime:
         self.watch.compare({each["Id"] for each in containers if each["State"] == "running"})
         for found in containers:
             if self._is_remains(found):
+                await self.kept.keep(found["Labels"][SESSION], found["Id"])
                 await self._remove(found["Id"])
         await self.images.refresh()
         await self.images.want_own()
