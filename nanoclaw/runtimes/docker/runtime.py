@@ -22,12 +22,8 @@ from nanoclaw.runtimes.docker.container import (
 )
 from nanoclaw.runtimes.docker.engine import CALL_S, Engine
 from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, NameTaken, NotThere, start_failed
-<<<<<<< HEAD
-from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another, working
-=======
 from nanoclaw.runtimes.docker.kept import KeptOutput
-from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another
->>>>>>> ee236645c5a6d82a4d0cafc1934626a679f675e8
+from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another, working
 from nanoclaw.runtimes.docker.output import Output, followed
 from nanoclaw.runtimes.docker.runner import ContainerRunner, drop_lifeline, hold_lifeline
 from nanoclaw.runtimes.docker.seccomp import profile
