@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
@@ -265,6 +266,28 @@ class ReportsState(Protocol):
 def state_of(runtime: Runtime) -> RuntimeState | None:
     """Return the state of a runtime, if it has one of its own."""
     return runtime.state if isinstance(runtime, ReportsState) else None
+
+
+@frozen
+class KeptLine:
+    """A line that a runner has written to stdout or stderr."""
+
+    at: datetime
+    """When it was written."""
+    text: str
+
+
+@runtime_checkable
+class KeepsOutput(Protocol):
+    """A runtime that keeps what runners write, also without a host. `nanoclaw logs` shows it."""
+
+    async def output(self, session_id: str, /) -> Sequence[KeptLine]:
+        """Return the last lines of a session's runner, which may have ended. Their number is bounded.
+
+        Raises:
+            NotNow: they cannot be read now.
+        """
+        ...
 
 
 @runtime_checkable

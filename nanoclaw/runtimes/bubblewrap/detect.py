@@ -1,4 +1,4 @@
-"""Whether this machine can make sandboxes now: a trial run, and the reason if it cannot."""
+"""A trial of sandboxes on this machine, and the reason if it fails."""
 
 import os
 import platform
@@ -37,7 +37,7 @@ class Ready:
 
     @property
     def means(self) -> Means:
-        """How this machine bounds a whole sandbox."""
+        """The way in which this machine bounds a whole sandbox."""
         return self.maker.means if self.maker else Means()
 
 
@@ -75,7 +75,7 @@ def why_not(name: str = "bwrap") -> str | None:
 
 
 def compile_runner() -> None:
-    """Compile the runner. A sandbox may not write the result, so each start would do it again. Blocking."""
+    """Compile the modules of the runner, which a sandbox cannot. Otherwise each start would. Blocking."""
     compile_dir(str(runner_dir() / "agent_runner"), quiet=2)
 
 

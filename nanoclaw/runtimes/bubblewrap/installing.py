@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
 
@@ -107,6 +108,8 @@ def commands(packages: Packages, new: Path) -> Iterator[tuple[str, Sequence[str]
         WorkFailed: an installer is missing.
     """
     if packages.pip:
+        if find_spec("pip") is None:
+            raise WorkFailed(f"this Python has no pip; install it with `{sys.executable} -m ensurepip`")
         pip = [sys.executable, "-P", str(WHEELS_ONLY), "install", "--target", str(new / "python")]
         how = ["--only-binary", ":all:", "--no-cache-dir", "--no-input", "--disable-pip-version-check"]
         yield "pip installs", [*pip, *how, "--progress-bar", "off", "--", *packages.pip]

@@ -82,7 +82,7 @@ class PackageFolders:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is being installed, and what could not be installed, in words."""
+        """The installations that are running, and those that have failed, in words."""
         return self._backlog.problems
 
 

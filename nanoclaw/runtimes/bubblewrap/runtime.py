@@ -50,7 +50,7 @@ class BubblewrapConfig:
     program: Name = "bwrap"
     """The program bubblewrap: a name in PATH, or a path."""
     scratch: Annotated[int, Bytes()] = GIB
-    """The size of a sandbox's `/tmp`, and of its home folder. They are in memory."""
+    """The size of a sandbox's `/tmp`, home folder and `/dev/shm`, each. They are in memory."""
     packages: Annotated[int, Bytes()] = 4 * GIB
     """The most space that the approved packages of one agent may take."""
 
@@ -166,6 +166,11 @@ class BubblewrapRuntime:
         except NotMade as error:
             if await self._examine() is None:
                 raise NotNow(self.state.text) from error
+            if await _ran_out(sandbox.group):
+                memory = _memory_of(sandbox.spec)
+                raise StartFailed(
+                    f"the memory of {memory} is too little to start a runner; raise it"
+                ) from error
             raise
         return ProcessRunner(process, lifeline, self.grace_s, StderrLog(sandbox.spec.session_id))
 
@@ -214,12 +219,21 @@ class BubblewrapRuntime:
 async def _death(runner: ProcessRunner[SandboxProcess], group: Group | None, spec: RunnerSpec) -> Death:
     """Return how the runner ended. If it was killed, the reason may be its memory."""
     death = runner.death()
-    if runner.process.returncode == -signal.SIGKILL and group is not None:
-        with trio.CancelScope(shield=True):
-            if await trio.to_thread.run_sync(group.ran_out):
-                memory = limits_in_force(spec.limits, Means())[MEMORY].partition(",")[0]
-                return evolve(death, reason=f"its sandbox used up the memory of {memory}: {death.reason}")
+    if runner.process.returncode == -signal.SIGKILL and await _ran_out(group):
+        return evolve(death, reason=f"its sandbox used up the memory of {_memory_of(spec)}: {death.reason}")
     return death
+
+
+async def _ran_out(group: Group | None) -> bool:
+    found = False
+    with trio.CancelScope(shield=True):
+        if group is not None:
+            found = await trio.to_thread.run_sync(group.ran_out)
+    return found
+
+
+def _memory_of(spec: RunnerSpec) -> str:
+    return limits_in_force(spec.limits, Means())[MEMORY].partition(",")[0]
 
 
 def _make(config: BubblewrapConfig, context: RuntimeContext) -> BubblewrapRuntime:
