@@ -61,7 +61,7 @@ fcntl.fcntl(descriptor, fcntl.F_SETLK, struct.pack("hhqqi", fcntl.F_RDLCK, 0, 0x
 print("held", flush=True)
 sys.stdin.read()
 """
-"""A program that locks the byte by which SQLite reserves a file for a writer. Reading the file is enough for it."""
+"""A program that locks the byte by which SQLite reserves a file. It only needs to read the file."""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the program packs Linux's struct flock")
