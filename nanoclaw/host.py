@@ -42,7 +42,16 @@ from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
-from nanoclaw.runtimes import Runtime, Served, isolates, state_of, unwrapped, warn_of_runtime, why_refused
+from nanoclaw.runtimes import (
+    Runtime,
+    Served,
+    isolates,
+    kept_events,
+    state_of,
+    unwrapped,
+    warn_of_runtime,
+    why_refused,
+)
 from nanoclaw.session import AgentInbox, NoObserver, Presences, Services, Sessions, answering, open_sessions
 from nanoclaw.session.owner_alerts import tell_owner
 from nanoclaw.session.places import Places
@@ -235,7 +244,15 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         if control is not None:
             operations = Operations(Catalogue.installed(), ground)
             await stack.enter_async_context(
-                open_control(config.data, control, status, supervision, under=root, operations=operations)
+                open_control(
+                    config.data,
+                    control,
+                    status,
+                    supervision,
+                    under=root,
+                    operations=operations,
+                    output=partial(kept_events, unwrapped(parts.runtime)),
+                )
             )
         if parts.seams.runtime is None:
             warn_of_runtime(config)

@@ -30,7 +30,7 @@ STATUS = (
 TREE = "Print the live tree of actors of the running host."
 LOGS = (
     "Print the latest log events of the running host, which keeps the last 5,000 in memory: all from info "
-    "up, also where its own terminal shows less."
+    "up, also where its own terminal shows less. Of a session in a container also what the engine kept."
 )
 AS_JSON = "print JSON, for programs"
 
@@ -111,7 +111,7 @@ def tree(places: Places, *, as_json: bool) -> int:
     "session",
     cls=DescribedArgument,
     required=False,
-    help="only of sessions whose id begins so",
+    help="only of this session: its id, the beginning of that, or its chat",
     shell_complete=_sessions,
 )
 @click.option("-f", "--follow", is_flag=True, help="go on with events as they come")

@@ -13,7 +13,7 @@ from nanoclaw.config import Config
 
 
 async def logs(config: Config, session: str | None, last: int, *, follow: bool, as_json: bool) -> int:
-    """Print log events, of the sessions whose id begins with `session`. Raises NoHost, RequestFailed."""
+    """Print log events, all or those of a session. Raises NoHost, RequestFailed."""
     renderer = structlog.dev.ConsoleRenderer(colors=stdout().isatty())
     async with connect(config.data) as client:
         async for event in client.results("logs", last=last, session=session, follow=follow):

@@ -4,7 +4,7 @@ A slow request answers later, while the next ones are read. EOF from the client 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -15,12 +15,14 @@ from attrs import Factory, define, frozen
 from nanoclaw.channels.terminal.visits import ChatEvent, ChatRoom, Done, Drafting, Shown, Visit
 from nanoclaw.config.nearest import nearest
 from nanoclaw.control import wire
+from nanoclaw.control.session_log import merged
 from nanoclaw.control.wire import Id, Request, RequestRefused
-from nanoclaw.logs.ring import LogLine, LogRing
+from nanoclaw.logs.ring import MAX_EVENTS, LogRing
 from nanoclaw.operations import Caller, OperationFailed, Operations
 from nanoclaw.operations.references import KINDS
 from nanoclaw.records import NotAccepted
 from nanoclaw.records.status import CannotTell, HostReport, StatusSource
+from nanoclaw.runtimes import KeptEvent, NotNow
 from nanoclaw.store import StoreError
 from nanoclaw.system.lines import Lines
 from nanoclaw.version import installed_version
@@ -52,6 +54,8 @@ class Offer:
     chat: ChatRoom | None
     logs: LogRing | None
     operations: Operations | None
+    output: Callable[[str], Awaitable[Sequence[KeptEvent]]] | None = None
+    """Returns what is kept of the output of a session's runner. Raises NotNow."""
 
 
 # -- parameters ----------------------------------------------------------------
@@ -86,7 +90,7 @@ class ShownParams:
 
 @frozen
 class LogsParams:
-    """Parameters of `logs`: the last `n` events of sessions with that id prefix, then new ones."""
+    """Parameters of `logs`: the last events, all or those of a session, then new ones."""
 
     last: int = 200
     session: str | None = None
@@ -283,16 +287,46 @@ class Connection:
             raise RequestRefused(id_, "unavailable", NO_LOGS)
         if params.follow and self._followed >= MAX_FOLLOWED:
             raise RequestRefused(id_, "busy", f"a client may follow {MAX_FOLLOWED} times at once")
+        session = None if params.session is None else await self._session(id_, params.session, logs)
         reached = logs.newest
-        lines = logs.latest(min(max(0, params.last), MAX_LAST), params.session)
-        for first in range(0, len(lines), BATCH):
-            await self.send(_log_lines(id_, lines[first : first + BATCH]))
+        wanted = min(max(0, params.last), MAX_LAST)
+        if session is None:
+            lines = logs.latest(wanted, None)
+            texts = [line.text for line in lines]
+        else:
+            kept, problem = await self._kept(session)
+            lines = logs.latest(MAX_EVENTS, session)
+            found = merged(lines, kept, session)
+            texts = [*found[max(0, len(found) - wanted) :], *problem]
+        for first in range(0, len(texts), BATCH):
+            await self.send(_log_events(id_, texts[first : first + BATCH]))
         if not params.follow:
             await self._result(id_, {})
             return
         self._followed += 1
         reached = max([reached, *(line.number for line in lines[-1:])])
-        self.nursery.start_soon(self._follow, id_, logs, reached, params.session)
+        self.nursery.start_soon(self._follow, id_, logs, reached, session)
+
+    async def _session(self, id_: Id, text: str, logs: LogRing) -> str:
+        """Return the id of a session, or a prefix of ids that only the log knows."""
+        if self.offer.operations is None:
+            return text
+        try:
+            return await self.offer.operations.found("session", text)
+        except OperationFailed as error:
+            if error.code == "not_found" and text and logs.latest(1, text):
+                return text  # an actor, or a session that is no more
+            raise RequestRefused(id_, error.code, str(error)) from error
+
+    async def _kept(self, session: str) -> tuple[Sequence[KeptEvent], Sequence[str]]:
+        """Return what is kept of a runner's output, and an event that says why it cannot be read."""
+        if self.offer.output is None:
+            return (), ()
+        try:
+            return await self.offer.output(session), ()
+        except NotNow as error:
+            event = {"event": "logs.output_unread", "level": "warning", "session": session}
+            return (), (json.dumps({**event, "reason": str(error)}),)
 
     async def _follow(self, id_: Id, logs: LogRing, number: int, session: str | None) -> None:
         while True:
@@ -300,9 +334,9 @@ class Connection:
             lines, number, lost = logs.after(number, session, BATCH)
             if lost:
                 await self._event(id_, {"event": "logs.lost", "level": "warning", "events": lost})
-            await self.send(_log_lines(id_, lines))
+            await self.send(_log_events(id_, [line.text for line in lines]))
 
 
-def _log_lines(id_: Id, lines: Sequence[LogLine]) -> bytes:
+def _log_events(id_: Id, texts: Sequence[str]) -> bytes:
     start = f'{{"id": {json.dumps(id_)}, "event": '
-    return "".join(f"{start}{line.text}}}\n" for line in lines).encode()
+    return "".join(f"{start}{text}}}\n" for text in texts).encode()

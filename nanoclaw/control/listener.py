@@ -1,7 +1,7 @@
 """The control actor: owns the socket, admits clients, and serves each in its own task."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from nanoclaw.control.wire import RequestRefused
 from nanoclaw.logs import LogRing, keeping_events
 from nanoclaw.operations import Operations
 from nanoclaw.records.status import StatusSource
+from nanoclaw.runtimes import KeptEvent
 from nanoclaw.system.sockets import listening
 from nanoclaw.system.supervision import Supervision
 
@@ -138,6 +139,7 @@ async def open_control(  # noqa: PLR0913 -- what is offered, and where
     *,
     under: Supervisor,
     operations: Operations | None = None,
+    output: Callable[[str], Awaitable[Sequence[KeptEvent]]] | None = None,
 ) -> AsyncIterator[None]:
     """Listen on the control socket of a data directory that this host owns. Disconnect clients on exit.
 
@@ -145,7 +147,7 @@ async def open_control(  # noqa: PLR0913 -- what is offered, and where
     on.
     """
     policy = Policy(give_up=Bury(RETRY_BURIED_S), fatal=(ControlUnavailable,))
-    offer = Offer(status, control.chat, control.logs, operations)
+    offer = Offer(status, control.chat, control.logs, operations, output)
     async with supervision.open("control", under=under, policy=policy) as supervisor:
         socket_actor = supervisor.start("socket", _recipe(socket_path(data), offer))
         with suppress(Crashed, Stopped):  # reported already

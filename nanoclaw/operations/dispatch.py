@@ -107,6 +107,13 @@ class Operations:
         warning = await noun.warning(operation.verb, arguments) if question else ""
         return f"{warning} {question}".strip()
 
+    async def found(self, kind: Kind, text: str) -> str:
+        """Return the id of the thing that a name means. Raises OperationFailed."""
+        try:
+            return (await self.ground.central.run(references.resolve, kind, text)).id
+        except Refusal as error:
+            raise OperationFailed(_code(error), _innermost(error)) from error
+
     async def names(self, kind: Kind) -> list[str]:
         """Return the names of a kind, for completion. Raises StoreError."""
         if kind in references.IN_FILES:

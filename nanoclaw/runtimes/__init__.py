@@ -10,10 +10,13 @@ from nanoclaw.runtimes.factory import (
     warn_of_runtime,
     why_refused,
 )
+from nanoclaw.runtimes.kept_events import KeptEvent, kept_events
 from nanoclaw.runtimes.protocol import (
     Death,
     Hindered,
     Isolates,
+    KeepsOutput,
+    KeptLine,
     Limits,
     Mount,
     NothingLeft,
@@ -36,6 +39,9 @@ __all__ = [
     "Death",
     "Hindered",
     "Isolates",
+    "KeepsOutput",
+    "KeptEvent",
+    "KeptLine",
     "Limits",
     "Mount",
     "NoConfig",
@@ -55,6 +61,7 @@ __all__ = [
     "StartFailed",
     "configured_runtime",
     "isolates",
+    "kept_events",
     "require_provider",
     "state_of",
     "table_problems",

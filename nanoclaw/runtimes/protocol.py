@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
@@ -216,8 +217,8 @@ class Runtime(Protocol):
 class ReportsUnhonoured(Protocol):
     """A runtime that says before a start what it cannot honour. `nanoclaw config check` asks it."""
 
-    def unhonoured(self, spec: RunnerSpec, /) -> Sequence[str]:
-        """Return the parts of a specification that it cannot honour, by their fields in `RunnerSpec`.
+    def unhonoured(self, spec: RunnerSpec, /) -> Mapping[str, str]:
+        """Return what it cannot honour by keys of `container.json`, such as `packages.apt`, with what to do.
 
         `run` refuses to start a runner with any of them.
         """
@@ -265,6 +266,28 @@ class ReportsState(Protocol):
 def state_of(runtime: Runtime) -> RuntimeState | None:
     """Return the state of a runtime, if it has one of its own."""
     return runtime.state if isinstance(runtime, ReportsState) else None
+
+
+@frozen
+class KeptLine:
+    """A line that a runner has written to stdout or stderr."""
+
+    at: datetime
+    """When it was written."""
+    text: str
+
+
+@runtime_checkable
+class KeepsOutput(Protocol):
+    """A runtime that keeps what runners write, also without a host. `nanoclaw logs` shows it."""
+
+    async def output(self, session_id: str, /) -> Sequence[KeptLine]:
+        """Return the last lines of a session's runner, which may have ended. Their number is bounded.
+
+        Raises:
+            NotNow: they cannot be read now.
+        """
+        ...
 
 
 @runtime_checkable

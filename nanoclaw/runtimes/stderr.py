@@ -50,14 +50,19 @@ class StderrLog:
             self._line(rest)
         self._report_dropped()
 
+    def explain(self, how: str, *, failed: bool) -> str:
+        """Return how a runner ended, with its own reason if it failed, and its last words."""
+        first = f"{self.failure.rstrip('.')} ({how})" if failed and self.failure else how
+        return first + "".join(f"\n  {line}" for line in self.last_words)
+
     def _line(self, line: bytes) -> None:
         text = line[:MAX_LINE].decode("utf-8", "replace").rstrip()
         if not text:
             return
-        event, level, values = _parse(text)
-        self._keep(event, level, values)
+        event, level, values = parsed(text)
+        self._keep(event, _LEVELS[level], values)
         if self._admit():
-            _log.log(level, event, session=self.session_id, **values)
+            _log.log(_LEVELS[level], event, session=self.session_id, **values)
 
     def _keep(self, event: str, level: int, values: Mapping[str, object]) -> None:
         """Keep a line that may explain a death. Events up to level `info` explain none."""
@@ -100,12 +105,13 @@ def _reason(fields: Mapping[str, object]) -> str | None:
     return next((" ".join(text.split()) for text in found if isinstance(text, str) and text.strip()), None)
 
 
-def _parse(text: str) -> tuple[str, int, dict[str, object]]:
-    """Our runner's JSON lines become events; anything else is quoted."""
+def parsed(text: str) -> tuple[str, str, dict[str, object]]:
+    """Return a line as an event, its level and its values. What our runner did not write is quoted."""
     try:
         values = json.loads(text)
-        event, level = values.pop("event"), _LEVELS[values.pop("level", "info")]
+        event, level = values.pop("event"), values.pop("level", "info")
+        _LEVELS[level]
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
-        return "runner.stderr", 20, {"line": text}
+        return "runner.stderr", "info", {"line": text}
     name = str(event)[:80].removeprefix("runner.")
     return f"runner.{name}", level, {"runner": values} if values else {}

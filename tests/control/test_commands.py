@@ -75,7 +75,11 @@ def test_the_log_of_a_session_is_selected_by_a_prefix_of_its_id(home: Path) -> N
     events = [json.loads(line) for line in done.output.splitlines()]
     assert "session.runner_started" in {event["event"] for event in events}
     assert {event["session"] for event in events} == {session["id"]}
-    assert nanoclaw(home, "logs", "sess-nobody") == Result(0, "", "")
+    chat = nanoclaw(home, "logs", "--json", "cli:terminal")
+    assert session["id"] in chat.output
+    refused = nanoclaw(home, "logs", "sess-nobody")
+    assert (refused.code, refused.output) == (2, "")
+    assert "there is no session 'sess-nobody'" in refused.stderr
 
 
 @pytest.mark.parametrize("command", ["logs", "status"])

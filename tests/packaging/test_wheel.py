@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import tomllib
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -136,9 +137,10 @@ def test_its_parts_come_from_it_and_not_from_the_checkout(installed: Installatio
         assert Path(line).is_relative_to(installed.packages)
 
 
-def test_what_the_image_installs_the_host_depends_on_too() -> None:
+def test_what_the_image_installs_the_host_depends_on_too_or_has_as_an_extra() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    host = _requirements(project["dependencies"])
+    extras = chain.from_iterable(project["optional-dependencies"].values())
+    host = _requirements([*project["dependencies"], *extras])
     runner = _requirements((CHECKOUT / "container/requirements.txt").read_text().splitlines())
     assert runner.items() <= host.items()
 

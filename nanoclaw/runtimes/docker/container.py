@@ -33,7 +33,7 @@ Json = dict[str, Any]
 
 @frozen
 class EngineKind:
-    """What an engine is, as far as users of containers depend on it."""
+    """The kind of an engine, which decides the user of containers and the form of their filter."""
 
     rootless: bool = False
     """True if it runs without root. Then its containers' root is the user who runs it."""
@@ -61,7 +61,7 @@ class ContainerSpec:
     @property
     def name(self) -> str:
         """The container's name, of which an engine has one."""
-        return f"nanoclaw-{self.install_id}-{self.spec.session_id}"
+        return container_name(self.install_id, self.spec.session_id)
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -133,6 +133,11 @@ class ContainerSpec:
             **({"NANOCLAW_MODEL_SOCKET": str(gateway / "model.sock")} if spec.gateway else {}),
             **({"NANOCLAW_WEB_SOCKET": str(gateway / "web.sock")} if spec.web else {}),
         }
+
+
+def container_name(install_id: str, session_id: str) -> str:
+    """Return the name of a session's container."""
+    return f"nanoclaw-{install_id}-{session_id}"
 
 
 def mount_points(spec: RunnerSpec) -> Sequence[str]:

@@ -10,6 +10,7 @@ from attrs import Factory, define, frozen
 
 from nanoclaw.runtimes.docker.engine import Engine
 from nanoclaw.runtimes.docker.errors import EngineError, NotThere
+from nanoclaw.runtimes.docker.kept import KeptOutput
 from nanoclaw.runtimes.docker.output import Output, followed
 from nanoclaw.runtimes.docker.watch import Changes, Watch
 from nanoclaw.runtimes.protocol import Death, Hindered, Runner
@@ -56,6 +57,7 @@ class ContainerRunner:
     lifeline_s: float
     grace_s: float
     log: StderrLog
+    kept: KeptOutput
     adopted: bool
     """True if it outlived its last host, which has logged what it had written until then."""
     host_is_dead: bool = False
@@ -140,17 +142,16 @@ class ContainerRunner:
             self.watch.doubt(error)
 
     async def _remove(self) -> None:
+        await self.kept.keep(self.session_id, self.container_id)
         with suppress(EngineError):  # the next start, or the next look for remains, removes it
             await self.engine.call(lambda api: api.remove_container(self.container_id, v=True, force=True))
 
     async def _death(self) -> Death:
         end = self._end or End(None)
-        words = "".join(f"\n  {line}" for line in self.log.last_words)
         how = self._how(end)
-        first = f"{self.log.failure.rstrip('.')} ({how})" if end.code and self.log.failure else how
         if end.code != 0 and not end.out_of_memory and await self._engine_failed(end):
             return Hindered(orderly=False, reason=f"the container engine was stopped or restarted ({how})")
-        return Death(orderly=end.code == 0, reason=first + words)
+        return Death(orderly=end.code == 0, reason=self.log.explain(how, failed=bool(end.code)))
 
     def _how(self, end: End) -> str:
         if end.out_of_memory:

@@ -1,7 +1,7 @@
 """The `docker` runtime: each runner in a container that outlives its host and is adopted by the next one."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -16,12 +16,14 @@ from nanoclaw.runtimes.docker.container import (
     ContainerSpec,
     EngineKind,
     Json,
+    container_name,
     mount_points,
     resolved,
 )
 from nanoclaw.runtimes.docker.engine import CALL_S, Engine
 from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, NameTaken, NotThere, start_failed
-from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another
+from nanoclaw.runtimes.docker.kept import KeptOutput
+from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another, working
 from nanoclaw.runtimes.docker.output import Output, followed
 from nanoclaw.runtimes.docker.runner import ContainerRunner, drop_lifeline, hold_lifeline
 from nanoclaw.runtimes.docker.seccomp import profile
@@ -33,6 +35,7 @@ from nanoclaw.runtimes.ownership import Handover
 from nanoclaw.runtimes.protocol import (
     WORKSPACE,
     Death,
+    KeptLine,
     NotNow,
     Runner,
     RunnerSpec,
@@ -69,8 +72,8 @@ class DockerRuntime:
         kw_only=True,
     )
     """The images of this engine, and their builds."""
-    meanwhile: Runtime | None = None
-    """Runs agents for as long as the first image is being built."""
+    meanwhile: Sequence[Runtime] = ()
+    """The first of these that works runs agents for as long as the first image is being built."""
     lifeline_s: float = 600.0
     """Seconds without its host after which a runner ends."""
     known: KnownProviders = ANY_PROVIDER
@@ -82,6 +85,10 @@ class DockerRuntime:
     watch: Watch = field(
         default=Factory(lambda self: Watch(self.engine, self._look), takes_self=True), init=False
     )
+    kept: KeptOutput = field(
+        default=Factory(lambda self: KeptOutput(self.engine), takes_self=True), init=False
+    )
+    """The last output of containers."""
     runners: set[ContainerRunner] = field(factory=set, init=False)
     """The containers that this host follows."""
     _handover: Handover | None = field(factory=_handover, init=False)
@@ -108,9 +115,9 @@ class DockerRuntime:
         """Return why no runner has such a provider. All that there are may run in a container."""
         return None if provider in self.known else self.known.unusable(provider)
 
-    def unhonoured(self, _spec: RunnerSpec) -> Sequence[str]:
+    def unhonoured(self, _spec: RunnerSpec) -> Mapping[str, str]:
         """Return nothing: a container honours every part."""
-        return []
+        return {}
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
@@ -161,9 +168,9 @@ class DockerRuntime:
         try:
             container = await self._prepared(spec)
         except ImageMissing as missing:
-            if self.meanwhile is None:
+            if (other := await working(self.meanwhile)) is None:
                 raise NotNow(str(missing)) from missing
-            await self.meanwhile.recover(for_another(self.meanwhile, spec))
+            await other.recover(for_another(other, spec))
             return
         async with self._for_session(spec):
             container_id, _ = await self._claimed(container, (*spec.command[1:], "recover"), adopts=False)
@@ -173,6 +180,10 @@ class DockerRuntime:
             raise StartFailed(
                 f"outbound.db could not be recovered: the runner ended with status {code}: {said}"
             )
+
+    async def output(self, session_id: str) -> Sequence[KeptLine]:
+        """Return the end of the output of a session's containers. Raises NotNow."""
+        return await self.kept.of(session_id, container_name(self.install_id or "", session_id))
 
     @asynccontextmanager
     async def _for_session(self, spec: RunnerSpec) -> AsyncIterator[None]:
@@ -224,13 +235,14 @@ class DockerRuntime:
         self, spec: RunnerSpec, missing: ImageMissing, task_status: trio.TaskStatus[Runner]
     ) -> Death:
         """Run a runner without an image until one has been built. Raises StartFailed."""
-        other = self.meanwhile
-        if other is None or not missing.built or other.refusal(spec.provider) is not None:
+        came = self.images.came  # before others run: the image may come at any time
+        other = await working(self.meanwhile) if missing.built else None
+        if other is None or other.refusal(spec.provider) is not None:
             raise NotNow(str(missing))
         _log.info("runtime.meanwhile", session=spec.session_id, runtime=other.name, reason=str(missing))
         with ungrouped(StartFailed):
             async with trio.open_nursery() as nursery:
-                status = StopAfter(task_status, nursery, self.images.came)
+                status = StopAfter(task_status, nursery, came)
                 death = await other.run(for_another(other, spec), task_status=status)
                 nursery.cancel_scope.cancel()
         return death
@@ -295,6 +307,7 @@ class DockerRuntime:
                 await self.engine.call(
                     lambda api: api.stop(container_id, timeout=math.ceil(grace_s)), CALL_S + grace_s
                 )
+        await self.kept.keep(found["Config"]["Labels"].get(SESSION, ""), container_id)
         with suppress(NotThere):
             await self.engine.call(lambda api: api.remove_container(container_id, v=True, force=True))
 
@@ -311,6 +324,7 @@ class DockerRuntime:
             self.lifeline_s,
             self.grace_s,
             StderrLog(container.spec.session_id),
+            self.kept,
             adopted,
         )
 
@@ -348,6 +362,7 @@ class DockerRuntime:
         self.watch.compare({each["Id"] for each in containers if each["State"] == "running"})
         for found in containers:
             if self._is_remains(found):
+                await self.kept.keep(found["Labels"][SESSION], found["Id"])
                 await self._remove(found["Id"])
         await self.images.refresh()
         await self.images.want_own()
