@@ -68,7 +68,7 @@ $(VENV)/.pip:
 	@touch $@
 
 $(VENV)/.run: pyproject.toml | $(VENV)/.pip
-	@$(BIN)/python -m pip install --quiet --editable '.[anthropic,docker,openai]'
+	@$(BIN)/python -m pip install --quiet --editable '.[anthropic,docker,mcp,openai]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.pip

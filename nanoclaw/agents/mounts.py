@@ -90,11 +90,11 @@ class MountPolicy:
         real = _real(grant.source)
         _require_kind(real)
         allowing = list(self._allowing(agent, real))
-        if not allowing:
-            raise _Refused(self._advice(agent, real))
         unblocked = [pattern for each in allowing for pattern in each.unblocked]
         if (reason := self.blocked.reason(grant.source, real, unblocked)) is not None:
             raise _Refused(f"{reason}; mount another folder, or one below that has no such thing")
+        if not allowing:
+            raise _Refused(self._advice(agent, real))
         for folder in writable:
             if real != folder and real.is_relative_to(folder):
                 raise _Refused(f"it is in {folder}, which an agent may write; mount that folder itself")

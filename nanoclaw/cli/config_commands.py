@@ -134,9 +134,9 @@ def _text(value: object) -> str:
 @_json
 @with_places
 def check(places: Places, *, as_json: bool) -> int:
-    """Check all that a start and its agents read, and print each problem.
+    """Check all that a start and its agents read, and print each problem in one line.
 
-    Exit codes: 0 there is no problem; 1 there are some, one line each.
+    Exit codes: 0 there is no problem; 1 there are some.
     """
     problems, hints = checked(places)
     if as_json:

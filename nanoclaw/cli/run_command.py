@@ -53,7 +53,7 @@ def _runtimes(incomplete: str) -> list[str]:
     section=SETTINGS,
     metavar="NAME",
     shell_complete=lambda _context, _param, incomplete: _runtimes(incomplete),
-    help="where agents run; default: process",
+    help="where agents run: docker, bubblewrap or process; default: as it is configured",
 )
 @click.option(
     "--log-level",

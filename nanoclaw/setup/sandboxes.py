@@ -95,6 +95,8 @@ def _silent_engine(path: Path, error: OSError) -> Found:
     if isinstance(error, PermissionError):
         join = "join its group (`sudo usermod -aG docker $USER`), and log in again"
         return _no_engine(f"you may not use the engine at {path}", join)
+    if isinstance(error, TimeoutError):
+        return _no_engine(f"the engine at {path} hangs or is overloaded", "restart it if that lasts")
     return _no_engine(f"the engine at {path} does not answer ({error.strerror or error})", "start it")
 
 

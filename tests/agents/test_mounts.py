@@ -61,6 +61,12 @@ def test_without_a_list_nothing_is_mounted_and_the_error_says_what_to_write(mach
     assert f'`[[allow]]` and `path = "{machine.files}"`' in refusal
 
 
+def test_nobody_is_told_to_allow_what_is_never_given(machine: Machine) -> None:
+    for source in (Path("/etc"), Path("/")):
+        assert "[[allow]]" not in machine.refusal(source)
+        assert "mount another folder" in machine.refusal(source)
+
+
 def test_an_agent_without_mounts_needs_no_list(machine: Machine) -> None:
     assert machine.mount() == ()
 

@@ -123,7 +123,7 @@ def _command(context: click.Context, command: click.Command, head: str) -> Itera
         yield ""
         yield f"`{' '.join([inner.command_path, *words, '[OPTIONS]'])}`"
         yield ""
-        yield from textwrap.wrap(command.help or "", WIDTH)
+        yield from textwrap.wrap(" ".join((command.help or "").split()), WIDTH)
         records = [record for each in params if (record := _record(each)) and each.name != "as_json"]
         if records:
             yield ""
