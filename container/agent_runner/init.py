@@ -33,9 +33,8 @@ def fork_below_init(environ: Mapping[str, str]) -> None:
     path = environ.get(LIFELINE, "")
     if os.getpid() != 1 and not path.startswith("/"):
         return
-    before = signal.pthread_sigmask(
-        signal.SIG_BLOCK, WAITED_FOR
-    )  # also: the first process gets no other ones
+    # The kernel gives the first process only signals that it blocks or handles.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
     child = os.fork()
     if child:
         _supervise(child, Lifeline(path, _seconds(environ)) if path.startswith("/") else None)

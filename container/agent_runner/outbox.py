@@ -2,9 +2,9 @@
 
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import define, field
@@ -13,6 +13,7 @@ from agent_runner import inbound, outbound
 from agent_runner.errors import ToolError
 from agent_runner.seams import Executor
 from agent_runner.store import Connection, Reader, Writer
+from agent_runner.trees import remove_tree
 
 LONGEST_NAME = 128
 LARGEST_FILE = 50 * 1024 * 1024
@@ -90,7 +91,8 @@ def _done(connection: Connection, ids: Iterable[str]) -> set[str]:
 
 def _remove(folders: Iterable[Path]) -> None:
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # it is gone, or a later runner tries it again
+            remove_tree(folder)
 
 
 def _copy(source: Path, folder: Path, name: str) -> None:

@@ -6,7 +6,6 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from time import sleep  # noqa: TID251 -- 0.2 ms, which trio cannot time
 from typing import Any, TypeVar, cast
 
@@ -96,12 +95,11 @@ class HttpxClients:
 def _through(httpx2: Any, socket: str | None) -> Mapping[str, object]:
     """Return the arguments of a client that asks the gateway; none for an ordinary client.
 
-    The gateway bounds the silence of a model's server, so the client waits for it without a limit. It speaks
-    no TLS, so the certificates of the system are not read, which would take 0.1 s.
+    The gateway bounds the silence of a model's server, so the client waits for it without a limit.
     """
     if socket is None:
         return {}
-    transport = httpx2.AsyncHTTPTransport(uds=socket, verify=SSLContext(PROTOCOL_TLS_CLIENT))
+    transport = import_module("agent_runner.sockets.gateway").GatewayTransport(socket)
     return {"transport": transport, "trust_env": False, "timeout": httpx2.Timeout(None, connect=10.0)}
 
 

@@ -23,7 +23,7 @@ from nanoclaw.config.passed_variables import CONTRACT
 from nanoclaw.config.structure import APART, MAX_PROBLEMS, Form, Misfit, lines, structure
 
 FILE = "container.json"
-_TAKEN = (PurePosixPath("/workspace"), PurePosixPath("/proc"), PurePosixPath("/sys"), PurePosixPath("/dev"))
+_TAKEN = tuple(map(PurePosixPath, ("/workspace", "/opt/nanoclaw", "/proc", "/sys", "/dev")))
 
 
 class BadContainerJson(Exception):
@@ -41,14 +41,16 @@ class BadContainerJson(Exception):
 class Target:
     """A path at which a container sees a mount."""
 
-    wanted: str = "an absolute path in the container, outside of /workspace, /proc, /sys and /dev"
+    wanted: str = (
+        "an absolute path in the container, outside of /workspace, /opt/nanoclaw, /proc, /sys and /dev"
+    )
 
     def read(self, value: object) -> PurePosixPath:
         """Return the path."""
         path = PurePosixPath(value) if isinstance(value, str) and "\0" not in value else None
-        if path is None or not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
+        if path is None or not path.is_absolute() or ".." in path.parts or str(path).startswith("//"):
             raise Unfit(self.wanted, value)
-        if any(path.is_relative_to(taken) for taken in _TAKEN) or str(path).startswith("//"):
+        if any(path.is_relative_to(taken) or taken.is_relative_to(path) for taken in _TAKEN):
             raise Unfit(self.wanted, value)
         return path
 

@@ -173,9 +173,8 @@ def _container_problems(folder: Path, container: ContainerConfig, runtime: Runti
             yield f"{container.origins.label(path)}: {refusal}"
     if isinstance(runtime, ReportsUnhonoured):
         spec = RunnerSpec("", SessionPaths(folder), folder, container.provider or "", {})
-        for part in runtime.unhonoured(with_container(spec, container)):
-            label = container.origins.label((part,))
-            advice = "remove it, or choose another [sandbox] runtime"
+        for part, advice in runtime.unhonoured(with_container(spec, container)).items():
+            label = container.origins.label(tuple(part.split(".")))
             yield f"{label}: the {runtime.name} runtime cannot honour this; {advice}"
 
 

@@ -1,4 +1,4 @@
-"""`nanoclaw image`: builds and lists the images of sandboxes."""
+"""`nanoclaw image`: builds, lists and removes the images of sandboxes."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -26,13 +26,18 @@ BUILD = (
 BUILD_CODES = (
     "Exit codes: 0 all images are there; 1 one could not be built; 2 the configuration cannot be used."
 )
+PRUNE = (
+    "Remove the images of other versions of NanoClaw, of earlier packages, and of agents that are gone. An "
+    "earlier image stays while the one in its place is not built. A host of another version that shares the "
+    "engine builds its image again."
+)
 COLUMNS = ("image", "agent", "size_mb", "created")
 _json = click.option("--json", "as_json", is_flag=True, help="print JSON, for programs")
 
 
 @click.group(name="image", cls=Group, short_help="build and list the images of sandboxes")
 def image() -> None:
-    """Build and list the images of sandboxes. They are for the `docker` runtime."""
+    """Build, list and remove the images of sandboxes. They are for the `docker` runtime."""
 
 
 @image.command("build", cls=Command, help=BUILD, short_help="build the missing images", epilog=BUILD_CODES)
@@ -66,7 +71,7 @@ def build(places: Places, *, as_json: bool, agent: str | None, **how: Any) -> in
     return FAILED if any(each.error for each in built) else 0
 
 
-@image.command("list", cls=Command)
+@image.command("list", cls=Command, short_help="list the images of sandboxes")
 @_json
 @with_places
 def list_(places: Places, *, as_json: bool) -> int:
@@ -89,6 +94,33 @@ def list_(places: Places, *, as_json: bool) -> int:
         show("\n".join(table(rows, COLUMNS, ZoneInfo(config.timezone))))
     else:
         tell("There is none yet; run `nanoclaw image build`.")
+    return 0
+
+
+@image.command("prune", cls=Command, help=PRUNE, short_help="remove the images that nobody needs")
+@_json
+@with_places
+def prune(places: Places, *, as_json: bool) -> int:
+    """Remove images; returns the exit code."""
+    config = _config(places)
+    with _needing_docker():
+        from nanoclaw.cli.images import pruned  # noqa: PLC0415 -- see that module's docstring
+
+    found = list[tuple[str, str]]()
+
+    async def run() -> int:
+        found.extend([each async for each in pruned(config)])
+        return 0
+
+    if (code := trio.run(until_signal, run)) != 0:
+        return code
+    if as_json:
+        rows = [{"image": name, "removed": not kept, "reason": kept or None} for name, kept in found]
+        show(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif found:
+        show("\n".join(f"{name}  stays: {kept}" if kept else f"{name}  removed" for name, kept in found))
+    else:
+        tell("There is none to remove.")
     return 0
 
 

@@ -157,6 +157,45 @@ def _rows(found: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
             }
 
 
+# -- prune -----------------------------------------------------------------------
+
+
+async def pruned(config: Config) -> AsyncIterator[tuple[str, str]]:
+    """Remove the images that nobody needs. Yield each, and why it stays if it does. Raises ConfigError."""
+    images, engine = images_of(config, None), engine_of(config)
+    with _as_configuration():
+        await images.refresh()
+        base = images.configured or (await images.own()).image
+        useless = images.useless(base, await trio.to_thread.run_sync(_wanted, images, config, base))
+    for image in useless:
+        yield image, await _removed(engine, image)
+
+
+def _wanted(images: Images, config: Config, base: str) -> Mapping[str, str]:
+    """Return the image of each agent with packages. Blocking. Raises ConfigError, ImageMissing."""
+    try:
+        return {
+            folder: images.of_agent(folder, named or base, packages).image
+            for folder, packages, named in _agents(config, None)
+        }
+    except OSError as error:
+        raise ImageMissing(f"the wheels cannot be read: {error}", built=False) from error
+
+
+async def _removed(engine: Engine, image: str) -> str:
+    """Remove an image; return why that is not possible, or an empty text."""
+
+    def remove(api: Any) -> None:
+        api.remove_image(image)
+
+    try:
+        with ungrouped(EngineError):
+            await engine.call(remove, what=image)
+    except EngineError as error:
+        return str(error)
+    return ""
+
+
 # -- both ------------------------------------------------------------------------
 
 

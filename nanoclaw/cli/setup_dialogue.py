@@ -282,7 +282,8 @@ def ask_sandbox(config: Config | None, choice: Choice) -> str | None:
             return None if chosen else offer
         if answer in names:
             return answer
-        say(f"There is no sandbox {answer!r:.80}{nearest(answer, names) or ''}; type one of these names.")
+        near = nearest(answer, names) or "; type one of these names"
+        say(f"There is no sandbox {answer!r:.80}{near}.")
 
 
 # -- the time zone ---------------------------------------------------------------

@@ -136,8 +136,8 @@ def _remarks(session: Mapping[str, Any]) -> Iterator[str]:
 
 def _troubles(details: Mapping[str, Any]) -> Iterator[str]:
     runner, delivery = details["runner"], details["oldest_delivery"]
-    if details.get("budget"):
-        yield f"waits: {details['budget']}"
+    if details.get("used_up"):
+        yield f"waits: {details['used_up']}"
     if details.get("queued"):
         yield f"waits for its turn to run, as number {details['queued']} in the queue"
     if details["quarantined"]:

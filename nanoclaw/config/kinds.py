@@ -6,13 +6,14 @@ A kind reads a value of a TOML file, or the text of a variable or flag. It says 
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import frozen
 
-from nanoclaw.records.network import BadSite, NetworkRule, Site
+from nanoclaw.records.network import BadSite, Mode, NetworkRule, Site
 
 MAX_SHOWN = 200
 """Characters of a wrong value that an error shows."""
@@ -226,6 +227,10 @@ def _bytes(value: object) -> Any:
     return int(match[1]) * _UNITS[match[2]] if match else value
 
 
+_MODES: Mapping[str, Mode] = {"none": "none", "ask": "ask", "open": "open", "full": "open"}
+"""Rules by their words. `full` is the word of older files."""
+
+
 @frozen
 class NetworkAccess:
     """The access to the network: `none`, `ask`, `open`, or a list of sites."""
@@ -233,16 +238,14 @@ class NetworkAccess:
     wanted: str = 'none, ask, open, or a list of sites such as "example.org" or "*.python.org:443"'
 
     def read(self, value: object) -> NetworkRule:
-        match value:
-            case "none" | "ask" | "open":
-                return NetworkRule(value)
-            case "full":  # its name in older files
-                return NetworkRule("open")
-            case str() | list() | tuple():
-                sites = Items(self.wanted, split=True).read(value)
-                return NetworkRule("listed", tuple(self._site(site) for site in sites))
-            case _:
-                raise Unfit(self.wanted, value)
+        if isinstance(value, str) and value in _MODES:
+            return NetworkRule(_MODES[value])
+        if not isinstance(value, str | list | tuple):
+            raise Unfit(self.wanted, value)
+        if isinstance(value, str) and re.fullmatch(r"[\w-]*", value):  # a word with a mistake is no site
+            raise Unfit(self.wanted, value)
+        sites = Items(self.wanted, split=True).read(value)
+        return NetworkRule("listed", tuple(self._site(site) for site in sites))
 
     def _site(self, value: object) -> Site:
         try:

@@ -32,7 +32,7 @@ class SandboxConfig:
     """The place where agents run, and its isolation."""
 
     runtime: Name = "process"
-    """The runtime. `process` comes with NanoClaw and isolates nothing."""
+    """`docker`, `bubblewrap`, or `process`, which isolates nothing. The first start chooses one."""
     process_providers: tuple[Name, ...] = ("echo", "scripted", "anthropic", "openai", "claude")
     """Providers that may run without isolation, in the `process` runtime. There they have chat tools only."""
     network: Access = ASK

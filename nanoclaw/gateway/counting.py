@@ -16,6 +16,8 @@ MAX_JSON = 8 << 20
 """Bytes of an answer in one piece that are read for its counts."""
 MAX_LINE = 4 << 20
 """Bytes of a line of server-sent events that are read for its counts."""
+MOST_UNREAD = 64 << 10
+"""Bytes of server-sent events that wait to be read. A short answer is read when it has been passed on."""
 MAX_COUNT = 10**9
 CHARACTERS_A_TOKEN = 4
 """For an estimate, where the server sent no count."""
@@ -57,7 +59,8 @@ class Counter:
         """Take the next chunk."""
         self._rest += chunk
         if self.streamed:
-            self._lines()
+            if len(self._rest) >= MOST_UNREAD:
+                self._lines()
         elif len(self._rest) > MAX_JSON:
             self._characters += len(self._rest)
             self._rest.clear()
@@ -65,6 +68,8 @@ class Counter:
 
     def end(self) -> None:
         """Take the end of the answer, or the point where it was cut."""
+        if self.streamed:
+            self._lines()
         rest = bytes(self._rest)
         self._rest.clear()
         if self.streamed:
@@ -78,6 +83,8 @@ class Counter:
 
     def counts(self) -> Counts:
         """Return what is known so far."""
+        if self.streamed:
+            self._lines()
         usage = self._usage
         cached = usage.get("cached", 0)
         # OpenAI's count of the input includes what was cached, Anthropic's does not.

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from attrs import frozen
 
+from nanoclaw.gateway.web.addresses import is_never_reached
 from nanoclaw.operations.declaration import Text, operation
 from nanoclaw.operations.errors import BadArguments
 from nanoclaw.operations.noun import Noun
@@ -17,6 +18,7 @@ from nanoclaw.store import Connection
 from nanoclaw.store.central import agent_groups, network_sites
 
 COLUMNS = ("agent", "site", "state", "since", "decided_by")
+PAGE = "docs/how-to/let-an-agent-use-the-web.md"
 FORMS = "must be a host such as example.org, *.example.org for all below it, or example.org:8443"
 
 SiteText = Annotated[str, Text(longest=300)]
@@ -55,6 +57,14 @@ def _site(text: str) -> str:
         return str(Site.of(text))
     except BadSite as error:
         raise BadArguments(f"site: {FORMS}: {error}") from None
+
+
+def _require_public(site: Site) -> None:
+    """Raise BadArguments for a site that stays out of reach whatever its owner decides."""
+    if is_never_reached(f"any.{site.host}" if site.below else site.host):
+        raise BadArguments(
+            f"site: {site} is on this machine or in a private network, where no agent gets; see {PAGE}"
+        )
 
 
 @frozen
@@ -113,6 +123,8 @@ class Network(Noun):
 
     async def _decide(self, agent: str, site: str, decision: SiteDecision) -> Sequence[SiteView]:
         name = _site(site)
+        if decision == "allowed":
+            _require_public(Site.of(name))
         await self._registry.ask(DecideSite(agent, name, decision, await self._known_caller()))
         return await self._views(agent, name)
 

@@ -79,7 +79,7 @@ Mode = Literal["none", "ask", "listed", "open"]
 
 @frozen
 class NetworkRule:
-    """What of the network an agent may reach. Private addresses are never reached."""
+    """The part of the network that an agent may reach. Private addresses are never reached."""
 
     mode: Mode
     """`none`: nothing; `ask`: what the owner has allowed; `listed`: `sites`; `open`: all public hosts."""

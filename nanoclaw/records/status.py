@@ -104,8 +104,8 @@ class SessionDetails:
     """The number of pending tasks that wait for their time."""
     queued: int | None = None
     """Its place in the queue of sessions that wait for a sandbox. None if it does not wait."""
-    budget: str | None = None
-    """The budget that is used up, so that the session waits, and until when. None if it may work."""
+    used_up: str | None = None
+    """The budget or disk space that is used up, so that the session waits. None if it may work."""
 
 
 @frozen

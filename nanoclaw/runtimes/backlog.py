@@ -132,7 +132,7 @@ class Backlog:
 
     @property
     def present(self) -> str | None:
-        """What is being done, in words."""
+        """The work that is being done, in words."""
         if self._present is None:
             return None
         work, progress = self._present
@@ -140,7 +140,7 @@ class Backlog:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is being done, and what has failed, in words."""
+        """The work that is being done, and the work that has failed, in words."""
         failed = (self._failed(each) for key, each in self._failures.items() if key not in self._queue)
         return tuple(filter(None, [self.present, *failed]))
 

@@ -101,9 +101,7 @@ class ProcessRunner(Generic[C]):
             how = f"the runner was killed by {_signal_name(-code)}"
         else:
             how = f"the runner ended with status {code}"
-        first = f"{self.log.failure.rstrip('.')} ({how})" if code and self.log.failure else how
-        words = "".join(f"\n  {line}" for line in self.log.last_words)
-        return Death(orderly=code == 0, reason=first + words)
+        return Death(orderly=code == 0, reason=self.log.explain(how, failed=bool(code)))
 
 
 def _signal_name(number: int) -> str:

@@ -53,8 +53,8 @@ class ProcessRuntime:
             return f"{why}; and {unusable}"
         return f"{why}; to run {provider!r} all the same, add it to [sandbox] process_providers"
 
-    def unhonoured(self, spec: RunnerSpec) -> Sequence[str]:
-        """Return the parts of a specification that need a container."""
+    def unhonoured(self, spec: RunnerSpec) -> Mapping[str, str]:
+        """Return the parts of a specification that need a sandbox."""
         parts = {
             "image": spec.image is not None,
             "mounts": bool(spec.mounts),
@@ -63,7 +63,8 @@ class ProcessRuntime:
             "network": spec.network is not None and spec.network.mode != "open",
             "packages": spec.packages != Packages(),
         }
-        return [part for part, given in parts.items() if given]
+        advice = "remove it, or choose another [sandbox] runtime"
+        return {part: advice for part, given in parts.items() if given}
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED

@@ -217,8 +217,8 @@ class Runtime(Protocol):
 class ReportsUnhonoured(Protocol):
     """A runtime that says before a start what it cannot honour. `nanoclaw config check` asks it."""
 
-    def unhonoured(self, spec: RunnerSpec, /) -> Sequence[str]:
-        """Return the parts of a specification that it cannot honour, by their fields in `RunnerSpec`.
+    def unhonoured(self, spec: RunnerSpec, /) -> Mapping[str, str]:
+        """Return what it cannot honour by keys of `container.json`, such as `packages.apt`, with what to do.
 
         `run` refuses to start a runner with any of them.
         """

@@ -50,6 +50,11 @@ class StderrLog:
             self._line(rest)
         self._report_dropped()
 
+    def explain(self, how: str, *, failed: bool) -> str:
+        """Return how a runner ended, with its own reason if it failed, and its last words."""
+        first = f"{self.failure.rstrip('.')} ({how})" if failed and self.failure else how
+        return first + "".join(f"\n  {line}" for line in self.last_words)
+
     def _line(self, line: bytes) -> None:
         text = line[:MAX_LINE].decode("utf-8", "replace").rstrip()
         if not text:

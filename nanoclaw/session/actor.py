@@ -149,16 +149,19 @@ class TellOwner:
 
 
 @frozen
-class TellPeople:
-    """A signal to store a notice in the session's own chat, if it has one. A repeat changes nothing."""
+class TellOfSpace:
+    """A signal to tell the session's own chat, if it has one, and its agent. A repeat changes nothing."""
 
     key: str
-    text: str
+    people: str
+    agent: str
 
     async def handle(self, actor: "SessionActor") -> None:
-        """Store it, unless the ledger has had it."""
-        if actor.conversation.chat is not None:
-            await actor.tell_owner(actor.conversation.chat, self.key, self.text)
+        """Store what was not stored before."""
+        chat = actor.conversation.chat
+        await actor.tell_agent(notices.report_disk(self.key, self.agent, chat, actor.services.clock.now()))
+        if chat is not None:
+            await actor.tell_owner(chat, self.key, self.people)
 
 
 @frozen
@@ -318,6 +321,17 @@ class SessionActor:
             self.shell.notices_added(await self.inbound.run(notices.tell_at, address, key, text))
         self.shell.tick()
 
+    async def tell_agent(self, report: NewMessage) -> None:
+        """Store a report to the agent, unless it was stored before.
+
+        Raises:
+            StoreError: it could not be stored.
+        """
+        with self.shell.under_way():
+            told = await self.inbound.run(messages_in.insert, report)
+            self.shell.stored([told] if told else [])
+        self.shell.tick()
+
     async def follow_status(self) -> None:
         """Read the session's status. The status at the actor's start may be out of date."""
         session = await self.services.central.run(sessions.get, self.conversation.session.id)
@@ -416,8 +430,8 @@ def _place(
     return services.places.taken(Tenant(session_id, shell.use_of_place, give_up, waits))
 
 
-def _tell_of_space(session: Ref[SessionActor], key: str, text: str) -> None:
-    session.signal(TellPeople(key, text))
+def _tell_of_space(session: Ref[SessionActor], key: str, people: str, agent: str) -> None:
+    session.signal(TellOfSpace(key, people, agent))
 
 
 async def _open_files(services: Services, conversation: Conversation, inbound: Writer) -> StoredSession:

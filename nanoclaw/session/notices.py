@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from hashlib import sha256
 
 from nanoclaw.records import AGENT, Address
+from nanoclaw.records.content import dump_content
 from nanoclaw.records.reasons import in_words
 from nanoclaw.store import Connection
 from nanoclaw.store.session import deliveries
 from nanoclaw.store.session.deliveries import NOTICE
-from nanoclaw.store.session.messages_in import OpenMessage
+from nanoclaw.store.session.messages_in import NewMessage, OpenMessage
 from nanoclaw.store.session.outbound import MessageOut
 
 
@@ -39,13 +41,21 @@ def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason
 def tell_of_budget(
     connection: Connection, waiting: Sequence[OpenMessage], key: str, text: str
 ) -> list[MessageOut]:
-    """Tell each chat with waiting users that a budget is used up, once for each budget and day."""
+    """Tell each chat with waiting users that a budget or disk space is used up, once for each key."""
     oldest = {message.address: message for message in reversed(waiting)}
     people = {each: one for each, one in oldest.items() if each is None or each.channel_type != AGENT}
-    keys = {f"budget-{key}-{_short(address)}": one for address, one in people.items()}
+    keys = {f"{key}-{_short(address)}": one for address, one in people.items()}
     told = deliveries.used_before(connection, [f"{NOTICE}{each}" for each in keys])
     new = [(each, one) for each, one in keys.items() if f"{NOTICE}{each}" not in told]
     return [add(connection, one, each, text, answer=False) for each, one in new]
+
+
+def report_disk(key: str, reason: str, address: Address | None, now: datetime) -> NewMessage:
+    """Return a row that tells an agent that its disk space is nearly used up. It wakes nobody."""
+    content = {"type": "disk", "status": "nearly_full", "reason": reason}
+    return NewMessage(
+        id=key, kind="system", timestamp=now, address=address, content=dump_content(content), trigger=False
+    )
 
 
 def _short(address: Address | None) -> str:

@@ -257,7 +257,8 @@ class Shell:
             case decisions.TellOfDelay(waiting, reason):
                 return events.DelayTold(await run(notices.tell_of_delay, waiting, reason))
             case decisions.TellOfBudget(waiting, breaker):
-                told = await run(notices.tell_of_budget, waiting, breaker.key, breaker.notice)
+                key = f"{breaker.kind}-{breaker.key}"
+                told = await run(notices.tell_of_budget, waiting, key, breaker.notice)
                 return events.BudgetTold([message.address for message in waiting], told)
             case decisions.Finish(finished, begun, now):
                 return events.FinishCommitted(step, await run(finishing.finish, finished, begun, now))

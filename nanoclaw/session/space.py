@@ -42,13 +42,17 @@ GIB = 1 << 30
 _log = structlog.get_logger()
 
 
+Tell = Callable[[str, str, str], None]
+"""Tells a session something once: a key, a text for its people, and a text for its agent."""
+
+
 @define(eq=False)
 class _Watched:
     """A session whose space is counted."""
 
     spec: RunnerSpec
     started_at: float
-    tell: Callable[[str, str], None]
+    tell: Tell
     running: bool = True
     due: float = 0.0
     used: int = 0
@@ -97,7 +101,7 @@ class Space:
             folders = " and ".join(map(str, watched.roots))
             advice = f"free some in {folders}, or raise limits.disk in container.json or [sandbox] disk"
             reason = f"its disk space is used up: {watched.why_full}; {advice}"
-            return _breaker(f"disk-{session_id}-{day}", reason, notice, 0.0)
+            return _breaker(f"full-{session_id}-{day}", reason, notice, 0.0)
         return None
 
     @contextmanager
@@ -119,10 +123,10 @@ class Space:
     # -- runners
 
     @asynccontextmanager
-    async def room(self, spec: RunnerSpec, tell: Callable[[str, str], None]) -> AsyncIterator[None]:
+    async def room(self, spec: RunnerSpec, tell: Tell) -> AsyncIterator[None]:
         """Watch a runner's space while the context is open. Wait first until there is some.
 
-        `tell` is called with a key and a text, if the people of the session should know something.
+        `tell` is called if the people of the session and its agent should know something.
         """
         if not self.enabled:
             yield
@@ -238,14 +242,20 @@ class Space:
                 del self._sessions[id_]
 
     def _warn(self, watched: _Watched, limit: int) -> None:
-        """Tell people while the agent can still clean up. It is told once a day."""
+        """Tell people and the agent, once a day, while the agent can still clean up."""
         if not watched.running or watched.used < WARN_AT * limit:
             return
-        text = (
-            f"I have used {_gib(watched.used)} of the {_gib(limit)} of disk space that I may use. Tell me "
-            "what to delete. Once all of it is used, I must stop until the owner frees some."
+        used, of = _gib(watched.used), _gib(limit)
+        people = (
+            f"I have used {used} of the {of} of disk space that I may use. Tell me what to delete. Once all "
+            "of it is used, I must stop until the owner frees some."
         )
-        watched.tell(f"disk-nearly-full-{self.clock.now():%Y-%m-%d}", text)
+        agent = (
+            f"{used} of {of} of disk space are used, by your working directory and your outbox. Delete what "
+            "you made and do not need any more, and ask before you delete anything else. Once all is used, "
+            "you are stopped."
+        )
+        watched.tell(f"disk-nearly-full-{self.clock.now():%Y-%m-%d}", people, agent)
 
     # -- telling
 

@@ -14,7 +14,6 @@ from attrs import frozen
 from nanoclaw.config.entry_points import installed
 from nanoclaw.runtimes.docker.address import NoSocket, engine_socket
 from nanoclaw.runtimes.factory import GROUP
-from nanoclaw.system.sandbox_user import sandbox_owner
 
 ENGINE_S = 0.1
 """Seconds within which an engine must answer."""
@@ -48,12 +47,12 @@ class Choice:
 
     @property
     def sentence(self) -> str:
-        """The choice with its reason, for the user."""
+        """The choice with its reason, for the user; if nothing isolates agents, with a line for each look."""
         reason = next((each.words for each in self.looks if each.works), "")
         if self.runtime != "process":
-            return f"agents run in {self.runtime}: {reason}; {SAFER}"
-        missing = "; ".join(f"{each.runtime}: {each.sentence}" for each in self.looks)
-        return f"agents run as processes of yours, with chat tools only: nothing isolates them. {missing}"
+            return f"agents run in sandboxes of {self.runtime} ({reason}); {SAFER}"
+        words = f"agents run as processes of yours, with chat tools only: nothing isolates them; {SAFER}"
+        return "\n".join([words, *(f"  {each.runtime}: {each.sentence}" for each in self.looks)])
 
 
 Look = Callable[[Mapping[str, str]], Found]
@@ -122,13 +121,11 @@ def ping(path: Path) -> bool:
 
 def bubblewrap(_environ: Mapping[str, str], program: str = "bwrap") -> Found:
     """Look whether bubblewrap can make a sandbox, by a trial."""
-    from nanoclaw.runtimes.bubblewrap.detect import examine  # noqa: PLC0415 -- costly, and rarely needed
+    from nanoclaw.runtimes.bubblewrap import why_not  # noqa: PLC0415 -- costly, and rarely needed
 
-    owner = sandbox_owner()
-    found = examine(program, owner and owner[0])
-    if isinstance(found, str):
-        return Found("bubblewrap", works=False, words=found)
-    return Found("bubblewrap", works=True, words="a trial sandbox works, and needs no container engine")
+    if (words := why_not(program)) is not None:
+        return Found("bubblewrap", works=False, words=words)
+    return Found("bubblewrap", works=True, words="a trial sandbox works")
 
 
 LOOKS: Mapping[str, Look] = {"docker": engine, "bubblewrap": bubblewrap}

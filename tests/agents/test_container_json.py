@@ -114,6 +114,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
                 "/workspace",
                 "/workspace/in",
                 "/proc/x",
+                "/opt",
+                "/opt/nanoclaw/runner",
                 "/\0",
                 1,
             )

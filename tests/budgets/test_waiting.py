@@ -76,7 +76,7 @@ async def test_the_status_shows_a_session_that_waits(world: World) -> None:
     assert session.details is not None
     assert session.details.runner.state == "absent"
     assert session.details.to_answer == 1
-    assert session.details.budget == (
+    assert session.details.used_up == (
         "the budget for today is used up: 3 of 3 turns of this conversation; "
         "it resumes at 2026-01-02 00:00 (UTC)"
     )

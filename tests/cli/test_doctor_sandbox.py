@@ -119,10 +119,17 @@ def test_a_bubblewrap_that_does_not_work_is_a_problem_where_it_is_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, level: str
 ) -> None:
     broken = sandboxes.Found("bubblewrap", works=False, words="it is not installed", advice="install it")
-    monkeypatch.setattr(sandbox_doctor, "bubblewrap", lambda _: broken)
+    monkeypatch.setattr(sandbox_doctor, "bubblewrap", lambda *_: broken)
     found = look(tmp_path, sandbox__runtime=runtime)
     assert found["bubblewrap"].level == level
     assert "install it" in found["bubblewrap"].line
+
+
+def test_the_program_of_the_configuration_is_tried(tmp_path: Path) -> None:
+    missing = tmp_path / "none" / "bwrap"
+    found = look(tmp_path, sandbox__runtime="bubblewrap", runtimes__bubblewrap__program=str(missing))
+    assert found["bubblewrap"].level == "problem"
+    assert str(missing) in found["bubblewrap"].text
 
 
 def test_the_list_of_mounts_and_what_agents_ask_beyond_it_are_shown(

@@ -215,6 +215,79 @@ async def test_running_it_again_offers_what_is_configured(tmp_path: Path, model:
     assert (tmp_path / "config.toml").read_bytes() == before
 
 
+@pytest.fixture
+def machine(tmp_path: Path) -> dict[str, str]:
+    """Return the variables of a machine without an engine, whose `bwrap` makes no sandbox."""
+    program = tmp_path / "bin" / "bwrap"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'bwrap: the moon is full' >&2\nexit 1\n")
+    program.chmod(0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    return {"PATH": path, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "NANOCLAW_SANDBOX_RUNTIME": ""}
+
+
+async def test_a_first_run_says_at_the_terminal_where_agents_run_and_what_is_missing_for_more(
+    tmp_path: Path, machine: dict[str, str]
+) -> None:
+    home = tmp_path / "home"
+
+    def play() -> None:
+        with asked(home, None, **machine) as terminal:
+            terminal.see("agents run as processes of yours, with chat tools only")
+            terminal.see("docker: no container engine was found; install Docker or Podman")
+            terminal.see("bubblewrap: ")
+            terminal.see("the moon is full")
+            terminal.see("all choices:")
+            terminal.type(ENTER)
+            terminal.see("Time zone [UTC]:")
+            terminal.type(ENTER)
+            terminal.see_prompt()
+
+    await trio.to_thread.run_sync(play)
+    assert written(home)["sandbox"] == {"runtime": "process"}
+
+
+@pytest.mark.parametrize(("answer", "taken"), [("", "process"), ("Bubblewrap", "bubblewrap")])
+async def test_setup_shows_what_works_here_and_asks_for_the_sandbox(
+    tmp_path: Path, machine: dict[str, str], answer: str, taken: str
+) -> None:
+    home = tmp_path / "home"
+
+    def play() -> None:
+        with asked(home, None, "setup", **machine) as terminal:
+            terminal.type(ENTER)
+            terminal.see("Time zone [UTC]:")
+            terminal.type(ENTER)
+            terminal.see("docker: no container engine was found")
+            terminal.see("the moon is full")
+            terminal.see("Sandbox [process]:")
+            terminal.type("bubblewarp" + ENTER)
+            terminal.see("There is no sandbox 'bubblewarp'; did you mean bubblewrap?")
+            terminal.see("Sandbox [process]:")
+            terminal.type(answer + ENTER)
+            terminal.see(f"Agents run in: {taken}.")
+            assert terminal.left() == 0
+
+    await trio.to_thread.run_sync(play)
+    assert written(home)["sandbox"] == {"runtime": taken}
+
+
+async def test_setup_offers_the_sandbox_that_is_configured(tmp_path: Path, machine: dict[str, str]) -> None:
+    (tmp_path / "config.toml").write_text('[sandbox]\nruntime = "bubblewrap"\n')
+
+    def play() -> None:
+        with asked(tmp_path, None, "setup", **machine) as terminal:
+            terminal.type(ENTER)
+            terminal.see("Time zone [UTC]:")
+            terminal.type(ENTER)
+            terminal.see("Sandbox [bubblewrap]:")
+            terminal.type(ENTER)
+            assert terminal.left() == 0
+
+    await trio.to_thread.run_sync(play)
+    assert written(tmp_path)["sandbox"] == {"runtime": "bubblewrap"}
+
+
 # -- without a terminal ----------------------------------------------------------
 
 

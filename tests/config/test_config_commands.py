@@ -124,6 +124,17 @@ def test_check_names_what_the_runtime_would_refuse_to_start_for_an_agent(tmp_pat
     assert provider.startswith(f"groups/main/container.json line 4: provider: {ISOLATES}")
 
 
+def test_check_says_which_packages_bubblewrap_cannot_install_and_what_to_do(tmp_path: Path) -> None:
+    folder = tmp_path / "groups" / "main"
+    folder.mkdir(parents=True)
+    (folder / "container.json").write_text('{\n"packages": {"pip": ["six"],\n"apt": ["gcc", "jq"]}\n}')
+    variables = {"NANOCLAW_SANDBOX_RUNTIME": "bubblewrap"}
+    code, [line], _ = nanoclaw("check", "--home", str(tmp_path), **variables)
+    assert code == 1
+    assert "container.json line 3: packages.apt: the bubblewrap runtime cannot honour this" in line
+    assert "`sudo apt install gcc jq`" in line
+
+
 def test_check_names_agents_and_sessions_whose_provider_is_refused(tmp_path: Path) -> None:
     assert run(tmp_path, "hello\n").code == 0
     [session] = json.loads(command(tmp_path, "sessions", "list", "--json"))

@@ -69,6 +69,10 @@ WRONG = {
             '"a b"',
             """none, ask, open, or a list of sites such as "example.org" or "*.python.org:443" ('a b' is""",
         ),
+        (
+            '"aks"',
+            'none, ask, open, or a list of sites such as "example.org" or "*.python.org:443", got "aks"',
+        ),
         ('["example.org:0"]', "none, ask, open, or a list of sites"),
     ],
     "sandbox.memory": [("true", 'a size of at least 4M: bytes, or a string such as "512M", got true')],

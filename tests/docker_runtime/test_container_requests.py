@@ -1,4 +1,4 @@
-"""What an engine is asked for, by its kind and the agent's specification. No engine is needed."""
+"""The requests to an engine, by its kind and the agent's specification. No engine is needed."""
 
 import os
 from pathlib import Path

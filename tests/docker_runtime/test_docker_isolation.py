@@ -1,4 +1,4 @@
-"""What a program can and cannot do in a container of the docker runtime, seen from inside."""
+"""The things that a program can and cannot do in a container of the docker runtime, seen from inside."""
 
 import json
 import os

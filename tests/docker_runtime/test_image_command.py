@@ -70,7 +70,8 @@ def test_prune_removes_an_earlier_image_once_its_successor_is_there(
     with bare_engine.client() as client:
         client.tag(BASE, "nanoclaw-agent", "0123456789ab")
         assert image(home, "prune").errors == ["There is none to remove."]
-        client.tag(BASE, *own.split(":"))
+        repository, tag = own.split(":")
+        client.tag(BASE, repository, tag)
     assert image(home, "prune").output == "nanoclaw-agent:0123456789ab  removed\n"
     assert [each["image"] for each in json.loads(image(home, "list", "--json").output)] == [own]
 

@@ -1,4 +1,4 @@
-"""What answers while a real engine builds its first image, and how it hands over."""
+"""The runtime that answers while a real engine builds its first image, and how it hands over."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,13 +7,19 @@ import pytest
 import trio
 from attrs import Factory, define
 
+from nanoclaw.config.tables import RuntimeConfig, SandboxConfig
 from nanoclaw.host import Seams, open_host
-from nanoclaw.runtimes.bubblewrap import BubblewrapRuntime
+from nanoclaw.records import SessionPaths
+from nanoclaw.runtimes import Limits, Packages, RunnerSpec
+from nanoclaw.runtimes.bubblewrap import BubblewrapConfig, BubblewrapRuntime
 from nanoclaw.runtimes.docker.building import EngineBuilder
 from nanoclaw.runtimes.docker.engine import Engine
+from nanoclaw.runtimes.docker.meanwhile import for_another, other_runtimes, working
 from nanoclaw.runtimes.docker.runtime import DockerRuntime
+from nanoclaw.runtimes.factory import RuntimeContext
 from nanoclaw.runtimes.images import Build, Images, Recipe
-from nanoclaw.runtimes.images.building import Report
+from nanoclaw.runtimes.images.building import ReportProgress
+from nanoclaw.runtimes.protocol import ReportsUnhonoured
 from nanoclaw.testing import FakeChannel, wire
 from tests.docker_runtime.docker_homes import GUARD_S, config, containers, install_of
 from tests.docker_runtime.image_homes import wheels, with_base
@@ -34,7 +40,7 @@ class HeldBuilder:
     async def images(self) -> Mapping[str, float]:
         return await self.builder.images()
 
-    async def build(self, wanted: Build, report: Report) -> None:
+    async def build(self, wanted: Build, report: ReportProgress) -> None:
         await self.go.wait()
         await self.builder.build(wanted, report)
 
@@ -48,7 +54,7 @@ async def test_bubblewrap_answers_until_the_image_is_built_and_a_container_after
     builder = HeldBuilder(EngineBuilder(connection))
     recipe = Recipe(BASE, (), wheels(tmp_path / "wheels", real=True), "none")
     images = Images(builder, recipe)
-    runtime = DockerRuntime(connection, 0.5, images=images, meanwhile=BubblewrapRuntime(grace_s=0.5))
+    runtime = DockerRuntime(connection, 0.5, images=images, meanwhile=[BubblewrapRuntime(grace_s=0.5)])
     home = tmp_path / "home"
     async with open_host(
         config(home, bare.socket, None), channels=[channel], seams=Seams(runtime=runtime)
@@ -66,3 +72,36 @@ async def test_bubblewrap_answers_until_the_image_is_built_and_a_container_after
             assert len(containers(bare, install)) == 1
             assert (await host.status()).runtime_state == f"the container engine answers at {bare.socket}"
     assert {await channel.wait_settled(each) for each in ("e1", "e2")} == {"completed"}
+
+
+async def test_chat_tools_alone_answer_where_bubblewrap_does_not_work(tmp_path: Path) -> None:
+    context = RuntimeContext("docker", tmp_path, SandboxConfig(), RuntimeConfig())
+    bubblewrap, process = other_runtimes(context)
+    assert (bubblewrap.name, process.name) == ("bubblewrap", "process")
+    missing = BubblewrapRuntime(BubblewrapConfig(str(tmp_path / "bwrap")))
+    assert await working([missing, process]) is process
+    assert await working([missing]) is None
+
+
+def test_chat_tools_alone_get_nothing_that_needs_a_sandbox(tmp_path: Path) -> None:
+    [process] = [
+        each
+        for each in other_runtimes(RuntimeContext("docker", tmp_path, SandboxConfig(), RuntimeConfig()))
+        if each.name == "process"
+    ]
+    wanted = RunnerSpec(
+        "sess-1",
+        SessionPaths(tmp_path),
+        tmp_path,
+        "echo",
+        {},
+        image="mine:1",
+        web=True,
+        limits=Limits(1 << 30),
+        packages=Packages(apt=("jq",), pip=("rich",)),
+    )
+    given = for_another(process, wanted)
+    assert isinstance(process, ReportsUnhonoured)
+    assert list(process.unhonoured(wanted)) != []
+    assert list(process.unhonoured(given)) == []
+    assert not given.web

@@ -55,6 +55,7 @@ OTHERS = (
     ),
     row(18, "system", type="delivery", status="failed", messageId=5, reason="the chat is gone"),
     row(20, "system", type="agent_message", status="cut", **{"from": "Cook"}, reason="more than 10 hops"),
+    row(22, "system", type="disk", status="nearly_full", reason="6.5 GiB of 8.0 GiB of disk space are used"),
 )
 SENT = (
     Sent(3, "chat", FAMILY, {"text": "Tom is ill."}),

@@ -39,7 +39,8 @@ def ensure(client: APIClient, cache: Path) -> str:
             client.load_image(tar)
     else:
         import_base(client, cache)
-        build(client, Build(image, context, {}, network="none"), lambda _: None)
+        engine: Any = client  # its stubs name each option
+        build(engine, Build(image, context, {}, network="none"), lambda _: None)
         _save(client, image, saved)
     return image
 

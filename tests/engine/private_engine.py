@@ -163,9 +163,12 @@ def _in_background(command: Sequence[str], log: Path) -> int:
 
 
 def _runs(pid: int, program: bytes = PROGRAM.encode()) -> bool:
-    """Return True if a process runs a program, or is about to. A dead one has no command line."""
+    """Return True if a process runs a program, or is about to."""
     with suppress(OSError):
         line = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if not line:  # it is dead, or within an exec
+            state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+            return state not in {b"Z", b"X"}
         return program in line or b"setsid" in line or line.startswith(b"sh\0")
     return False
 

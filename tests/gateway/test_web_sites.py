@@ -256,6 +256,17 @@ async def test_what_is_no_site_is_refused_with_the_forms(tmp_path: Path, site: s
             await stage.office.admin.network.allow("main", site)
 
 
+@pytest.mark.parametrize(
+    "site", ["127.0.0.1", "10.0.0.5:22", "localhost:8000", "*.localhost", "db", "169.254.169.254"]
+)
+async def test_a_site_that_no_rule_opens_cannot_be_allowed(tmp_path: Path, site: str) -> None:
+    async with a_web_stage(tmp_path) as stage:
+        with pytest.raises(BadArguments, match="on this machine or in a private network"):
+            await stage.office.admin.network.allow("main", site)
+        for public in ("*.org", "1.1.1.1"):
+            await stage.office.admin.network.allow("main", public)
+
+
 def test_the_most_precise_decision_counts() -> None:
     decisions = [
         (Site.of("*.example.org"), "refused"),

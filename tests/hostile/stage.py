@@ -18,16 +18,17 @@ from nanoclaw.config import Config
 from nanoclaw.control.address import socket_path
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import SessionPaths
+from nanoclaw.records.status import SessionDetails
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, RuntimeWrapper, configured_runtime
 from nanoclaw.testing import FakeChannel, FakeInternet, wire
 from tests.gateway.upstreams import Asked, Reply, open_upstream
 from tests.host.homes import crashed
-from tests.hostile import attempts
+from tests.hostile import attempts, troubles
 from tests.hostile.attempts import OWN
 
 GUARD_S = 60.0
 """An upper bound on a hang; nothing waits for it."""
-PROGRAM = Path(attempts.__file__)
+PROGRAM, TROUBLES = Path(attempts.__file__), Path(troubles.__file__)
 FACTS, RESULTS = "facts.json", "results.json"
 HOSTILE, NEIGHBOUR = "hostile", "neighbour"
 VARIABLE = "NANOCLAW_HOSTILE_TEST_KEY"
@@ -106,14 +107,22 @@ class Siege:
         assert text in str((await self.channel.reply_to(text)).content)
         assert crashed(self.host, "sessions") == set()
 
-    async def attacks(self, **facts: Any) -> dict[str, Any]:
-        """Start the hostile agent, and return its results once it has tried everything."""
-        results = self.workspace / RESULTS
+    async def attacks(self, result: str = RESULTS, **facts: Any) -> dict[str, Any]:
+        """Start the hostile agent, and return what it tells once it has tried everything."""
+        results = self.workspace / result
         (self.workspace / FACTS).write_text(json.dumps({**self.facts, **facts}), "utf-8")
         await self._says(HOSTILE)
         await until(results.exists)
         found: dict[str, Any] = json.loads(results.read_text("utf-8"))
         return found
+
+    async def details(self, fits: Callable[[SessionDetails], object]) -> SessionDetails:
+        """Return the details of the hostile agent's session, once they fit."""
+        while True:
+            details = await self.host.sessions.status(self.paths.root.name, GUARD_S)
+            if details is not None and fits(details):
+                return details
+            await trio.sleep(0.02)
 
     async def _says(self, chat: str) -> str:
         self._said += 1
@@ -144,10 +153,16 @@ def all_attempts(settings: Config, interpreter: Sequence[str], sockets: Sequence
 
 
 @asynccontextmanager
-async def besieged(settings: Config, interpreter: Sequence[str]) -> AsyncIterator[Siege]:
-    """Open a host whose agent `hostile` runs the program in the place of its runner."""
+async def besieged(
+    settings: Config, interpreter: Sequence[str], trouble: str | None = None
+) -> AsyncIterator[Siege]:
+    """Open a host whose agent `hostile` makes all attempts, or a trouble, in the place of its runner."""
     home, key = settings.home, f"sk-hostile-{secrets.token_hex(8)}"
-    command = (*interpreter, *(f"/workspace/agent/{name}" for name in (PROGRAM.name, FACTS, RESULTS)))
+    if trouble is None:
+        arguments = [str(OWN / name) for name in (PROGRAM.name, FACTS, RESULTS)]
+    else:
+        arguments = [str(OWN / TROUBLES.name), trouble]
+    command = (*interpreter, *arguments)
     prepare(home)
     internet, channel = TrickyInternet(), FakeChannel()
     runtime = Besieged(configured_runtime(settings), command)
@@ -186,7 +201,8 @@ def prepare(home: Path) -> None:
         workspace = home / "groups" / agent / "workspace"
         workspace.mkdir(parents=True)
         (workspace / "secret.txt").write_bytes(SECRET)
-    (home / "groups" / HOSTILE / "workspace" / PROGRAM.name).write_bytes(PROGRAM.read_bytes())
+    for program in (PROGRAM, TROUBLES):
+        (home / "groups" / HOSTILE / "workspace" / program.name).write_bytes(program.read_bytes())
     (home / "groups" / NEIGHBOUR / "container.json").write_text('{"provider": "echo"}')
 
 

@@ -11,7 +11,7 @@ from attrs import Factory, define, evolve
 from nanoclaw.records import SessionPaths
 from nanoclaw.runtimes.backlog import FIRST_RETRY_S
 from nanoclaw.runtimes.images import Build, BuildFailed, ImageMissing, Images, Progress, Recipe
-from nanoclaw.runtimes.images.building import Report
+from nanoclaw.runtimes.images.building import ReportProgress
 from nanoclaw.runtimes.protocol import Packages, RunnerSpec
 
 SPEC = RunnerSpec("sess-1", SessionPaths(Path("/data/s")), Path("/groups/main/workspace"), "echo", {})
@@ -32,7 +32,7 @@ class FakeBuilder:
     async def images(self) -> Mapping[str, float]:
         return dict(self.there)
 
-    async def build(self, wanted: Build, report: Report) -> None:
+    async def build(self, wanted: Build, report: ReportProgress) -> None:
         self.builds.append(wanted)
         report(Progress("RUN something", 2, 7))
         self.begun.set()
@@ -165,6 +165,30 @@ async def test_an_empty_folder_of_wheels_is_named(tmp_path: Path, builder: FakeB
         await images.image_for(SPEC)
     assert not caught.value.built
     assert list(images.problems) == [str(caught.value)]
+
+
+async def test_images_that_nobody_needs_are_those_whose_successor_is_there(
+    images: Images, builder: FakeBuilder
+) -> None:
+    old, new, others = "0123456789ab", "ba9876543210", "nanoclaw-agent:install-2-main-0123456789ab"
+    main, other, gone = (f"nanoclaw-agent:install-1-{name}-" for name in ("main", "other", "gone"))
+    builder.there = dict.fromkeys(
+        [
+            *(f"nanoclaw-agent:{each}" for each in (old, new)),
+            others,
+            *(each + old for each in (main, other, gone)),
+        ],
+        1.0,
+    )
+    builder.there[main + new] = 2.0
+    await images.refresh()
+    wanted = {"main": main + new, "other": other + new}
+    assert set(images.useless(f"nanoclaw-agent:{new}", wanted)) == {
+        f"nanoclaw-agent:{old}",
+        main + old,
+        gone + old,
+    }
+    assert f"nanoclaw-agent:{old}" not in images.useless("nanoclaw-agent:aaaaaaaaaaaa", wanted)
 
 
 async def test_an_earlier_image_of_all_agents_serves_until_the_new_one_is_built(

@@ -1,4 +1,4 @@
-"""What images are built from, and what an engine says of a build."""
+"""The contexts of builds, and an engine's reports of a build."""
 
 import io
 import json

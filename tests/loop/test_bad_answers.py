@@ -111,6 +111,12 @@ async def test_a_bad_call_is_explained_to_the_model(provider: str, call: ModelCa
     assert words in model.requests[1].text
 
 
+async def test_what_ends_a_line_of_text_ends_no_line_of_the_stream(provider: str) -> None:
+    text = "one\u2028two\u0085three\u2029four"
+    async with answering(provider, ModelAnswer(text, pieces=9)) as (talk, _):
+        assert await talk.say("hi") == [text]
+
+
 async def test_an_endless_answer_is_cut_off(provider: str) -> None:
     endless = ModelAnswer("word " * 1_000_000, pieces=500)
     async with answering(provider, endless, "fine", context_tokens=200_000) as (talk, _):

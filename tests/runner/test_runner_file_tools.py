@@ -5,6 +5,8 @@ import socket
 
 import pytest
 
+from agent_runner.trees import remove_tree
+from tests.deep_trees import make_deep
 from tests.runner.sandboxes import Sandbox
 from tests.runner.world import World
 
@@ -209,6 +211,20 @@ async def test_contents_are_searched(sandbox: Sandbox) -> None:
     assert found.splitlines() == ["a.py:1:import os", "a.py:2:import sys", "src/b.py:2:import re"]
     assert only == "b.py:2:import re"
     assert none == "(nothing contains 'nothing here')"
+
+
+@pytest.mark.usefixtures("searching")
+async def test_folders_deeper_than_any_path_do_not_stop_a_search(sandbox: Sandbox) -> None:
+    sandbox.file("z.txt", "needle\n")
+    make_deep(sandbox.workspace / "deep")
+    try:
+        found, listed = await sandbox.calls(
+            ("search_files", {"pattern": "needle"}), ("list_files", {"pattern": "*.txt"})
+        )
+    finally:
+        remove_tree(sandbox.workspace / "deep")
+    assert found.splitlines()[0] == "z.txt:1:needle"
+    assert listed == "z.txt"
 
 
 @pytest.mark.usefixtures("searching")

@@ -22,7 +22,17 @@ HOME = Address("tg", "chat-1")
 KINDS = ("chat", "chat-sdk", "task", "webhook", "system", "new-kind")
 ELEMENTS = {
     *("context", "messages", "message", "quote", "attachment", "task", "script_output", "webhook", "answer"),
-    *("result", "delivery", "agent_message", "continuation", "event", "interrupted", "sent", "request"),
+    *(
+        "result",
+        "delivery",
+        "agent_message",
+        "disk",
+        "continuation",
+        "event",
+        "interrupted",
+        "sent",
+        "request",
+    ),
 }
 
 
@@ -63,7 +73,16 @@ KNOWN_KEYS = (
 )
 CONTENTS = st.dictionaries(st.sampled_from(KNOWN_KEYS) | TEXTS, JSON, max_size=6).flatmap(
     lambda content: st.sampled_from(
-        ["question_response", "delivery", "agent_message", "continuation", "card", "ask_question", None]
+        [
+            "question_response",
+            "delivery",
+            "agent_message",
+            "disk",
+            "continuation",
+            "card",
+            "ask_question",
+            None,
+        ]
     ).map(lambda type_: content if type_ is None else {**content, "type": type_})
 )
 

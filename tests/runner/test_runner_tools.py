@@ -17,6 +17,8 @@ from agent_runner.outbox import safe_name
 from agent_runner.providers import Toolbox
 from agent_runner.records import Result, Turn
 from agent_runner.tools import TOOLS
+from agent_runner.trees import remove_tree
+from tests.deep_trees import make_deep
 from tests.runner.world import Listener, Row, Script, World, of
 
 
@@ -251,6 +253,18 @@ async def test_a_file_is_removed_by_the_runner_that_sent_it_once_it_is_delivered
         world.deliver(id_, None, "failed")
         await trio.sleep(1)
         assert not (world.config.outbox / str(id_)).exists()
+
+
+async def test_a_folder_that_is_deeper_than_any_path_is_removed_by_the_next_runner(world: World) -> None:
+    orphan = world.config.outbox / "out-orphan"
+    make_deep(orphan)
+    try:
+        async with world.running():
+            await world.until_acked(world.put(2, "hello"))
+        assert not orphan.exists()
+    finally:
+        if orphan.exists():  # pytest could not remove it
+            remove_tree(orphan)
 
 
 async def test_a_file_whose_message_never_came_to_be_is_removed_by_the_next_runner(world: World) -> None:

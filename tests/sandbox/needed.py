@@ -1,4 +1,4 @@
-"""What tests of sandboxes need of the machine. A missing part is a skip for a developer, a failure in CI."""
+"""The programs and rights that tests of sandboxes need. If one is missing, a test skips, and fails in CI."""
 
 import os
 from functools import cache

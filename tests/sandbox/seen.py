@@ -9,10 +9,17 @@ from nanoclaw.runtimes.child import ProcessRunner
 
 
 def runner_of(runner: "ProcessRunner[SandboxProcess]") -> int:
-    """Return the process id of the runner inside: the child of the first process inside."""
+    """Return the process id of the runner inside: the child of the innermost first process."""
     first = runner.process.first
     assert first is not None
-    return min(pid for pid, parent in _parents() if parent == first)
+    innermost = [pid for pid in below(first) if _numbers(pid)[-1] == 1][-1]
+    return min(pid for pid, parent in _parents() if parent == innermost)
+
+
+def _numbers(pid: int) -> list[int]:
+    """Return the ids of a process, one for each namespace that it is in."""
+    lines = Path("/proc", str(pid), "status").read_text("utf-8").splitlines()
+    return next([int(each) for each in line.split()[1:]] for line in lines if line.startswith("NSpid:"))
 
 
 def below(ancestor: int) -> list[int]:

@@ -13,7 +13,7 @@ from attrs import define, evolve
 
 from nanoclaw.runtimes import Packages, RunnerSpec
 from nanoclaw.runtimes.backlog import WorkFailed
-from nanoclaw.runtimes.bubblewrap import BubblewrapRuntime
+from nanoclaw.runtimes.bubblewrap import BubblewrapRuntime, installing
 from nanoclaw.runtimes.bubblewrap.installing import Bounds, install, version_of
 from nanoclaw.runtimes.bubblewrap.packages import PackageFolders, folder_of
 from nanoclaw.testing.conformance import make_session
@@ -103,6 +103,23 @@ async def test_a_missing_npm_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(WorkFailed, match="npm is not installed; install it"):
         await installed(Packages(npm=("cowspeak",)), tmp_path / "packages")
     assert left(tmp_path / "packages") == []
+
+
+async def test_a_missing_pip_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installing, "find_spec", lambda _: None)
+    with pytest.raises(WorkFailed, match="this Python has no pip; install it with"):
+        await installed(GREETING, tmp_path / "packages")
+
+
+async def test_a_host_that_stops_ends_its_installation(tmp_path: Path, wheels: Path) -> None:
+    wheel(wheels, "greeting")
+    folder = tmp_path / "packages"
+    earlier = folder / "0123456789ab"
+    earlier.mkdir(parents=True)
+    with trio.CancelScope() as stop, trio.fail_after(GUARD_S):
+        await install(GREETING, folder, Bounds(), lambda _: stop.cancel())
+    assert stop.cancelled_caught
+    assert left(folder) == [earlier.name]
 
 
 @pytest.mark.parametrize(

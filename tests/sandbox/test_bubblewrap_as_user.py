@@ -12,8 +12,10 @@ from tests.ordinary_user import NOBODY
 from tests.sandbox.needed import need_bubblewrap
 
 HERE = Path(__file__).parent
-MODULES = ("walls", "deaths", "limits", "hosts")
-"""Of `test_bubblewrap_*`."""
+MODULES = (
+    *(f"sandbox/test_bubblewrap_{name}" for name in ("walls", "deaths", "limits", "hosts")),
+    "hostile/test_hostile_bubblewrap",
+)
 RUNS = "import os, sys, trio; os.stat(os.path.realpath(sys.executable))"
 
 pytestmark = [
@@ -57,11 +59,11 @@ def test_it_holds_for_an_ordinary_user(module: str) -> None:
     if shutil.which("setpriv") is None:
         pytest.skip("there is no setpriv to become another user")
     program = interpreter()
-    folder = Path("/tmp", f"nanoclaw-{os.getpid()}-{module}")  # noqa: S108 -- pytest's own is for root alone
+    folder = Path("/tmp", f"nanoclaw-{os.getpid()}-{Path(module).name}")  # noqa: S108 -- pytest's own is for root alone
     folder.mkdir()
     os.chown(folder, NOBODY, NOBODY)
     try:
-        test = HERE / f"test_bubblewrap_{module}.py"
+        test = HERE.parent / f"{module}.py"
         command = [
             program,
             "-m",

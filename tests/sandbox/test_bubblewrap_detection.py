@@ -125,11 +125,15 @@ async def test_a_bubblewrap_that_is_forbidden_later_makes_the_runtime_wait(tmp_p
 async def test_what_it_cannot_honour_is_refused_by_name(tmp_path: Path) -> None:
     spec = await make_session(tmp_path)
     runtime = BubblewrapRuntime()
-    assert list(runtime.unhonoured(spec)) == []
+    assert runtime.unhonoured(spec) == {}
     wanted = evolve(spec, image="mine", user=7, packages=Packages(apt=("gcc",), pip=("six",)))
-    assert list(runtime.unhonoured(wanted)) == ["image", "user", "packages"]
-    with pytest.raises(StartFailed, match="cannot honour image, user, packages of the agent's"):
+    assert list(runtime.unhonoured(wanted)) == ["image", "user", "packages.apt"]
+    with pytest.raises(
+        StartFailed, match=r"cannot honour image, user, packages\.apt of the agent's"
+    ) as caught:
         await runtime.run(wanted)
+    assert "`sudo apt install gcc`" in str(caught.value)
+    assert dict(runtime.unhonoured(evolve(spec, packages=Packages(pip=("six",), npm=("is",))))) == {}
 
 
 async def test_a_mount_that_is_missing_fails_the_start_with_its_name(tmp_path: Path) -> None:

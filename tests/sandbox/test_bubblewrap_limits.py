@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from nanoclaw.runtimes import Limits
+from nanoclaw.runtimes import Limits, StartFailed
 from nanoclaw.runtimes.bubblewrap import BubblewrapRuntime
 from nanoclaw.runtimes.bubblewrap.groups import name_of
 from nanoclaw.runtimes.bubblewrap.limits import Means, limits_in_force, process_limits
@@ -75,6 +75,15 @@ async def test_memory_is_bounded_for_a_whole_sandbox_by_its_group(tmp_path: Path
     assert death.reason.startswith("its sandbox used up the memory of 256 MiB"), death
     assert not death.orderly
     assert groups_named(name_of(spec.paths.outbound_dir)) == []
+
+
+@pytest.mark.slow
+async def test_memory_that_is_too_little_for_a_start_is_named(tmp_path: Path) -> None:
+    need_bubblewrap()
+    with pytest.raises(StartFailed, match="the memory of 4 MiB is too little"):
+        await probed(
+            tmp_path, memory_hog, 0, runtime=with_groups(), limits=evolve(LIMITS, memory_bytes=4 * MIB)
+        )
 
 
 @pytest.mark.slow

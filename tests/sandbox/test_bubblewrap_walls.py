@@ -1,4 +1,4 @@
-"""What a program finds inside of a sandbox: no more than its session, as nobody, without a network."""
+"""The view of a program inside a sandbox: no more than its session, as nobody, without a network."""
 # Probes run inside: they import what they need by themselves.
 # ruff: noqa: PLC0415
 

@@ -58,8 +58,8 @@ async def test_a_session_without_space_waits_says_so_once_and_goes_on_when_there
     found = await details(world)
     assert found.runner.state == "absent"
     assert found.runner.failures == 0
-    assert found.budget is not None
-    assert found.budget.startswith(
+    assert found.used_up is not None
+    assert found.used_up.startswith(
         f"its disk space is used up: more than 4 MiB; free some in {workspace(world)}"
     )
     file.unlink()
@@ -97,6 +97,28 @@ async def test_people_are_told_once_while_the_agent_can_still_clean_up(world: Wo
     await chat.expect(re.compile("I have used 3 MiB of the 4 MiB"), within=200)
     await chat.expect("echo: hello")
     await chat.expect_nothing(within=600)
+
+
+async def test_the_agent_is_told_once_with_its_next_message_that_its_space_is_nearly_used_up(
+    world: World,
+) -> None:
+    turns = list[list[tuple[str, object]]]()
+
+    async def notes(turn: Turn, _tools: Toolbox) -> str:
+        turns.append([(each.kind, each.content.get("type")) for each in turn.context])
+        return "done"
+
+    world.agent("main", notes)
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    fill(world, int(3.4 * MIB))
+    for text in ("one", "two"):
+        await ann.says(text)
+        await chat.expect("done", within=400)
+        await trio.sleep(600)
+    told = [kinds for kinds in turns if ("system", "disk") in kinds]
+    assert len(told) == 1
+    assert len(turns) == 2
 
 
 async def test_a_raised_limit_counts_without_a_restart_of_the_host(world: World) -> None:

@@ -63,7 +63,7 @@ def test_an_engine_that_answers_is_chosen(tmp_path: Path) -> None:
     with an_engine(tmp_path, OK) as environ:
         choice = choose(environ)
     assert choice.runtime == "docker"
-    assert "agents run in docker: a container engine answers at" in choice.sentence
+    assert "agents run in sandboxes of docker (a container engine answers at" in choice.sentence
 
 
 def test_without_an_engine_a_bubblewrap_that_works_is_chosen(

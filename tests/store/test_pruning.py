@@ -204,7 +204,7 @@ def test_a_symbolic_link_in_the_inbox_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / "in-1").symlink_to(tmp_path / "precious")
     assert pruning.folders(tmp_path / "inbox") == []
-    with pytest.raises(OSError, match="symbolic link"):
+    with pytest.raises(OSError, match="Not a directory"):
         pruning.remove_folders(tmp_path / "inbox", Folders(["in-1"], []), BEFORE)
     assert (tmp_path / "precious").is_dir()
 

@@ -86,6 +86,12 @@ def _parsed(path: Path, parse: Callable[[str], object]) -> object:
 
 def _resolved(root: Path, name: str) -> Path | None:
     try:
+        (root / name).lstat()  # most files are not there, and this is fast
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UnusableFile(_words(error)) from error
+    try:
         path, within = (root / name).resolve(strict=True), root.resolve()
     except (FileNotFoundError, NotADirectoryError):
         if (root / name).is_symlink():

@@ -10,7 +10,7 @@ from agent_runner.loop.asking import Asking
 from agent_runner.loop.client import ModelReply, ModelRequest
 from agent_runner.loop.conversation import Message, joined
 from agent_runner.loop.errors import ModelError, Problem
-from agent_runner.loop.gallery import Gallery, folders_of
+from agent_runner.loop.gallery import Gallery
 from agent_runner.loop.history import History, PastTurn, StateChanges, shortened
 from agent_runner.loop.learned import Learned, read_learned
 from agent_runner.loop.models import Model
@@ -50,7 +50,7 @@ class Dialogue:
 
     def __attrs_post_init__(self) -> None:
         """Open the gallery of the session."""
-        self._gallery = Gallery(folders_of(self._asking.context))
+        self._gallery = Gallery(self._asking.context)
 
     async def ask(self, *, may_call: bool = True) -> ModelReply:
         """Ask the model about the conversation so far. Raises ProviderError, ProviderFatal."""

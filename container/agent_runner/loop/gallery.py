@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from attrs import define, field
@@ -37,11 +38,15 @@ def folders_of(context: ProviderContext) -> Sequence[Path]:
 class Gallery:
     """Reads the files of one turn, each once."""
 
-    _folders: Sequence[Path]
-    """The folders of the session. Files elsewhere are not read."""
+    _context: ProviderContext
     _contents: dict[Path, bytes | None] = field(factory=dict, init=False)
     _left: int = field(default=LARGEST_ALL, init=False)
     """Bytes that the present request may still show."""
+
+    @cached_property
+    def _folders(self) -> Sequence[Path]:
+        """The folders of the session. Files elsewhere are not read."""
+        return folders_of(self._context)
 
     def show(self, messages: Sequence[Message], *, recent: int, allowed: bool) -> Sequence[Message]:
         """Return messages whose files are contents, or words about them.

@@ -36,7 +36,7 @@ _FAILURES = (MCPError, ValidationError, RuntimeError, ValueError)
 
 @define(eq=False)
 class News:
-    """What has happened to a connection since it was last looked at."""
+    """The events of a connection since it was last looked at."""
 
     tools_changed: bool = False
     ended: bool = False

@@ -7,7 +7,6 @@ until the runner starts again. Its tools are offered while it is connected.
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -22,6 +21,7 @@ from agent_runner.mcp_client.naming import as_tool, tool_name
 from agent_runner.prompt.markup import plain
 from agent_runner.providers import RunsMcpServers, Tool, ToolRegistry
 from agent_runner.providers.mcp_servers import McpServer
+from agent_runner.sandbox.output import OUTPUTS, make_room
 from agent_runner.session import Session
 
 if TYPE_CHECKING:  # they need the package mcp
@@ -200,9 +200,9 @@ class _Kept:
             await events.record("error", {"reason": reason})
 
     def _save(self, data: bytes, suffix: str) -> str:
-        folder = self._session.config.workspace / "tmp"
+        folder = self._session.config.workspace / OUTPUTS
         folder.mkdir(exist_ok=True)
-        _make_room(folder)
+        make_room(folder, "mcp-*", MOST_FILES)
         path = folder / f"{self._session.seams.new_id('mcp')}{suffix}"
         with path.open("xb") as file:
             file.write(data)
@@ -211,9 +211,3 @@ class _Kept:
 
 def _shown(tool: Tool | None) -> object:
     return tool and tool.spec
-
-
-def _make_room(folder: Path) -> None:
-    found = sorted(folder.glob("mcp-*"), key=lambda path: path.lstat().st_mtime)
-    for path in found[: -(MOST_FILES - 1)]:
-        path.unlink(missing_ok=True)

@@ -175,9 +175,9 @@ def _system(view: View, message: Inbound) -> str:
     match content:
         case {"type": "question_response"}:
             return _answer(view, content, origin)
-        case {"type": "delivery"}:
+        case {"type": "delivery" | "disk" as name}:
             return element(
-                "delivery", reason, **origin, **_picked(content, message="messageId", status="status")
+                str(name), reason, **origin, **_picked(content, message="messageId", status="status")
             )
         case {"type": "agent_message"}:
             return element(

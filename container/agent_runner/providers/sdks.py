@@ -148,12 +148,13 @@ async def receive_events(response: Any, receive: Callable[[Mapping[str, Any]], b
     The SDKs' own iterators leave generators behind, which the collector then finishes at any time. Here the
     response is closed and read on, so that all generators end. Raises ModelError, and errors of `receive`.
     """
-    failure: Exception | None = None
-    closed = False
+    lines, failure, closed = _Lines(), None, False
     try:
-        async for line in response.aiter_lines():
+        async for chunk in response.aiter_bytes():
+            if closed:
+                continue
             try:
-                closed = closed or receive_line(line, receive)
+                closed = any(receive_line(line, receive) for line in lines.feed(chunk))
             except Exception as error:  # noqa: BLE001 -- raised below
                 failure, closed = error, True
             if closed:
@@ -161,8 +162,30 @@ async def receive_events(response: Any, receive: Callable[[Mapping[str, Any]], b
     except Exception:
         if not closed:
             raise
+    if not closed:
+        receive_line(lines.rest(), receive)
     if failure is not None:
         raise failure
+
+
+@define(eq=False)
+class _Lines:
+    """Splits a stream into lines. Other ends of lines that httpx2 knows, such as U+2028, may be in JSON."""
+
+    _parts: list[bytes] = field(factory=list, init=False)
+    """The beginning of a line."""
+
+    def feed(self, chunk: bytes) -> Iterator[str]:
+        """Yield the lines that the chunk ends."""
+        for line in chunk.splitlines(keepends=True):  # of bytes, it knows only CR and LF
+            self._parts.append(line)
+            if line.endswith((b"\n", b"\r")):
+                yield self.rest()
+
+    def rest(self) -> str:
+        """Return what has come of the line, and begin the next."""
+        line, self._parts = b"".join(self._parts), []
+        return line.decode("utf-8", "replace").rstrip("\r\n")
 
 
 def receive_line(line: str, receive: Callable[[Mapping[str, Any]], bool]) -> bool:

@@ -9,7 +9,7 @@ from fnmatch import translate
 from functools import lru_cache
 
 from agent_runner.errors import ToolError
-from agent_runner.sandbox.places import Places, open_folder
+from agent_runner.sandbox.roots import Roots, open_folder
 
 MOST_SHOWN = 1_000
 MOST_LOOKED_AT = 200_000
@@ -22,9 +22,9 @@ SKIPPED = {".git"}
 """Folders that a search does not enter."""
 
 
-def list_folder(places: Places, path: str) -> str:
+def list_folder(roots: Roots, path: str) -> str:
     """Return the entries of a folder, one a line. Raises ToolError."""
-    with places.find(path) as found:
+    with roots.find(path) as found:
         folder = open_folder(found)
         try:
             names = sorted(os.listdir(folder))  # noqa: PTH208 -- by its descriptor
@@ -56,12 +56,12 @@ def _target(folder: int, name: str) -> str:
     return "?"
 
 
-def find_files(places: Places, path: str, pattern: str) -> str:
+def find_files(roots: Roots, path: str, pattern: str) -> str:
     """Return the paths of the files below a folder that fit a pattern. Raises ToolError."""
     parts = _parts(pattern)
     shown: list[str] = []
     looked_at = 0
-    with places.find(path) as found:
+    with roots.find(path) as found:
         folder = open_folder(found)
         try:
             for name, is_folder in _walk(folder):

@@ -11,6 +11,8 @@ from attrs import define, field
 
 from agent_runner.prompt.markup import plain
 
+OUTPUTS = "tmp"
+"""The folder of the workspace with outputs that are too long for the model."""
 HEAD, TAIL = 12_000, 18_000
 """Bytes of the output that are shown: its beginning and its end."""
 LARGEST_FILE = 16 * 1024 * 1024
@@ -105,3 +107,10 @@ def _words(data: bytes) -> str:
     """Return bytes as a terminal shows them: without colours, and without what a progress bar overwrote."""
     text = _ESCAPE.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n")
     return plain("\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")))
+
+
+def make_room(folder: Path, pattern: str, most: int) -> None:
+    """Remove the oldest files of a pattern, so that one more makes at most `most`. Blocking."""
+    found = sorted(folder.glob(pattern), key=lambda path: path.lstat().st_mtime)
+    for path in found[: -(most - 1)]:
+        path.unlink(missing_ok=True)

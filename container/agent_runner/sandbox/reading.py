@@ -10,7 +10,7 @@ from attrs import define, field
 
 from agent_runner.errors import ToolError
 from agent_runner.providers.toolbox import ShownFile
-from agent_runner.sandbox.places import Found, Places
+from agent_runner.sandbox.roots import Found, Roots
 
 BEGINNING = 8192
 """Bytes that are read to find the type of a file."""
@@ -58,9 +58,9 @@ class _Page:
         self.left -= len(self.lines[-1]) + 1
 
 
-def read_page(places: Places, path: str, offset: int, limit: int) -> str:
+def read_page(roots: Roots, path: str, offset: int, limit: int) -> str:
     """Return lines of a text file with their numbers, from line `offset` on. Raises ToolError."""
-    with places.find(path) as found, os.fdopen(places.open_file(found), "rb") as file:
+    with roots.find(path) as found, os.fdopen(roots.open_file(found), "rb") as file:
         _check_text(found, file)
         page = _Page(offset, limit)
         last = 0
@@ -77,9 +77,9 @@ def read_page(places: Places, path: str, offset: int, limit: int) -> str:
         return _paged(page, last, more=False)
 
 
-def find_picture(places: Places, path: str) -> ShownFile | None:
+def find_picture(roots: Roots, path: str) -> ShownFile | None:
     """Return a picture or PDF that models can be shown, or None. Raises ToolError."""
-    with places.find(path) as found, os.fdopen(places.open_file(found), "rb") as file:
+    with roots.find(path) as found, os.fdopen(roots.open_file(found), "rb") as file:
         beginning = file.read(BEGINNING)
         type_ = next((type_ for begin, type_ in _SIGNATURES if beginning.startswith(begin)), "")
         if type_ not in PICTURES or os.fstat(file.fileno()).st_size > LARGEST_PICTURE:
@@ -136,9 +136,9 @@ def _type(path: str, beginning: bytes) -> str:
     return by_content or guess_type(path.rpartition("/")[2])[0] or "of an unknown type"
 
 
-def read_text(places: Places, found: Found) -> str:
+def read_text(roots: Roots, found: Found) -> str:
     """Return the whole text of a file, with its own line ends. Raises ToolError, OSError."""
-    with os.fdopen(places.open_file(found), "rb") as file:
+    with os.fdopen(roots.open_file(found), "rb") as file:
         _check_text(found, file)
         data = file.read(LARGEST_TEXT + 1)
     if len(data) > LARGEST_TEXT:

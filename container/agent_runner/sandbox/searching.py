@@ -16,6 +16,8 @@ from typing import Any
 
 LARGEST = 50 * 1024 * 1024
 """Bytes of a file that is searched."""
+DEEPEST = 200
+"""Nested folders. `os.walk` recurses."""
 LONGEST_LINE = 300
 """Characters of a line that are shown."""
 Find = Callable[[bytes], Iterator["re.Match[bytes]"]]
@@ -64,7 +66,8 @@ def _compiled(pattern: str) -> Find:
 
 def _files(fits: Callable[[str], object] | None) -> Iterator[str]:
     for root, folders, files in os.walk("."):
-        folders[:] = sorted(name for name in folders if name != ".git")
+        deep = root.count("/") >= DEEPEST
+        folders[:] = [] if deep else sorted(name for name in folders if name != ".git")
         for name in sorted(files):
             path = os.path.join(root, name)[2:]  # noqa: PTH118 -- faster, for many files
             if fits is None or fits(name) or fits(path):

@@ -18,7 +18,7 @@ from attrs import define, field
 from agent_runner.config import RunnerConfig
 from agent_runner.errors import ToolError
 from agent_runner.sandbox.ending import MARK, end_all
-from agent_runner.sandbox.output import LARGEST_FILE, Output
+from agent_runner.sandbox.output import LARGEST_FILE, OUTPUTS, Output, make_room
 from agent_runner.sandbox.programs import end_group
 from agent_runner.session import Session
 from agent_runner.session_state import StoredState
@@ -26,8 +26,6 @@ from agent_runner.sockets.tools import tool_socket_path
 
 FOLDER_KEY = "shell/folder"
 """The key of the session's state with the working directory."""
-OUTPUTS = "tmp"
-"""The folder of the workspace with the outputs of commands."""
 MOST_OUTPUTS = 20
 """Outputs that are kept. The oldest make room."""
 GRACE_S = 1.0
@@ -173,17 +171,11 @@ def _output(workspace: Path, mark: str) -> Output:
 
     def open_file() -> int:
         path.parent.mkdir(exist_ok=True)
-        _make_room(path.parent)
+        make_room(path.parent, "bash-*.txt", MOST_OUTPUTS)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(path, flags, 0o600)
 
     return Output(open_file, path)
-
-
-def _make_room(folder: Path) -> None:
-    found = sorted(folder.glob("bash-*.txt"), key=lambda path: path.lstat().st_mtime)
-    for path in found[: -(MOST_OUTPUTS - 1)]:
-        path.unlink(missing_ok=True)
 
 
 def _told(output: Output, code: int | None, late_s: float | None) -> str:

@@ -4,13 +4,13 @@ import os
 import stat
 from contextlib import suppress
 
-from agent_runner.sandbox.places import Found, Places, check_regular
+from agent_runner.sandbox.roots import Found, Roots, check_regular
 
 NEW_MODE = 0o666
 """The mode of a new file, before the umask."""
 
 
-def replace(places: Places, found: Found, data: bytes, mark: str) -> bool:
+def replace(roots: Roots, found: Found, data: bytes, mark: str) -> bool:
     """Write a file. Return True if it is new. Raises ToolError, OSError; then the file is as it was.
 
     `mark` makes the name of the file beside it unique. A process that dies may leave that file.
@@ -18,7 +18,7 @@ def replace(places: Places, found: Found, data: bytes, mark: str) -> bool:
     before = _status(found)
     if before is not None:
         check_regular(found.path, before)
-        places.check_private(found.path, before)
+        roots.check_private(found.path, before)
     beside = f".{mark}.part"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(beside, flags, NEW_MODE, dir_fd=found.folder)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from agent_runner.providers import ToolSpec
 from agent_runner.sandbox.editing import edit
-from agent_runner.sandbox.places import places_of
 from agent_runner.sandbox.reading import read_text
+from agent_runner.sandbox.roots import roots_of
 from agent_runner.sandbox.writing import replace
 from agent_runner.text import clean
 from agent_runner.tools.base import BuiltinTool, ToolContext, schema
@@ -14,14 +14,14 @@ from agent_runner.tools.write_file import PATH
 
 async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
     """Edit it, whole or not at all."""
-    places, seams = places_of(context.session.config), context.session.seams
+    roots, seams = roots_of(context.session.config), context.session.seams
     path, old, new = str(arguments["path"]), str(arguments["old"]), clean(str(arguments["new"]))
     mark, all_ = seams.new_id("file"), bool(arguments.get("all"))
 
     def change() -> str:
-        with places.find(path, to_write=True) as found:
-            edited = edit(read_text(places, found), old, new, all_=all_)
-            replace(places, found, edited.text.encode(), mark)
+        with roots.find(path, to_write=True) as found:
+            edited = edit(read_text(roots, found), old, new, all_=all_)
+            replace(roots, found, edited.text.encode(), mark)
         return f"replaced {len(edited.lines)} in {path}, from line {edited.lines[0]} on"
 
     return await seams.executor.run(change)

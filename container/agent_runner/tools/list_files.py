@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from agent_runner.providers import ToolSpec
 from agent_runner.sandbox.listing import find_files, list_folder
-from agent_runner.sandbox.places import places_of
+from agent_runner.sandbox.roots import roots_of
 from agent_runner.tools.base import BuiltinTool, ToolContext, schema, text
 
 FOLDER = text("Path of a folder, relative to your workspace. Without it, the workspace.")
@@ -12,11 +12,11 @@ FOLDER = text("Path of a folder, relative to your workspace. Without it, the wor
 
 async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
     """List it."""
-    places, path = places_of(context.session.config), str(arguments.get("path", "."))
+    roots, path = roots_of(context.session.config), str(arguments.get("path", "."))
     pattern = arguments.get("pattern")
 
     def look() -> str:
-        return list_folder(places, path) if pattern is None else find_files(places, path, str(pattern))
+        return list_folder(roots, path) if pattern is None else find_files(roots, path, str(pattern))
 
     return await context.session.seams.executor.run(look)
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from agent_runner.providers import ToolSpec
-from agent_runner.sandbox.places import places_of
 from agent_runner.sandbox.reading import find_picture, read_page
+from agent_runner.sandbox.roots import roots_of
 from agent_runner.tools.base import BuiltinTool, ToolContext, schema, text
 
 LINES = 2_000
@@ -14,14 +14,14 @@ PATH = text("Path, relative to your workspace; or an absolute one below a folder
 
 async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
     """Read it."""
-    places = places_of(context.session.config)
+    roots = roots_of(context.session.config)
     path, offset, limit = str(arguments["path"]), arguments.get("offset", 1), arguments.get("limit", LINES)
     execute = context.session.seams.executor.run
-    picture = await execute(lambda: find_picture(places, path))
+    picture = await execute(lambda: find_picture(roots, path))
     if picture is not None:
         context.turn_state.shown.append(picture)
         return f"{path} is {picture.media_type}; it is shown to you"
-    return await execute(lambda: read_page(places, path, int(str(offset)), int(str(limit))))
+    return await execute(lambda: read_page(roots, path, int(str(offset)), int(str(limit))))
 
 
 TOOL = BuiltinTool(

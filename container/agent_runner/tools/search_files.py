@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from agent_runner.errors import ToolError
 from agent_runner.providers import ToolSpec
-from agent_runner.sandbox.places import Found, open_folder, places_of
 from agent_runner.sandbox.programs import Ran, module_command, run_program
+from agent_runner.sandbox.roots import Found, open_folder, roots_of
 from agent_runner.tools.base import BuiltinTool, ToolContext, schema, text
 from agent_runner.tools.list_files import FOLDER
 
@@ -21,9 +21,9 @@ NOTHING = 1
 
 async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
     """Search, in a process that is killed if it takes too long."""
-    places, path = places_of(context.session.config), str(arguments.get("path", "."))
+    roots, path = roots_of(context.session.config), str(arguments.get("path", "."))
     pattern, glob = str(arguments["pattern"]), str(arguments.get("glob", ""))
-    with places.find(path) as found:
+    with roots.find(path) as found:
         ran = await _search(found, pattern, glob)
     return _told(ran, pattern)
 
@@ -36,8 +36,10 @@ async def _search(found: Found, pattern: str, glob: str) -> Ran:
         command, variables = [*module, pattern, glob], dict(paths)
     folder = open_folder(found)
     try:
-        place = f"/proc/{os.getpid()}/fd/{folder}"
-        return await run_program(command, folder=place, most=MOST, limit_s=LIMIT_S, variables=variables)
+        by_descriptor = f"/proc/{os.getpid()}/fd/{folder}"
+        return await run_program(
+            command, folder=by_descriptor, most=MOST, limit_s=LIMIT_S, variables=variables
+        )
     finally:
         os.close(folder)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from agent_runner.providers import ToolSpec
-from agent_runner.sandbox.places import places_of
+from agent_runner.sandbox.roots import roots_of
 from agent_runner.sandbox.writing import replace
 from agent_runner.text import clean
 from agent_runner.tools.base import BuiltinTool, ToolContext, schema, text
@@ -13,12 +13,12 @@ PATH = text("Path, relative to your workspace.")
 
 async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
     """Write it, whole or not at all."""
-    places, seams = places_of(context.session.config), context.session.seams
+    roots, seams = roots_of(context.session.config), context.session.seams
     path, data, mark = str(arguments["path"]), clean(str(arguments["content"])).encode(), seams.new_id("file")
 
     def write() -> bool:
-        with places.find(path, to_write=True, make_folders=True) as found:
-            return replace(places, found, data, mark)
+        with roots.find(path, to_write=True, make_folders=True) as found:
+            return replace(roots, found, data, mark)
 
     is_new = await seams.executor.run(write)
     return f"{'created' if is_new else 'replaced'} {path} ({len(data):,} bytes)"

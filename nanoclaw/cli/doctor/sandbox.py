@@ -21,6 +21,7 @@ from nanoclaw.cli.installation import read_install_id
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.config.kinds import printable
 from nanoclaw.runtimes import Limits, Packages
+from nanoclaw.runtimes.bubblewrap import BubblewrapConfig
 from nanoclaw.runtimes.bubblewrap.installing import version_of
 from nanoclaw.runtimes.bubblewrap.packages import folder_of
 from nanoclaw.runtimes.docker import DockerConfig
@@ -46,7 +47,7 @@ def sandbox(config: Config) -> Iterator[Finding]:
     yield _look("engine", found, used=name == "docker", more=_version(settings) if found.works else "")
     if found.works:
         yield _image(settings, used=name == "docker")
-    trial = bubblewrap(os.environ)
+    trial = bubblewrap(os.environ, _bubblewrap(config).program)
     yield _look("bubblewrap", trial, used=name == "bubblewrap")
     yield _limits(config, bubblewrap_works=trial.works)
     yield from _packages(config)
@@ -68,14 +69,21 @@ def _look(area: str, found: Found, *, used: bool, more: str = "") -> Finding:
 
 def _docker(config: Config) -> DockerConfig:
     """Return the settings of the engine; the defaults where another runtime is chosen, or they are wrong."""
-    if config.sandbox.runtime == "docker":
-        try:
-            _, settings = read_runtime(config)
-        except ConfigError:  # reported with the configuration
-            return DockerConfig()
-        if isinstance(settings, DockerConfig):
-            return settings
-    return DockerConfig()
+    settings = _settings(config)
+    return settings if isinstance(settings, DockerConfig) else DockerConfig()
+
+
+def _bubblewrap(config: Config) -> BubblewrapConfig:
+    """Return the settings of bubblewrap; the defaults as for `_docker`."""
+    settings = _settings(config)
+    return settings if isinstance(settings, BubblewrapConfig) else BubblewrapConfig()
+
+
+def _settings(config: Config) -> object:
+    try:
+        return read_runtime(config)[1]
+    except ConfigError:  # reported with the configuration
+        return None
 
 
 class _Engine(HTTPConnection):

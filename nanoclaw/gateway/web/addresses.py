@@ -25,6 +25,15 @@ def is_private_name(host: str) -> bool:
     return "." not in host or any(host.endswith(f".{domain}") for domain in _PRIVATE_DOMAINS)
 
 
+def is_never_reached(host: str) -> bool:
+    """Return True for a name or an address that no rule opens, whatever a lookup says."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return is_private_name(host)
+    return not is_public(host)
+
+
 def is_public(text: str) -> bool:
     """Return True for an address of one host on the public internet.
 

@@ -46,18 +46,18 @@ class WebLimits:
 
 
 @define(eq=False)
-class Places:
-    """The places for the connections of all sandboxes."""
+class OpenConnections:
+    """The number of open connections of all sandboxes."""
 
-    _taken: int = field(default=0, init=False)
+    _open: int = field(default=0, init=False)
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Take a place while the context is open. Raises WebRefused."""
-        if self._taken >= MOST_OF_ALL:
+    def counted(self) -> Iterator[None]:
+        """Count a connection while the context is open. Raises WebRefused if there are too many."""
+        if self._open >= MOST_OF_ALL:
             raise WebRefused("busy", "too many connections of all agents are open. Try again later")
-        self._taken += 1
+        self._open += 1
         try:
             yield
         finally:
-            self._taken -= 1
+            self._open -= 1

@@ -9,7 +9,7 @@ from attrs import Factory, define, field, frozen
 
 from nanoclaw.gateway.web.addresses import is_private_name, is_public
 from nanoclaw.gateway.web.internet import Internet, PublicInternet
-from nanoclaw.gateway.web.limits import Places, WebLimits
+from nanoclaw.gateway.web.limits import OpenConnections, WebLimits
 from nanoclaw.gateway.web.refusals import WebRefused, private, withdrawn
 from nanoclaw.gateway.web.sites import SiteKeeper
 from nanoclaw.gateway.web.targets import Target
@@ -69,8 +69,8 @@ class WebProxy:
 
     sites: SiteKeeper
     internet: Internet = Factory(PublicInternet)
-    places: Places = field(factory=Places, init=False)
-    """Those of all connections, from their start."""
+    connections: OpenConnections = field(factory=OpenConnections, init=False)
+    """The connections of all sandboxes, counted from their start."""
 
     @asynccontextmanager
     async def way(self, caller: WebCaller, target: Target) -> AsyncIterator[Way]:

@@ -51,7 +51,7 @@ class WebConnection:
         try:
             async with self.stream:
                 try:
-                    with self.proxy.places.taken():
+                    with self.proxy.connections.counted():
                         await self._one()
                 except* WebRefused as refusals:
                     await self._refuse(_first(refusals))

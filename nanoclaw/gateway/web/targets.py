@@ -18,7 +18,7 @@ _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 @frozen
 class Target:
-    """Where a request leads."""
+    """The destination of a request."""
 
     host: str
     """A name in its ASCII form, or an address without brackets."""

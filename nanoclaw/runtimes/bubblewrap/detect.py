@@ -1,4 +1,4 @@
-"""Whether this machine can make sandboxes now: a trial run, and the reason if it cannot."""
+"""A trial of sandboxes on this machine, and the reason if it fails."""
 
 import os
 import platform
@@ -37,7 +37,7 @@ class Ready:
 
     @property
     def means(self) -> Means:
-        """How this machine bounds a whole sandbox."""
+        """The way in which this machine bounds a whole sandbox."""
         return self.maker.means if self.maker else Means()
 
 
@@ -57,8 +57,6 @@ def examine(name: str, user: int | None) -> Ready | str:
     setpriv = shutil.which("setpriv") if user is not None else None
     if user is not None and setpriv is None:
         return "setpriv is not installed, and a host that runs as root needs it: install util-linux"
-    # A sandbox may not write what it compiles, so each start would compile the runner again.
-    compile_dir(str(runner_dir() / "agent_runner"), quiet=2)
     try:
         ready = Ready(Program(path, _options(path)), setpriv)
         words = _trial(ready, user)
@@ -74,6 +72,11 @@ def why_not(name: str = "bwrap") -> str | None:
     owner = sandbox_owner()
     found = examine(name, None if owner is None else owner[0])
     return found if isinstance(found, str) else None
+
+
+def compile_runner() -> None:
+    """Compile the modules of the runner, which a sandbox cannot. Otherwise each start would. Blocking."""
+    compile_dir(str(runner_dir() / "agent_runner"), quiet=2)
 
 
 def _options(path: str) -> frozenset[str]:

@@ -36,7 +36,7 @@ class Group(Protocol):
         ...
 
     def ran_out(self) -> bool:
-        """Return whether the kernel ended a program because the group's memory was used up. Blocking."""
+        """Return True if the kernel killed a program because the group's memory was used up. Blocking."""
         ...
 
     def remove(self) -> None:
@@ -49,7 +49,7 @@ class Maker(Protocol):
 
     @property
     def means(self) -> Means:
-        """What its groups bound."""
+        """The resources that its groups bound."""
         ...
 
     @property

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
 
@@ -27,6 +28,7 @@ from nanoclaw.runtimes.backlog import Report, WorkFailed
 from nanoclaw.runtimes.protocol import Packages
 from nanoclaw.system.disk_use import Count, free_bytes
 from nanoclaw.system.foreign import ungrouped
+from nanoclaw.system.trees import remove_tree
 
 NEW = ".new-"
 """The beginning of the names of folders that are not complete."""
@@ -86,13 +88,14 @@ async def _new_folder(folder: Path) -> AsyncIterator[Path]:
     try:
         yield new
     finally:
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(lambda: shutil.rmtree(new, ignore_errors=True))
+        # It has its name now, or the next host tries it again.
+        with trio.CancelScope(shield=True), suppress(OSError):
+            await trio.to_thread.run_sync(remove_tree, new)
 
 
 def _finish(new: Path, complete: Path) -> None:
     """Let the user of sandboxes read it, bring it to the disk, and give it its name. Blocking."""
-    shutil.rmtree(new / "tmp")
+    remove_tree(new / "tmp")
     new.chmod(0o755)
     os.sync()
     new.rename(complete)
@@ -105,6 +108,8 @@ def commands(packages: Packages, new: Path) -> Iterator[tuple[str, Sequence[str]
         WorkFailed: an installer is missing.
     """
     if packages.pip:
+        if find_spec("pip") is None:
+            raise WorkFailed(f"this Python has no pip; install it with `{sys.executable} -m ensurepip`")
         pip = [sys.executable, "-P", str(WHEELS_ONLY), "install", "--target", str(new / "python")]
         how = ["--only-binary", ":all:", "--no-cache-dir", "--no-input", "--disable-pip-version-check"]
         yield "pip installs", [*pip, *how, "--progress-bar", "off", "--", *packages.pip]

@@ -1,4 +1,4 @@
-"""What a sandbox sees: the system, the interpreter and the runner read-only, and its session (contract 1)."""
+"""The view of a sandbox: system, interpreter and runner, all read-only, and its session (contract 1)."""
 
 import os
 import sys

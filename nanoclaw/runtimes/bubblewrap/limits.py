@@ -19,7 +19,7 @@ ADDRESSES = 4
 
 @frozen
 class Means:
-    """How this machine can bound a whole sandbox."""
+    """The way in which this machine can bound a whole sandbox."""
 
     name: str = ""
     """A description, for people. Empty: it cannot."""

@@ -82,40 +82,23 @@ def sandbox(program: Program, wanted: Wanted) -> Iterator[str]:
 def as_another_user(program: Program, setpriv: str, wanted: Wanted, user: int) -> Iterator[str]:
     """Yield the command line of a root host. Another user makes the sandbox, who may enter no folder here.
 
-    An outer bubblewrap, as root, only shows that user the sources. It isolates nothing.
+    An outer bubblewrap, as root, only shows that user the sources. It isolates nothing. Its processes have a
+    namespace of their own, because it has no right to kill another user's when its parent dies.
     """
     view = [evolve(bind, target=f"{VIEW}/{n}") for n, bind in enumerate(wanted.binds)]
-    yield from (program.path, "--die-with-parent", *_system(), "--bind", "/proc", "/proc")
-    yield from (
-        "--dev-bind",
-        "/dev",
-        "/dev",
-        "--perms",
-        "1777",
-        "--tmpfs",
-        TMP,
-        "--perms",
-        "0755",
-        "--dir",
-        VIEW,
-    )
+    yield from (program.path, "--die-with-parent", "--unshare-pid", *_system(), "--bind", "/proc", "/proc")
+    if wanted.info_fd is not None:
+        yield from ("--info-fd", str(wanted.info_fd))
+    yield from ("--dev-bind", "/dev", "/dev")
+    yield from ("--perms", "1777", "--tmpfs", TMP, "--perms", "0755", "--dir", VIEW)
     for bind in view:
         yield from ("--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target)
-    yield from (
-        "--ro-bind",
-        program.path,
-        f"{VIEW}/bwrap",
-        "--ro-bind",
-        setpriv,
-        f"{VIEW}/setpriv",
-        "--chdir",
-        "/",
-        "--",
-    )
+    yield from ("--ro-bind", program.path, f"{VIEW}/bwrap", "--ro-bind", setpriv, f"{VIEW}/setpriv")
+    yield from ("--chdir", "/", "--")
     yield from (f"{VIEW}/setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups")
     yield from ("--inh-caps=-all", "--bounding-set=-all", "--pdeathsig", "KILL", "--")
     seen = tuple(evolve(bind, source=Path(at.target)) for bind, at in zip(wanted.binds, view, strict=True))
-    yield from sandbox(evolve(program, path=f"{VIEW}/bwrap"), evolve(wanted, binds=seen))
+    yield from sandbox(evolve(program, path=f"{VIEW}/bwrap"), evolve(wanted, binds=seen, info_fd=None))
 
 
 def _system() -> Iterator[str]:

@@ -4,8 +4,8 @@ A folder has a version for each list of packages. A sandbox sees one version, re
 version is removed only before the first sandbox of its agent starts in a host's life.
 """
 
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -14,6 +14,7 @@ from attrs import Factory, define, evolve, field
 from nanoclaw.runtimes.backlog import Backlog, Report, Words, Work
 from nanoclaw.runtimes.bubblewrap.installing import Bounds, install, version_of
 from nanoclaw.runtimes.protocol import Packages, RunnerSpec
+from nanoclaw.system.trees import remove_tree
 
 WORDS = Words(
     "packages.installing",
@@ -64,7 +65,8 @@ class PackageFolders:
         if folder not in self._cleaned:
             for each in folder.iterdir():
                 if each != kept:
-                    shutil.rmtree(each, ignore_errors=True)
+                    with suppress(OSError):  # the next host tries it again
+                        remove_tree(each)
             self._cleaned.add(folder)
         return kept
 
@@ -80,7 +82,7 @@ class PackageFolders:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is being installed, and what could not be installed, in words."""
+        """The installations that are running, and those that have failed, in words."""
         return self._backlog.problems
 
 

@@ -2,7 +2,7 @@
 
 import platform
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from nanoclaw.config.kinds import Bytes, Name
 from nanoclaw.runtimes.bubblewrap import layout
-from nanoclaw.runtimes.bubblewrap.detect import Ready, examine
+from nanoclaw.runtimes.bubblewrap.detect import Ready, compile_runner, examine
 from nanoclaw.runtimes.bubblewrap.groups import Group, name_of
 from nanoclaw.runtimes.bubblewrap.installing import Bounds
 from nanoclaw.runtimes.bubblewrap.limits import MEMORY, Means, limits_in_force
@@ -50,7 +50,7 @@ class BubblewrapConfig:
     program: Name = "bwrap"
     """The program bubblewrap: a name in PATH, or a path."""
     scratch: Annotated[int, Bytes()] = GIB
-    """The size of a sandbox's `/tmp`, and of its home folder. They are in memory."""
+    """The size of a sandbox's `/tmp`, home folder and `/dev/shm`, each. They are in memory."""
     packages: Annotated[int, Bytes()] = 4 * GIB
     """The most space that the approved packages of one agent may take."""
 
@@ -90,14 +90,17 @@ class BubblewrapRuntime:
         """Return why the runner has no such provider. All that it has may run here."""
         return self.known.unusable(provider)
 
-    def unhonoured(self, spec: RunnerSpec) -> Sequence[str]:
+    def unhonoured(self, spec: RunnerSpec) -> Mapping[str, str]:
         """Return the parts of a specification that need an image, or another user."""
+        apt = " ".join(spec.packages.apt)
+        on_host = f"install them on this machine, whose programs a sandbox has (`sudo apt install {apt}`)"
         parts = {
-            "image": spec.image is not None,
-            "user": spec.user is not None,
-            "packages": bool(spec.packages.apt),
+            "image": (spec.image is not None, "remove it"),
+            "user": (spec.user is not None, "remove it"),
+            "packages.apt": (bool(apt), f"remove it, and {on_host}"),
         }
-        return [part for part, given in parts.items() if given]
+        docker = 'or set [sandbox] runtime = "docker"'
+        return {part: f"{advice}; {docker}" for part, (given, advice) in parts.items() if given}
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
@@ -163,6 +166,11 @@ class BubblewrapRuntime:
         except NotMade as error:
             if await self._examine() is None:
                 raise NotNow(self.state.text) from error
+            if await _ran_out(sandbox.group):
+                memory = _memory_of(sandbox.spec)
+                raise StartFailed(
+                    f"the memory of {memory} is too little to start a runner; raise it"
+                ) from error
             raise
         return ProcessRunner(process, lifeline, self.grace_s, StderrLog(sandbox.spec.session_id))
 
@@ -170,10 +178,11 @@ class BubblewrapRuntime:
         """Refuse what this runtime cannot run."""
         if (refusal := self.refusal(spec.provider)) is not None:
             raise StartFailed(refusal)
-        if parts := ", ".join(self.unhonoured(spec)):
+        if parts := self.unhonoured(spec):
+            advice = ". ".join(f"{part}: {words}" for part, words in parts.items())
             raise StartFailed(
-                f"the bubblewrap runtime cannot honour {parts} of the agent's container.json; remove that "
-                '(of packages: apt), or set [sandbox] runtime = "docker"'
+                f"the bubblewrap runtime cannot honour {', '.join(parts)} of the agent's container.json. "
+                + advice
             )
 
     def _prepare(self, ready: Ready, spec: RunnerSpec, packages: Path | None) -> Group | None:
@@ -193,6 +202,8 @@ class BubblewrapRuntime:
         owner = sandbox_owner()
         found = await trio.to_thread.run_sync(examine, self.config.program, owner and owner[0])
         self._ready = found if isinstance(found, Ready) else None
+        if self._ready is not None:
+            await trio.to_thread.run_sync(compile_runner)
         text = found if isinstance(found, str) else f"{found.program.path} makes sandboxes"
         self._note(RuntimeState(ready=self._ready is not None, text=text))
         return self._ready
@@ -208,12 +219,21 @@ class BubblewrapRuntime:
 async def _death(runner: ProcessRunner[SandboxProcess], group: Group | None, spec: RunnerSpec) -> Death:
     """Return how the runner ended. If it was killed, the reason may be its memory."""
     death = runner.death()
-    if runner.process.returncode == -signal.SIGKILL and group is not None:
-        with trio.CancelScope(shield=True):
-            if await trio.to_thread.run_sync(group.ran_out):
-                memory = limits_in_force(spec.limits, Means())[MEMORY].partition(",")[0]
-                return evolve(death, reason=f"its sandbox used up the memory of {memory}: {death.reason}")
+    if runner.process.returncode == -signal.SIGKILL and await _ran_out(group):
+        return evolve(death, reason=f"its sandbox used up the memory of {_memory_of(spec)}: {death.reason}")
     return death
+
+
+async def _ran_out(group: Group | None) -> bool:
+    found = False
+    with trio.CancelScope(shield=True):
+        if group is not None:
+            found = await trio.to_thread.run_sync(group.ran_out)
+    return found
+
+
+def _memory_of(spec: RunnerSpec) -> str:
+    return limits_in_force(spec.limits, Means())[MEMORY].partition(",")[0]
 
 
 def _make(config: BubblewrapConfig, context: RuntimeContext) -> BubblewrapRuntime:

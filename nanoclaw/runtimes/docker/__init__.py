@@ -11,7 +11,7 @@ from attrs import frozen
 
 from nanoclaw.config import ConfigError
 from nanoclaw.config.kinds import Name, Number
-from nanoclaw.runtimes.docker.meanwhile import another_runtime
+from nanoclaw.runtimes.docker.meanwhile import other_runtimes
 from nanoclaw.runtimes.factory import RuntimeContext, RuntimeFactory
 from nanoclaw.runtimes.images import Images, Recipe
 from nanoclaw.runtimes.images.recipe import BASE, forwarded
@@ -42,7 +42,7 @@ class DockerConfig:
 
     @property
     def recipe(self) -> Recipe:
-        """What our image is built from."""
+        """The choices that our image is built from."""
         given = forwarded(os.environ)
         return Recipe(self.base_image, self.tools, self.wheels, self.build_network, given)
 
@@ -56,12 +56,11 @@ def _make(config: DockerConfig, context: RuntimeContext) -> Runtime:
         raise ConfigError(f"the package {error.name} is not installed: {EXTRA}") from error
     engine = Engine(config.socket)
     images = Images(EngineBuilder(engine), config.recipe, configured=config.image)
-    other = another_runtime(context)
     return DockerRuntime(
         engine,
         context.runner.stop_grace_s,
         images=images,
-        meanwhile=other,
+        meanwhile=other_runtimes(context),
         lifeline_s=config.lifeline_s,
         known=known_providers(context.runner),
     )

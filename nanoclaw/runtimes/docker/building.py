@@ -12,7 +12,7 @@ from docker.errors import APIError, DockerException
 from nanoclaw.runtimes.docker.engine import Engine
 from nanoclaw.runtimes.docker.errors import EngineError
 from nanoclaw.runtimes.images import REPOSITORY, Build, BuildFailed, Progress, build
-from nanoclaw.runtimes.images.building import Report
+from nanoclaw.runtimes.images.building import ReportProgress
 
 OF_PODMAN = "localhost/"
 """Podman puts this in front of the names of images that it has built."""
@@ -43,7 +43,7 @@ class EngineBuilder:
             for name in each["RepoTags"] or ()
         }
 
-    async def build(self, wanted: Build, report: Report) -> None:
+    async def build(self, wanted: Build, report: ReportProgress) -> None:
         """Build an image. Raises BuildFailed."""
         try:
             socket = self.engine.socket

@@ -33,7 +33,7 @@ Json = dict[str, Any]
 
 @frozen
 class EngineKind:
-    """What an engine is, as far as users of containers depend on it."""
+    """The kind of an engine, which decides the user of containers and the form of their filter."""
 
     rootless: bool = False
     """True if it runs without root. Then its containers' root is the user who runs it."""

@@ -3,26 +3,49 @@
 This is no downgrade: it ends once there is an image, and later a missing engine or image makes sessions wait.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
 import trio
 from attrs import evolve, frozen
 
 from nanoclaw.config import ConfigError
 from nanoclaw.config.entry_points import load
 from nanoclaw.runtimes.factory import GROUP, RuntimeContext, RuntimeFactory
-from nanoclaw.runtimes.protocol import Limits, Packages, ReportsState, Runner, RunnerSpec, Runtime, isolates
+from nanoclaw.runtimes.protocol import (
+    Limits,
+    Packages,
+    ReportsState,
+    Runner,
+    RunnerSpec,
+    Runtime,
+    StartFailed,
+    isolates,
+)
 
 CANDIDATES = ("bubblewrap", "process")
 
 
-def another_runtime(context: RuntimeContext) -> Runtime | None:
-    """Return the runtime that answers meanwhile, if one works here."""
+def other_runtimes(context: RuntimeContext) -> Sequence[Runtime]:
+    """Return the runtimes that may answer meanwhile, the best one first."""
+    return tuple(_made(context))
+
+
+def _made(context: RuntimeContext) -> Iterator[Runtime]:
     for name in CANDIDATES:
-        try:
+        with suppress(ConfigError):
             factory = load(GROUP, name, RuntimeFactory, where=name)
-            other: Runtime = factory.make(factory.config(), evolve(context, name=name))
-        except ConfigError:
-            continue
-        if not isinstance(other, ReportsState) or other.state.ready:
+            yield factory.make(factory.config(), evolve(context, name=name))
+
+
+async def working(others: Sequence[Runtime]) -> Runtime | None:
+    """Return the first runtime that works on this machine now, if one does."""
+    for other in others:
+        if not isinstance(other, ReportsState):
+            return other
+        with suppress(StartFailed):
+            await other.survivors()  # it has none, and tries the machine
+        if other.state.ready:
             return other
     return None
 

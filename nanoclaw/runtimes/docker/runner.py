@@ -148,12 +148,10 @@ class ContainerRunner:
 
     async def _death(self) -> Death:
         end = self._end or End(None)
-        words = "".join(f"\n  {line}" for line in self.log.last_words)
         how = self._how(end)
-        first = f"{self.log.failure.rstrip('.')} ({how})" if end.code and self.log.failure else how
         if end.code != 0 and not end.out_of_memory and await self._engine_failed(end):
             return Hindered(orderly=False, reason=f"the container engine was stopped or restarted ({how})")
-        return Death(orderly=end.code == 0, reason=first + words)
+        return Death(orderly=end.code == 0, reason=self.log.explain(how, failed=bool(end.code)))
 
     def _how(self, end: End) -> str:
         if end.out_of_memory:

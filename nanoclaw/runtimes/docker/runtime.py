@@ -1,7 +1,7 @@
 """The `docker` runtime: each runner in a container that outlives its host and is adopted by the next one."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from nanoclaw.runtimes.docker.container import (
 from nanoclaw.runtimes.docker.engine import CALL_S, Engine
 from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, NameTaken, NotThere, start_failed
 from nanoclaw.runtimes.docker.kept import KeptOutput
-from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another
+from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another, working
 from nanoclaw.runtimes.docker.output import Output, followed
 from nanoclaw.runtimes.docker.runner import ContainerRunner, drop_lifeline, hold_lifeline
 from nanoclaw.runtimes.docker.seccomp import profile
@@ -72,8 +72,8 @@ class DockerRuntime:
         kw_only=True,
     )
     """The images of this engine, and their builds."""
-    meanwhile: Runtime | None = None
-    """Runs agents for as long as the first image is being built."""
+    meanwhile: Sequence[Runtime] = ()
+    """The first of these that works runs agents for as long as the first image is being built."""
     lifeline_s: float = 600.0
     """Seconds without its host after which a runner ends."""
     known: KnownProviders = ANY_PROVIDER
@@ -115,9 +115,9 @@ class DockerRuntime:
         """Return why no runner has such a provider. All that there are may run in a container."""
         return None if provider in self.known else self.known.unusable(provider)
 
-    def unhonoured(self, _spec: RunnerSpec) -> Sequence[str]:
+    def unhonoured(self, _spec: RunnerSpec) -> Mapping[str, str]:
         """Return nothing: a container honours every part."""
-        return []
+        return {}
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
@@ -168,9 +168,9 @@ class DockerRuntime:
         try:
             container = await self._prepared(spec)
         except ImageMissing as missing:
-            if self.meanwhile is None:
+            if (other := await working(self.meanwhile)) is None:
                 raise NotNow(str(missing)) from missing
-            await self.meanwhile.recover(for_another(self.meanwhile, spec))
+            await other.recover(for_another(other, spec))
             return
         async with self._for_session(spec):
             container_id, _ = await self._claimed(container, (*spec.command[1:], "recover"), adopts=False)
@@ -235,13 +235,14 @@ class DockerRuntime:
         self, spec: RunnerSpec, missing: ImageMissing, task_status: trio.TaskStatus[Runner]
     ) -> Death:
         """Run a runner without an image until one has been built. Raises StartFailed."""
-        other = self.meanwhile
-        if other is None or not missing.built or other.refusal(spec.provider) is not None:
+        came = self.images.came  # before others run: the image may come at any time
+        other = await working(self.meanwhile) if missing.built else None
+        if other is None or other.refusal(spec.provider) is not None:
             raise NotNow(str(missing))
         _log.info("runtime.meanwhile", session=spec.session_id, runtime=other.name, reason=str(missing))
         with ungrouped(StartFailed):
             async with trio.open_nursery() as nursery:
-                status = StopAfter(task_status, nursery, self.images.came)
+                status = StopAfter(task_status, nursery, came)
                 death = await other.run(for_another(other, spec), task_status=status)
                 nursery.cancel_scope.cancel()
         return death

@@ -56,10 +56,10 @@ class Engine(Protocol):
         ...
 
 
-Report = Callable[[Progress], None]
+ReportProgress = Callable[[Progress], None]
 
 
-def build(engine: Engine, wanted: Build, report: Report) -> None:
+def build(engine: Engine, wanted: Build, report: ReportProgress) -> None:
     """Build an image. An image of that name which is there already is replaced only if the build succeeds.
 
     Raises:
@@ -88,7 +88,7 @@ def build(engine: Engine, wanted: Build, report: Report) -> None:
         raise BuildFailed(failure)
 
 
-def _take(value: Mapping[str, Any], last: deque[str], report: Report) -> str:
+def _take(value: Mapping[str, Any], last: deque[str], report: ReportProgress) -> str:
     """Report one value of the engine's answer. Return the reason if it says that the build has failed."""
     if "error" in value:
         return ": ".join(filter(None, [_clean(str(value["error"])) or "it failed", " | ".join(last)]))

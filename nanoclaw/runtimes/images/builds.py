@@ -4,7 +4,7 @@ One image is built at a time, in the background. Meanwhile a session starts with
 image of its agent, else that of all agents, else an earlier one of all agents.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
@@ -12,11 +12,10 @@ from typing import Protocol
 import trio
 from attrs import Factory, define, evolve, field, frozen
 
-from nanoclaw.runtimes.backlog import Backlog, Words, Work
-from nanoclaw.runtimes.backlog import Report as Told
-from nanoclaw.runtimes.images.building import Build, Progress, Report
+from nanoclaw.runtimes.backlog import Backlog, Report, Words, Work
+from nanoclaw.runtimes.images.building import Build, Progress, ReportProgress
 from nanoclaw.runtimes.images.context import agent_context, base_context
-from nanoclaw.runtimes.images.names import agent_image, base_image, is_base, is_of_agent
+from nanoclaw.runtimes.images.names import agent_image, base_image, is_base, is_of_agent, is_of_installation
 from nanoclaw.runtimes.images.recipe import Recipe
 from nanoclaw.runtimes.protocol import Packages, RunnerSpec
 from nanoclaw.system.resources import ResourceMissing
@@ -39,7 +38,7 @@ class Builder(Protocol):
         """Return the names of our images, with the time of their creation in seconds since 1970."""
         ...
 
-    async def build(self, wanted: Build, report: Report, /) -> None:
+    async def build(self, wanted: Build, report: ReportProgress, /) -> None:
         """Build an image. Raises BuildFailed."""
         ...
 
@@ -123,6 +122,24 @@ class Images:
         """Return True if the image was there when the engine was asked last."""
         return order.image in self._there
 
+    def useless(self, base: str, agents: Mapping[str, str]) -> Sequence[str]:
+        """Return our images besides the wanted ones. `agents` has the wanted image by the agent's folder.
+
+        While a wanted one is missing, the earlier ones stay in its place. The images of other installations'
+        agents are none of ours.
+        """
+        waiting = [folder for folder, image in agents.items() if image not in self._there]
+
+        def is_useless(image: str) -> bool:
+            if image in {base, *agents.values()}:
+                return False
+            if is_base(image):
+                return base in self._there
+            ours = is_of_installation(image, self.install_id)
+            return ours and not any(self._is_of(folder, image) for folder in waiting)
+
+        return sorted(filter(is_useless, self._there))
+
     async def _base(self, spec: RunnerSpec) -> str:
         if (named := spec.image or self.configured) is not None:
             return named
@@ -179,12 +196,12 @@ class Images:
     # -- building
 
     def _want(self, order: Order) -> None:
-        async def work(told: Told) -> None:
-            await self.build(order, partial(_tell, told))
+        async def work(report: Report) -> None:
+            await self.build(order, partial(_report_step, report))
 
         self._backlog.want(Work(order.image, order.purpose, work))
 
-    async def build(self, order: Order, report: Report) -> None:
+    async def build(self, order: Order, report: ReportProgress) -> None:
         """Build an image now. Raises BuildFailed, OSError."""
         build = await trio.to_thread.run_sync(order.make)
         await self.builder.build(build, report)
@@ -207,13 +224,13 @@ class Images:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is being built, and what could not be built, in words."""
+        """The builds that are running, and those that have failed, in words."""
         return tuple(filter(None, [self._unmade, *self._backlog.problems]))
 
 
-def _tell(told: Told, progress: Progress) -> None:
+def _report_step(report: Report, progress: Progress) -> None:
     if progress.step is not None:
-        told(f"step {progress.step} of {progress.steps}")
+        report(f"step {progress.step} of {progress.steps}")
 
 
 def own_order(recipe: Recipe) -> Order:

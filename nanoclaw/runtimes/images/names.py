@@ -30,6 +30,11 @@ def is_of_agent(image: str, install_id: str, folder: str) -> bool:
     return re.fullmatch(rf"{re.escape(_beginning(install_id, folder))}[0-9a-f]{{12}}", image) is not None
 
 
+def is_of_installation(image: str, install_id: str) -> bool:
+    """Return True for the name of an image of any agent of an installation."""
+    return image.startswith(f"{REPOSITORY}:{_part(install_id)}-")
+
+
 def _beginning(install_id: str, folder: str) -> str:
     return f"{REPOSITORY}:{_part(install_id)}-{_part(folder)}-"
 

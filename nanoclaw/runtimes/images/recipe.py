@@ -1,4 +1,4 @@
-"""What the owner may choose of the image: its base, its tools, and where its Python packages come from."""
+"""The owner's choices for the image: its base, its tools, and where its Python packages come from."""
 
 from collections.abc import Mapping
 from pathlib import Path

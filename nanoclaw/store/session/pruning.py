@@ -5,7 +5,6 @@ older data is removed. The marks in `meta` stay, so no sequence number is used t
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from attrs import frozen
 from nanoclaw.store.engine.names import is_component
 from nanoclaw.store.engine.times import to_text
 from nanoclaw.store.session.messages_in import json_array
+from nanoclaw.system.trees import remove_tree
 
 BATCH = 500
 
@@ -181,7 +181,7 @@ def _newest(folder: Path) -> float:
 
 def _removed(folder: Path) -> OSError | None:
     try:
-        shutil.rmtree(folder)
+        remove_tree(folder)
     except OSError as error:
         return error
     return None

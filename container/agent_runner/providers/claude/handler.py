@@ -5,9 +5,9 @@ interrupted leaves nothing in the conversation.
 """
 
 from collections.abc import Awaitable, Callable, Container
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from shutil import rmtree
 
 import trio
 from attrs import define, evolve, field, frozen
@@ -31,6 +31,7 @@ from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import SANDBOX_TOOLS, Toolbox
 from agent_runner.records import Reply, Result, Turn
 from agent_runner.sockets.forwarder import Forwarder
+from agent_runner.trees import remove_tree
 
 MODEL_KEY = "model"
 """The key of the state with the model that `/model` chose."""
@@ -100,7 +101,8 @@ class ClaudeHandler:
     async def forget(self) -> None:
         """Delete the conversations that Claude Code keeps."""
         await self._drop()
-        rmtree(self._home / ".claude" / "projects", ignore_errors=True)
+        with suppress(OSError):  # there are none yet
+            remove_tree(self._home / ".claude" / "projects")
 
     async def aclose(self) -> None:
         """End Claude Code."""

@@ -36,8 +36,8 @@ _KINDS = {
 
 
 @frozen
-class Place:
-    """A folder that tools may use."""
+class Root:
+    """A folder that the file tools reach, with all below it."""
 
     path: Path
     writable: bool = False
@@ -45,9 +45,9 @@ class Place:
 
 @frozen
 class Found:
-    """A place in a folder: the descriptor of its folder, valid inside `find`, and its name there.
+    """A file or folder that was found: the descriptor of its folder, valid inside `find`, and its name there.
 
-    The name is never that of a link. It is `.` for a place's own folder, and may be missing.
+    The name is never that of a link. It is `.` for a root itself. Nothing of that name need exist.
     """
 
     folder: int
@@ -55,25 +55,25 @@ class Found:
     path: str
     """The path, as the agent wrote it."""
     at_top: bool
-    """True if it is directly in the place's folder."""
+    """True if it is directly in its root."""
 
 
 @frozen
-class Places:
-    """The folders of one session. The first is the workspace, which relative paths start from."""
+class Roots:
+    """The roots of one session. The first is the workspace, which relative paths start from."""
 
-    places: tuple[Place, ...]
+    roots: tuple[Root, ...]
     private: tuple[Path, ...] = field(default=())
     """The runner's own files, which tools must not open: closing one drops the runner's locks on it."""
 
     @contextmanager
     def find(self, path: str, *, to_write: bool = False, make_folders: bool = False) -> Iterator[Found]:
         """Find a path. Raises ToolError, also for an OSError inside the block."""
-        place, parts = self._place_of(path)
-        if to_write and not place.writable:
-            raise ToolError(f"{path!r} is read-only; write below {self.places[0].path}")
+        root, parts = self._root_of(path)
+        if to_write and not root.writable:
+            raise ToolError(f"{path!r} is read-only; write below {self.roots[0].path}")
         with file_errors(path):
-            walk = _Walk(path, place, make_folders=make_folders)
+            walk = _Walk(path, root, make_folders=make_folders)
             try:
                 found = walk.to(parts)
                 if to_write:
@@ -82,16 +82,16 @@ class Places:
             finally:
                 walk.close()
 
-    def _place_of(self, path: str) -> tuple[Place, Sequence[str]]:
+    def _root_of(self, path: str) -> tuple[Root, Sequence[str]]:
         if not path or "\0" in path or len(path) > LONGEST_PATH:
             raise ToolError("a path has 1 to 4,096 characters, none of them NUL")
         if not path.startswith("/"):
-            return self.places[0], path.split("/")
-        for place in self.places:
-            inside = _inside(place.path, path)
+            return self.roots[0], path.split("/")
+        for root in self.roots:
+            inside = _inside(root.path, path)
             if inside is not None:
-                return place, inside
-        known = ", ".join(str(place.path) for place in self.places)
+                return root, inside
+        known = ", ".join(str(root.path) for root in self.roots)
         raise ToolError(f"{path!r} is outside of the folders that you may use: {known}")
 
     def open_file(self, found: Found) -> int:
@@ -112,11 +112,11 @@ class Places:
                     raise ToolError(f"{path!r} belongs to the system: use `remember` and `recall` for notes")
 
 
-def places_of(config: RunnerConfig) -> Places:
-    """Return the places of a session."""
+def roots_of(config: RunnerConfig) -> Roots:
+    """Return the roots of a session."""
     read_only = (config.shared, config.inbound_db.parent / "inbox", config.outbox)
-    return Places(
-        (Place(config.workspace, writable=True), *map(Place, read_only)),
+    return Roots(
+        (Root(config.workspace, writable=True), *map(Root, read_only)),
         (config.workspace / NOTES, config.outbound_db, config.inbound_db),
     )
 
@@ -169,11 +169,11 @@ def _inside(root: Path, path: str) -> Sequence[str] | None:
 
 
 class _Walk:
-    """Goes from a place to a file in it, with the descriptors of the folders on the way."""
+    """Goes from a root to a file in it, with the descriptors of the folders on the way."""
 
-    def __init__(self, path: str, place: Place, *, make_folders: bool) -> None:
-        self._path, self._place, self._make_folders = path, place, make_folders
-        self._folders = [os.open(os.path.realpath(place.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+    def __init__(self, path: str, root: Root, *, make_folders: bool) -> None:
+        self._path, self._root, self._make_folders = path, root, make_folders
+        self._folders = [os.open(os.path.realpath(root.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
 
     def close(self) -> None:
         """Close the descriptors."""
@@ -200,7 +200,7 @@ class _Walk:
 
     def _up(self) -> None:
         if len(self._folders) == 1:
-            raise ToolError(f"{self._path!r} leads out of {self._place.path}")
+            raise ToolError(f"{self._path!r} leads out of {self._root.path}")
         os.close(self._folders.pop())
 
     def _link(self, part: str) -> str | None:
@@ -217,11 +217,9 @@ class _Walk:
         """Return the components of a link's target."""
         if not target.startswith("/"):
             return target.split("/")
-        inside = _inside(self._place.path, target)
+        inside = _inside(self._root.path, target)
         if inside is None:
-            raise ToolError(
-                f"{self._path!r} has a link that leads out of {self._place.path}: {target!r:.200}"
-            )
+            raise ToolError(f"{self._path!r} has a link that leads out of {self._root.path}: {target!r:.200}")
         while len(self._folders) > 1:
             os.close(self._folders.pop())
         return inside
