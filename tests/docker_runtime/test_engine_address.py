@@ -109,7 +109,7 @@ def test_a_missing_image_says_how_to_build_it() -> None:
 def test_the_filter_allows_no_denied_call() -> None:
     rules = json.loads(profile())["syscalls"]
     allowed = {name for rule in rules if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
-    assert not allowed & DENIED
+    assert not allowed & DENIED.keys()
     assert {"read", "write", "execve", "futex", "openat", "epoll_wait", "inotify_init1"} <= allowed
     assert set(KNOWN.read_text("ascii").split()) >= allowed
 

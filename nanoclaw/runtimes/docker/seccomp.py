@@ -24,7 +24,7 @@ Rule = dict[str, object]
 @cache
 def profile() -> str:
     """Return the profile. Architectures other than the machine's own are refused, such as 32 bits."""
-    allowed = sorted(set(KNOWN.read_text("ascii").split()) - DENIED - WITH_RULES)
+    allowed = sorted(set(KNOWN.read_text("ascii").split()) - set(DENIED) - WITH_RULES)
     rules = [
         _allow(allowed),
         _allow(["clone"], _masked(NEW_NAMESPACES, 0)),
