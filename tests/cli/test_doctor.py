@@ -87,6 +87,20 @@ async def test_a_wrong_key_an_unknown_name_and_a_missing_server_are_told_apart(
     assert (code, "cannot be reached" in unreachable["model"]["text"]) == (1, True)
 
 
+async def test_a_model_of_an_agent_is_looked_at_where_it_is_another_one(
+    tmp_path: Path, model: FakeModel
+) -> None:
+    home = configured(tmp_path / "home", model.url)
+    for folder, own in (("main", {"name": "qwen3:4"}), ("same", {"name": "qwen3:4b"}), ("none", {})):
+        agent = home / "groups" / folder
+        agent.mkdir(parents=True)
+        (agent / "container.json").write_text(json.dumps({"model": own}))
+    code, found = await doctor(home)
+    assert (code, found["model of main"]["advice"]) == (1, "did you mean qwen3:4b?")
+    assert found["model"]["level"] == "ok"
+    assert not {"model of same", "model of none"} & set(found)
+
+
 async def test_a_key_that_others_can_read_is_a_problem(tmp_path: Path, model: FakeModel) -> None:
     (tmp_path / "key").write_text(KEY)
     (tmp_path / "key").chmod(0o644)

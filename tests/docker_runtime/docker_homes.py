@@ -10,7 +10,7 @@ import trio
 
 from nanoclaw.config import Config, config_of
 from nanoclaw.config.costs import NO_BUDGETS
-from nanoclaw.host import Host, open_host
+from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.testing import FakeChannel, wire
 from tests.engine.fixtures import EngineForTests
 from tests.engine.private_engine import PrivateEngine
@@ -41,10 +41,11 @@ def config(home: Path, socket: Path, image: str | None, **changes: Any) -> Confi
 
 @asynccontextmanager
 async def docker_host(
-    home: Path, engine: EngineForTests, channel: FakeChannel, **changes: Any
+    home: Path, engine: EngineForTests, channel: FakeChannel, *, seams: Seams | None = None, **changes: Any
 ) -> AsyncIterator[Host]:
     """Open a host on an engine, with one chat that is wired to one agent."""
-    async with open_host(config(home, engine.socket, engine.image, **changes), channels=[channel]) as host:
+    settings = config(home, engine.socket, engine.image, **changes)
+    async with open_host(settings, channels=[channel], seams=seams) as host:
         await wire(host, channel.address())
         yield host
 

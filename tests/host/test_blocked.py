@@ -1,6 +1,7 @@
 """A container that holds a read lock on `inbound.db` for 2 s is stopped (contract 2)."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from random import Random
@@ -51,6 +52,35 @@ async def test_a_blocked_commit_is_reported_once_after_two_seconds(
             await writer.run(put, "b")
         assert len(told) == 2
         assert all(2 <= seconds < 2.1 for seconds in told)
+
+
+RESERVING = """
+import fcntl, os, struct, sys
+descriptor = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.fcntl(descriptor, fcntl.F_SETLK, struct.pack("hhqqi", fcntl.F_RDLCK, 0, 0x40000001, 1, 0))
+print("held", flush=True)
+sys.stdin.read()
+"""
+"""A program that locks the byte by which SQLite reserves a file. It only needs to read the file."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the program packs Linux's struct flock")
+async def test_a_lock_on_the_reserved_byte_is_reported_too(tmp_path: Path, autojump_clock: MockClock) -> None:
+    del autojump_clock
+    seams = {"executor": InlineExecutor(), "clock": SystemClock(), "random": Random(1)}
+    async with own_inbound(paths_in(tmp_path), **seams) as writer:  # type: ignore[arg-type]  # by name
+        command = [sys.executable, "-c", RESERVING, str(writer.path)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe) as holding:  # noqa: ASYNC220 -- it ends by its stdin
+            assert holding.stdout is not None
+            assert holding.stdout.readline() == b"held\n"
+
+            def blocked() -> None:
+                holding.communicate(b"")
+
+            with writer.when_blocked(blocked):
+                await writer.run(put, "a")
+        assert holding.returncode == 0
 
 
 @pytest.mark.slow

@@ -6,9 +6,11 @@ from functools import partial
 
 import trio
 
+from nanoclaw.cli.config_checks import read_containers
 from nanoclaw.cli.doctor.findings import Finding, Level
 from nanoclaw.config import Config
-from nanoclaw.gateway import Model, resolve
+from nanoclaw.config.model import ModelLayer
+from nanoclaw.gateway import Model, SessionModels, resolve
 from nanoclaw.setup.sdk import missing_sdk
 from nanoclaw.setup.targets import Target
 from nanoclaw.setup.trial import asked, listed
@@ -20,7 +22,7 @@ PASSING = {Outcome.BUSY, Outcome.SILENT}
 
 async def models(config: Config, *, call: bool) -> list[Finding]:
     """Look at each configured model. `call` asks each for a few words, which costs a little."""
-    targets = targets_of(config)
+    targets = await trio.to_thread.run_sync(targets_of, config)
     found: dict[str, list[Finding]] = {
         area: list(_without_asking(area, its)) for area, its in targets.items()
     }
@@ -32,10 +34,21 @@ async def models(config: Config, *, call: bool) -> list[Finding]:
 
 
 def targets_of(config: Config) -> Mapping[str, Target]:
-    """Return the configured models by their places in the configuration."""
-    found = resolve(config.model)
-    second = {} if found.fallback is None else {"fallback": _target(found.fallback)}
-    return {"model": _target(found.first), **second}
+    """Return the configured models by their places: of the configuration, then others of agents. Blocking."""
+    found = dict(_targets("", resolve(config.model)))
+    containers, _ = read_containers(config.groups)  # what cannot be read is reported with the configuration
+    for folder, container in containers.items():
+        layers = ModelLayer(provider=container.provider), container.model
+        for area, target in _targets(f" of {folder}", resolve(config.model, layers)):
+            if target not in found.values():
+                found[area] = target
+    return found
+
+
+def _targets(whose: str, models: SessionModels) -> Iterator[tuple[str, Target]]:
+    yield f"model{whose}", _target(models.first)
+    if models.fallback is not None:
+        yield f"fallback{whose}", _target(models.fallback)
 
 
 def _target(model: Model) -> Target:

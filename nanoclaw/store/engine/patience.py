@@ -36,7 +36,7 @@ class Patience:
     ) -> T:
         """Return the result of the first `attempt` that finds the file unlocked and gets its descriptors.
 
-        `overdue` is called once if that takes more than `OVERDUE_S`.
+        `overdue` is called once if the file is still locked after `OVERDUE_S`.
 
         Raises:
             StoreBusy, HotJournal: the file was locked, or its journal not rolled back, for the whole time.
@@ -52,14 +52,11 @@ class Patience:
                 now = trio.current_time()  # read only here, because nearly always nothing is locked
                 start = now if start is None else start
                 waited = now - start
-                if not _may_wait(error, failure) or waited >= self._limit_s:
+                locked = is_locked(error)
+                if not (locked or isinstance(failure, Exhausted)) or waited >= self._limit_s:
                     raise failure from (error if failure is not error else error.__cause__)
-            if waited >= OVERDUE_S and not told:
+            if locked and waited >= OVERDUE_S and not told:
                 told = True
                 overdue()
             await trio.sleep(max(FIRST_S, delay * self._random.uniform(0.5, 1.0)))
             delay = min(delay * GROWTH, CEILING_S)
-
-
-def _may_wait(error: Exception, failure: StoreError) -> bool:
-    return is_locked(error) or isinstance(failure, Exhausted)

@@ -67,7 +67,9 @@ class Transactions:
         async with self._lock:
             if self.closed:
                 raise StoreClosed(self.path, "its owner has released it")
-            attempt = await self._patience.until_done(lambda: self._in_worker(partial(self._begin, body)))
+            begin = partial(self._begin, body)
+            # A lock on the byte that reserves the file needs no more than reading it.
+            attempt = await self._patience.until_done(lambda: self._in_worker(begin), self._tell_blocked)
             if not attempt.committed:
                 await self._wait_and_commit()
             return attempt.value

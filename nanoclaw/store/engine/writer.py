@@ -74,9 +74,9 @@ class Writer:
         return await self._transactions.run(lambda connection: run_items(self.path, connection, fn, items))
 
     def when_blocked(self, blocked: Callable[[], None]) -> AbstractContextManager[None]:
-        """Call `blocked` once for each commit that readers delay by 2 s, while the context is open.
+        """Call `blocked` once for each transaction that locks delay by 2 s, while the context is open.
 
-        `blocked` is synchronous and only signals. The commit goes on waiting, for 5 s in total.
+        `blocked` is synchronous and only signals. The transaction goes on waiting, for 5 s in total.
         """
         return self._transactions.when_blocked(blocked)
 
