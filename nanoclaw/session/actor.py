@@ -125,13 +125,13 @@ class Release:
 
 
 @frozen
-class FollowBudget:
+class FollowBreaker:
     """A signal that the session's breaker has opened or closed."""
 
     async def handle(self, actor: "SessionActor") -> None:
         """Stop or start the runner."""
         await trio.lowlevel.checkpoint()
-        actor.follow_budget()
+        actor.follow_breaker()
         actor.shell.tick()
 
 
@@ -305,11 +305,11 @@ class SessionActor:
         """Adopt the surviving runner, or stop it if it may not run."""
         self.shell.adopt()
 
-    def follow_budget(self) -> None:
+    def follow_breaker(self) -> None:
         """Read the session's breaker: that of its budget, else that of its disk space."""
         session_id, services = self.conversation.session.id, self.services
         used_up = services.budgets.breaker(session_id, self.conversation.agent_group.id)
-        self.shell.change_budget(used_up or services.space.breaker(session_id))
+        self.shell.change_breaker(used_up or services.space.breaker(session_id))
 
     async def tell_owner(self, address: Address, key: str, text: str) -> None:
         """Store a notice to the owner.
@@ -396,15 +396,15 @@ def session_recipe(
                 services.wakeups.watch(paths.outbound_dir, shell.wake, shell.drafts.replaced),
                 inbound.when_blocked(shell.inbound_blocked),
                 services.shortage.watch(partial(context.ref.signal, Release())),
-                services.budgets.watch(*ids, partial(context.ref.signal, FollowBudget())),
-                services.space.watch(ids[0], partial(context.ref.signal, FollowBudget())),
+                services.budgets.watch(*ids, partial(context.ref.signal, FollowBreaker())),
+                services.space.watch(ids[0], partial(context.ref.signal, FollowBreaker())),
                 services.changes.watch(conversation.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
                 nursery.start_soon(shell.send_hints)
                 nursery.start_soon(shell.drafts.run)
                 nursery.start_soon(shell.deliver)
                 await actor.follow_status()
-                actor.follow_budget()
+                actor.follow_breaker()
                 await actor.replay_parked()
                 nursery.start_soon(shell.run_rounds)
                 nursery.start_soon(Pruner(services, paths, inbound, outbound, files).run, shell.wake)

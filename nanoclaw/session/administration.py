@@ -132,7 +132,7 @@ class RestartRunner:
         One that waits for its place keeps it: it reads the agent's files when it starts.
         """
         await trio.lowlevel.checkpoint()
-        runner, waits_for = actor.shell.state.runner, actor.shell.state.out_of_budget
+        runner, waits_for = actor.shell.state.runner, actor.shell.state.open_breaker
         if runner.waits:
             return True
         if waits_for is not None and waits_for.breaker.kind == "disk":

@@ -28,7 +28,7 @@ from nanoclaw.session.events import (
     Adopted,
     Attempted,
     Attended,
-    BudgetChanged,
+    BreakerChanged,
     BudgetTold,
     Closing,
     Committed,
@@ -58,7 +58,7 @@ from nanoclaw.session.events import (
     Ticked,
 )
 from nanoclaw.session.runner import Stopping
-from nanoclaw.session.state import Moment, OutOfBudget, Phase, SessionState
+from nanoclaw.session.state import BreakerHold, Moment, Phase, SessionState
 from nanoclaw.store.session.outbound import MessageOut
 
 
@@ -113,8 +113,8 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
             return _compared(state, comparison)
         case StatusChanged(status):
             return _change_status(state, status)
-        case BudgetChanged(breaker):
-            return _change_budget(state, breaker, now)
+        case BreakerChanged(breaker):
+            return _change_breaker(state, breaker, now)
         case Adopted():
             return _adopt(state, now)
         case RestartAsked():
@@ -139,7 +139,7 @@ def _stored(state: SessionState, event: Stored, now: Moment) -> Decisions:
     activity = evolve(state.activity, active_at=now.monotonic)
     if idle:
         activity = evolve(activity, swept_at=now.monotonic)
-    told = (Wake(),) if state.out_of_budget else ()  # a round tells people that their messages wait
+    told = (Wake(),) if state.open_breaker else ()  # a round tells people that their messages wait
     return Decisions(evolve(state, messages=state.messages.add(event.messages), activity=activity), told)
 
 
@@ -153,33 +153,33 @@ def _change_status(state: SessionState, status: SessionStatus) -> Decisions:
     return Decisions(state) if status == "active" else Decisions(*stop_runner(state, "shutdown"))
 
 
-# -- budgets -------------------------------------------------------------------
+# -- breakers ------------------------------------------------------------------
 
 
-def _change_budget(state: SessionState, breaker: OpenBreaker | None, now: Moment) -> Decisions:
-    """Wait while a budget is used up, and go on when it is not."""
-    before = state.out_of_budget
+def _change_breaker(state: SessionState, breaker: OpenBreaker | None, now: Moment) -> Decisions:
+    """Wait while a budget or disk space is used up, and go on when it is not."""
+    before = state.open_breaker
     if breaker is None:
         if before is None:
             return Decisions(state)
         disk = before.breaker.kind == "disk"
         log = Log("info", "session.has_space") if disk else Log("info", "session.in_budget")
-        return Decisions(evolve(state, out_of_budget=None), (log, Wake()))
+        return Decisions(evolve(state, open_breaker=None), (log, Wake()))
     if before is not None and before.breaker.key == breaker.key:
-        return Decisions(evolve(state, out_of_budget=evolve(before, breaker=breaker)))
+        return Decisions(evolve(state, open_breaker=evolve(before, breaker=breaker)))
     fields = {"reason": breaker.reason}
     if breaker.kind == "disk":
         log = Log("warning", "session.out_of_space", fields)
     else:
         log = Log("info", "session.out_of_budget", fields)
-    return Decisions(evolve(state, out_of_budget=OutOfBudget(breaker, now.monotonic)), (log, Wake()))
+    return Decisions(evolve(state, open_breaker=BreakerHold(breaker, now.monotonic)), (log, Wake()))
 
 
 def _with_told(state: SessionState, told: Iterable[Address | None]) -> SessionState:
-    if state.out_of_budget is None:
+    if state.open_breaker is None:
         return state
-    waiting = evolve(state.out_of_budget, told=state.out_of_budget.told | frozenset(told))
-    return evolve(state, out_of_budget=waiting)
+    waiting = evolve(state.open_breaker, told=state.open_breaker.told | frozenset(told))
+    return evolve(state, open_breaker=waiting)
 
 
 def _compared(state: SessionState, comparison: Comparison) -> Decisions:
@@ -238,7 +238,7 @@ def _tick(state: SessionState, now: Moment) -> Decisions:
         and runner.may_start(now.monotonic)
     ):
         return Decisions(_starting(state, now), (*effects, StartRunner()))
-    if runner.alive and needs.ends_for_budget_s(state, now) <= 0:
+    if runner.alive and needs.ends_for_breaker_s(state, now) <= 0:
         state, stopped = stop_runner(state, "shutdown")
         return Decisions(state, (*effects, *stopped))
     if runner.alive and needs.idle_left_s(state, now, watched=needs.is_watched(state, now)) <= 0:

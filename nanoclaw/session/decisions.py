@@ -69,7 +69,7 @@ class TellOfDelay:
 
 
 @frozen
-class TellOfBudget:
+class TellOfBreaker:
     """Tell waiting users that a budget is used up. Ends with `BudgetTold`."""
 
     waiting: Sequence[OpenMessage]
@@ -92,7 +92,7 @@ class Attempt:
     delivery: Delivery
 
 
-Step = ReadOutbound | Settle | TellOfDelay | TellOfBudget | Finish | Attempt
+Step = ReadOutbound | Settle | TellOfDelay | TellOfBreaker | Finish | Attempt
 
 
 # -- effects: carried out at once, without waiting ----------------------------

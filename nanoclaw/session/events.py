@@ -54,8 +54,8 @@ class StatusChanged:
 
 
 @frozen
-class BudgetChanged:
-    """The session's breaker was read again. It may be unchanged. None means that no budget is used up."""
+class BreakerChanged:
+    """The session's breaker was read again. It may be unchanged. None means that none is open."""
 
     breaker: OpenBreaker | None
 
@@ -226,7 +226,7 @@ Event = (
     | RestartAsked
     | ReleaseAsked
     | StatusChanged
-    | BudgetChanged
+    | BreakerChanged
     | Adopted
     | InboundBlocked
     | Attended

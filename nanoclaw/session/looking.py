@@ -31,7 +31,7 @@ from nanoclaw.session.decisions import (
     Settle,
     ShowTyping,
     TellLooked,
-    TellOfBudget,
+    TellOfBreaker,
     TellOfDelay,
     TellQuarantined,
     Wake,
@@ -339,22 +339,22 @@ def _end(state: SessionState, now: Moment) -> Decisions:
         case Dead(noticed=True) as dead:
             return _settle_death(state, dead, now)
         case _:
-            return _tell_of_budget(state, now)
+            return _tell_of_breaker(state, now)
 
 
-def _tell_of_budget(state: SessionState, now: Moment) -> Decisions:
-    """Tell people, once a chat, that their messages wait because a budget is used up."""
-    budget = state.out_of_budget
-    if budget is None or state.status != "active":
+def _tell_of_breaker(state: SessionState, now: Moment) -> Decisions:
+    """Tell people, once a chat, that their messages wait, and why."""
+    hold = state.open_breaker
+    if hold is None or state.status != "active":
         return Decisions(state)
-    if not budget.looked:
-        state = evolve(state, out_of_budget=evolve(budget, looked=True))
+    if not hold.looked:
+        state = evolve(state, open_breaker=evolve(hold, looked=True))
     waiting = [
         each
         for each in state.messages.waiting(now.date)
-        if not each.task and each.address not in budget.told and each.id not in state.messages.claimed
+        if not each.task and each.address not in hold.told and each.id not in state.messages.claimed
     ]
-    return Decisions(state, step=TellOfBudget(waiting, budget.breaker) if waiting else None)
+    return Decisions(state, step=TellOfBreaker(waiting, hold.breaker) if waiting else None)
 
 
 def _settle_death(state: SessionState, dead: Dead, now: Moment) -> Decisions:
@@ -378,7 +378,7 @@ def _end_runner(state: SessionState, now: Moment, *, idle: bool) -> Decisions:
     if idle and not dead.hindered and state.runner.failures == state.rules.max_tries:
         reason = (state.runner.last_failure or "").partition("\n")[0]
         return Decisions(state, effects, TellOfDelay(state.messages.waiting(now.date), reason))
-    return _with(effects, _tell_of_budget(state, now))
+    return _with(effects, _tell_of_breaker(state, now))
 
 
 def _with_runner(state: SessionState, *, unclaimed_since: float | None) -> SessionState:

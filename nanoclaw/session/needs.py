@@ -18,7 +18,7 @@ TICK_S = 0.001
 
 def wants_runner(state: SessionState, now: Moment) -> bool:
     """Return True if there is work for a runner, and it may run."""
-    if state.outbound.quarantined is not None or state.status != "active" or state.out_of_budget is not None:
+    if state.outbound.quarantined is not None or state.status != "active" or state.open_breaker is not None:
         return False
     return state.outbound.outdated or (bool(state.messages.open) and state.messages.wanted(now.date))
 
@@ -57,12 +57,12 @@ def idle_left_s(state: SessionState, now: Moment, *, watched: bool) -> float:
     return limit if watched else state.activity.active_at + limit - now.monotonic
 
 
-def ends_for_budget_s(state: SessionState, now: Moment) -> float:
+def ends_for_breaker_s(state: SessionState, now: Moment) -> float:
     """Return the seconds until a runner is stopped because a budget, or disk space, is used up.
 
     A turn may end, because its last answer is paid for.
     """
-    waiting = state.out_of_budget
+    waiting = state.open_breaker
     if waiting is None:
         return inf
     working = state.messages.claimed or not waiting.looked
@@ -104,7 +104,7 @@ def sleep_s(state: SessionState, now: Moment) -> float:
             # A look that fails must not be repeated at once.
             waits.append(max(drop_at, state.activity.swept_at + BLIND_S) - now.monotonic)
         if not isinstance(state.runner.condition, Stopping):
-            waits += [idle_left_s(state, now, watched=watched), ends_for_budget_s(state, now)]
+            waits += [idle_left_s(state, now, watched=watched), ends_for_breaker_s(state, now)]
     elif state.outbound.quarantined is None and state.outbound.unreadable is None:
         # No runner starts without a look, so this need not wait for due messages or the end of a back-off.
         moments.append(state.messages.next_due(now.date))

@@ -38,7 +38,7 @@ def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason
     return [add(connection, message, key, text, answer=False) for key, message in new]
 
 
-def tell_of_budget(
+def tell_of_breaker(
     connection: Connection, waiting: Sequence[OpenMessage], key: str, text: str
 ) -> list[MessageOut]:
     """Tell each chat with waiting users that a budget or disk space is used up, once for each key."""

@@ -109,9 +109,9 @@ class Shell:
         """Apply the session's status from the central database. Call `wake` next."""
         self._handle(events.StatusChanged(status))
 
-    def change_budget(self, breaker: OpenBreaker | None) -> None:
+    def change_breaker(self, breaker: OpenBreaker | None) -> None:
         """Apply the open breaker that holds the session, or None. Call `tick` next."""
-        self._handle(events.BudgetChanged(breaker))
+        self._handle(events.BreakerChanged(breaker))
 
     def notices_added(self, rows: Sequence[MessageOut]) -> None:
         """Deliver notices that are on disk."""
@@ -256,9 +256,9 @@ class Shell:
                 return events.Committed(step, settled)
             case decisions.TellOfDelay(waiting, reason):
                 return events.DelayTold(await run(notices.tell_of_delay, waiting, reason))
-            case decisions.TellOfBudget(waiting, breaker):
+            case decisions.TellOfBreaker(waiting, breaker):
                 key = f"{breaker.kind}-{breaker.key}"
-                told = await run(notices.tell_of_budget, waiting, key, breaker.notice)
+                told = await run(notices.tell_of_breaker, waiting, key, breaker.notice)
                 return events.BudgetTold([message.address for message in waiting], told)
             case decisions.Finish(finished, begun, now):
                 return events.FinishCommitted(step, await run(finishing.finish, finished, begun, now))

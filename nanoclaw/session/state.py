@@ -143,8 +143,8 @@ class Activity:
 
 
 @frozen
-class OutOfBudget:
-    """The session waits, because a budget or disk space is used up, until the breaker closes."""
+class BreakerHold:
+    """The wait of a session whose breaker is open: a budget or disk space is used up."""
 
     breaker: OpenBreaker
     since: float
@@ -152,7 +152,7 @@ class OutOfBudget:
     looked: bool = False
     """True if a look has succeeded since, so the claims of the turn in progress are known."""
     told: frozenset[Address | None] = frozenset()
-    """The chats that were told that the budget is used up."""
+    """The chats that were told why the session waits."""
 
 
 @frozen
@@ -167,8 +167,8 @@ class SessionState:
     runner: Runner = Factory(Runner)
     outbound: Outbound = Factory(Outbound)
     phase: Phase = Phase.OPEN
-    out_of_budget: OutOfBudget | None = None
-    """Set while a budget is used up."""
+    open_breaker: BreakerHold | None = None
+    """Set while a budget or disk space is used up."""
     restored: Restored | None = None
     """The conclusion about files that do not continue each other."""
 

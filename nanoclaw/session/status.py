@@ -41,7 +41,7 @@ def status(
         scheduled=sum(not message.due(now) for message in state.messages.open.values()),
         silent=silent,
         to_answer=sum(each.trigger and not _waits(each, now) for each in state.messages.open.values()),
-        used_up=state.out_of_budget.breaker.reason if state.out_of_budget else None,
+        used_up=state.open_breaker.breaker.reason if state.open_breaker else None,
         queued=queued,
         waiting_tasks=sum(_waits(each, now) for each in state.messages.open.values()),
     )
