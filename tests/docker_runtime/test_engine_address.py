@@ -13,7 +13,14 @@ from nanoclaw.runtimes import NothingLeft, NotNow, StartFailed
 from nanoclaw.runtimes.denied_calls import DENIED
 from nanoclaw.runtimes.docker.address import NoSocket, engine_socket
 from nanoclaw.runtimes.docker.engine import Engine
-from nanoclaw.runtimes.docker.errors import EngineAway, ImageMissing, refused, start_failed, unreachable
+from nanoclaw.runtimes.docker.errors import (
+    EngineAway,
+    ImageMissing,
+    NameTaken,
+    refused,
+    start_failed,
+    unreachable,
+)
 from nanoclaw.runtimes.docker.output import Output
 from nanoclaw.runtimes.docker.seccomp import KNOWN, profile
 
@@ -104,6 +111,12 @@ def test_a_missing_image_says_how_to_build_it() -> None:
     error = refused(404, "No such image: x:1", what="x:1")
     assert isinstance(error, ImageMissing)
     assert str(error) == "the image x:1 is missing: run `nanoclaw image build`"
+
+
+def test_a_name_that_is_taken_is_known_by_the_words_of_either_engine() -> None:
+    docker = 'Conflict. The container name "/x" is already in use by container "1".'
+    podman = 'creating container storage: the container name "x" is already in use by 1.'
+    assert [type(refused(*each, what="x")) for each in ((409, docker), (500, podman))] == [NameTaken] * 2
 
 
 def test_the_filter_allows_no_denied_call() -> None:

@@ -47,6 +47,10 @@ class ImageMissing(NotThere):
     """The engine has no such image."""
 
 
+_NAME_TAKEN = re.compile(r"the container name .* is already in use")
+"""The words of podman, which answers with the status 500 to a name that a container has already."""
+
+
 def start_failed(error: EngineError) -> StartFailed:
     """Return an engine's error as that of a start. Messages wait while an engine is away or full."""
     match error:
@@ -65,7 +69,7 @@ def refused(status: int, text: str, *, what: str) -> EngineError:
         return EngineFull(words)
     if status == 404:  # noqa: PLR2004 -- HTTP: Not Found
         return ImageMissing(missing_image(what)) if "image" in words.lower() else NotThere(words)
-    if status == 409 and "in use" in words.lower():  # noqa: PLR2004 -- HTTP: Conflict
+    if (status == 409 and "in use" in words.lower()) or _NAME_TAKEN.search(words):  # noqa: PLR2004 -- HTTP: Conflict
         return NameTaken(words)
     if status == 409 and "in progress" in words.lower():  # noqa: PLR2004 -- HTTP: Conflict
         return EngineBusy(f"the container engine is busy: {words}")
