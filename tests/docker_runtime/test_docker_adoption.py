@@ -12,15 +12,17 @@ from subprocess import PIPE
 import trio
 from attrs import evolve
 
-from nanoclaw.runtimes import Limits
+from nanoclaw.runtimes import Limits, RunnerSpec
+from nanoclaw.runtimes.docker.container import LIFELINE
 from nanoclaw.testing import FakeChannel
 from nanoclaw.testing.conformance import make_session
 from nanoclaw.testing.conformance.sessions import lives, until_it_lives
-from tests.docker_runtime.docker_homes import GUARD_S, containers, docker_host, install_of
+from tests.docker_runtime.docker_homes import GUARD_S, containers, docker_host, install_of, until
 from tests.docker_runtime.serving import running, served
 from tests.engine.fixtures import EngineForTests
 
 ROOT = Path(__file__).parents[2]
+LIFELINE_S = 2.0
 
 
 @asynccontextmanager
@@ -100,15 +102,21 @@ async def test_a_container_of_another_specification_is_replaced(
                 await until_it_lives(spec.paths)
 
 
+def touched(spec: RunnerSpec) -> float:
+    """Return when its host last touched a container's lifeline."""
+    return (spec.paths.gateway_dir / LIFELINE).stat().st_mtime
+
+
 async def test_a_container_ends_by_itself_if_its_host_does_not_come_back(
     engine: EngineForTests, tmp_path: Path
 ) -> None:
     spec = await make_session(tmp_path)
     with trio.fail_after(GUARD_S):
-        async with served(engine, tmp_path.name, lifeline_s=2.0) as runtime:
+        async with served(engine, tmp_path.name, lifeline_s=LIFELINE_S) as runtime:
             async with running(runtime, spec) as runner:
                 await until_it_lives(spec.paths)
-                await trio.sleep(4)  # the lifeline is held meanwhile
+                began = touched(spec)
+                await until(lambda: touched(spec) > began + 2 * LIFELINE_S)
                 assert lives(spec.paths)
                 runner.host_is_dead = True
             with engine.engine.client() as client:

@@ -49,7 +49,7 @@ class BubblewrapConfig:
 
     program: Name = "bwrap"
     """The program bubblewrap: a name in PATH, or a path."""
-    scratch: Annotated[int, Bytes()] = GIB
+    scratch: Annotated[int, Bytes()] = GIB // 2
     """The size of a sandbox's `/tmp`, home folder and `/dev/shm`, each. They are in memory."""
     packages: Annotated[int, Bytes()] = 4 * GIB
     """The most space that the approved packages of one agent may take."""
