@@ -28,8 +28,8 @@ from nanoclaw.testing.conformance.steps import step, step_context
 from nanoclaw.testing.conformance.watches import CancelAfter
 from nanoclaw.testing.world.executor import InlineExecutor
 
-SOON_S = 30.0
-"""Seconds for an end, on a slow machine: an upper bound on a hang, as an engine may be slow to tell of it."""
+SOON_S = 10.0
+"""Seconds for a step without waiting, on a slow machine."""
 QUIET_S = 1.0
 """Seconds for two ends at the same time."""
 STARTED_S = 1.0
