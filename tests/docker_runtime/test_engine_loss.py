@@ -51,7 +51,7 @@ async def until_state(host: Host, *, ready: bool) -> HostReport:
 async def until_started_in_vain(host: Host, times: int) -> None:
     """Wait until a session has tried so often to start its runner."""
     while not any(  # noqa: ASYNC110 -- it has no event
-        each.details is not None and each.details.failures >= times
+        each.details is not None and each.details.runner.failures >= times
         for each in (await host.status()).living_sessions
     ):
         await trio.sleep(0.05)
