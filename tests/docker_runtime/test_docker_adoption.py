@@ -72,7 +72,7 @@ async def test_the_container_of_a_killed_host_is_adopted_and_answers_on(
             assert "again" in str((await channel.reply_to("e2")).content)
             after = containers_of_home(engine, tmp_path)
             assert [each["Id"] for each in after] == [each["Id"] for each in before]
-    assert containers_of_home(engine, tmp_path) == []
+    assert not [each for each in containers_of_home(engine, tmp_path) if each["State"] == "running"]
 
 
 def containers_of_home(engine: EngineForTests, home: Path) -> list[dict[str, object]]:

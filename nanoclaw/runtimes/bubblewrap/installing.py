@@ -187,19 +187,25 @@ async def _followed(process: trio.Process, new: Path, bounds: Bounds, lines: deq
             rest = rest[-LONGEST_LINE:]
         await process.wait()
         nursery.cancel_scope.cancel()
+    await _look(new, bounds)
 
 
 async def _watch(new: Path, bounds: Bounds) -> None:
     """Raise WorkFailed once a folder, or the disk, is too full."""
     while True:
-        count = Count([new], bounds.disk_bytes)
-        while not await trio.to_thread.run_sync(count.go_on):
-            pass
-        if count.full:
-            raise WorkFailed(count.too_many or f"it takes more than {bounds.disk_bytes / GIB:g} GiB")
-        if await trio.to_thread.run_sync(free_bytes, new) < bounds.reserve_bytes:
-            raise WorkFailed("the disk has only the reserve of [sandbox] disk_reserve left; free some space")
+        await _look(new, bounds)
         await trio.sleep(LOOK_S)
+
+
+async def _look(new: Path, bounds: Bounds) -> None:
+    """Raise WorkFailed if a folder, or the disk, is too full."""
+    count = Count([new], bounds.disk_bytes)
+    while not await trio.to_thread.run_sync(count.go_on):
+        pass
+    if count.full:
+        raise WorkFailed(count.too_many or f"it takes more than {bounds.disk_bytes / GIB:g} GiB")
+    if await trio.to_thread.run_sync(free_bytes, new) < bounds.reserve_bytes:
+        raise WorkFailed("the disk has only the reserve of [sandbox] disk_reserve left; free some space")
 
 
 def _clean(line: bytes) -> str:
