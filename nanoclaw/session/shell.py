@@ -5,8 +5,8 @@ stores, waits for none of these. Only the look loop reads `outbound.db`. The del
 at a time. Hints (typing, settled, drafts) are lost if a channel is down. Only `_decide` replaces the state.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from math import inf
 from typing import TypeVar
@@ -65,6 +65,8 @@ class Shell:
     """Set when it is closing, no runner is left, and all its rows were read."""
     attempts_done: trio.Event = Factory(trio.Event)
     """Set when it is ending, and no attempt is in flight."""
+    _looks: int = field(init=False, default=0)
+    """Counts the beginnings and ends of looks, so it is odd during one."""
     drafts: Drafts = field(init=False, default=Factory(lambda self: self._drafts(), takes_self=True))
 
     def _drafts(self) -> Drafts:
@@ -79,9 +81,18 @@ class Shell:
 
     # -- events from outside; synchronous
 
-    def under_way(self) -> AbstractContextManager[None]:
-        """Keep the session from retiring while open."""
-        return self.effects.under_way()
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Keep the session from retiring while open.
+
+        A runner may answer a message before the state knows it, and a look then does not read its ack. So if
+        there was a look meanwhile, another one follows.
+        """
+        before = self._looks
+        with self.effects.under_way():
+            yield
+            if before % 2 or self._looks != before:
+                self.wake()
 
     def stored(self, messages: Iterable[OpenMessage]) -> None:
         """Apply messages that are on disk. Call `tick` next."""
@@ -249,7 +260,11 @@ class Shell:
         run = self.inbound.run
         match step:
             case decisions.ReadOutbound():
-                return await self._read_outbound()
+                self._looks += 1
+                try:
+                    return await self._read_outbound()
+                finally:
+                    self._looks += 1
             case decisions.Settle(settlement, now):
                 rules = self.state.rules
                 settled = await run(transactions.settle, settlement, now, rules.zone, rules.host_actions)
