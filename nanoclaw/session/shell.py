@@ -214,7 +214,7 @@ class Shell:
         return self.state.phase is not Phase.OPEN and self.state.runner.absent
 
     async def _run_round(self) -> None:
-        with self.under_way():
+        with self.effects.under_way():
             await self._follow(self._decide(events.RoundBegan(self.effects.supervisor.heartbeat())))
             self.tick()
             if needs.waits_alone(self.state, self._now()) or needs.idles(self.state, self._now()):
