@@ -36,7 +36,7 @@ class OpenProvider:
     """A provider that is open, and the tools it may call."""
 
     handler: TurnHandler
-    tools: SessionTools = field(factory=lambda: SessionTools(TOOLS))
+    tools: SessionTools = field(factory=lambda: SessionTools(lambda: TOOLS))
     socket: ToolSocket = field(
         init=False, default=Factory(lambda self: ToolSocket(self.tools), takes_self=True)
     )
@@ -50,7 +50,7 @@ async def open_provider(session: Session) -> AsyncGenerator[OpenProvider]:
     An error of the block is raised unchanged. It does not pass through the provider, whose nurseries would
     put it into a group. Raises ProviderOpenError, or ProviderClosedError if it ends before the block.
     """
-    tools = SessionTools(_builtin_tools(session))
+    tools = SessionTools(lambda: _builtin_tools(session))
     failure: Exception | None = None
     stage: Stage = "opening"
     try:

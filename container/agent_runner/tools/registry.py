@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 
 from attrs import define, evolve, field
 
@@ -26,10 +27,15 @@ Run = Callable[[Mapping[str, object]], Awaitable[str]]
 class SessionTools:
     """Implements `agent_runner.providers.ToolRegistry`, and finds the tool that a call names."""
 
-    _builtin: Mapping[str, BuiltinTool]
+    _load: Callable[[], Mapping[str, BuiltinTool]]
+    """Returns the built-in tools by name. It is called late: importing those of a sandbox takes time."""
     _added: dict[str, Tool] = field(factory=dict, init=False)
     _checks: dict[str, Check] = field(factory=dict, init=False)
     """Compiled schemas: of added tools at once, of built-in tools from their first call."""
+
+    @cached_property
+    def _builtin(self) -> Mapping[str, BuiltinTool]:
+        return self._load()
 
     @property
     def specs(self) -> Sequence[ToolSpec]:

@@ -90,7 +90,7 @@ def session_context(
     with TemporaryDirectory() as workspace:
         yield ProviderContext(
             state=state,
-            tools=SessionTools(TOOLS),
+            tools=SessionTools(lambda: TOOLS),
             events=MemoryEvents(),
             http=http,
             clock=_Clock(),
