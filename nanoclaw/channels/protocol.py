@@ -40,6 +40,8 @@ class Capabilities:
     """Wants `Sender.settled`."""
     drafts: bool = False
     """Wants `DraftingSender.draft`: it shows an answer while the agent writes it."""
+    direct_chats: bool = False
+    """Has `DirectSender.open_dm`: it can find or open the direct chat of a user."""
 
 
 class DeliveryRejected(Refusal):
@@ -104,6 +106,21 @@ class DraftingSender(Sender, Protocol):
         An empty text removes the draft. So does the next delivery to this address: it takes the draft's
         place. The host calls it at most 20 times a second for each session, and never while it delivers to
         the same chat.
+        """
+        ...
+
+
+class DirectSender(Sender, Protocol):
+    """The sending half of a channel with `Capabilities.direct_chats`."""
+
+    async def open_dm(self, user_id: str, /) -> Address:
+        """Return the direct chat with a user; open it if the network needs that.
+
+        `user_id` has the network's prefix. The host asks once for each user, and keeps the answer.
+
+        Raises:
+            DeliveryRejected: the network lets nobody write to this user. The host does not ask again today.
+            ChannelUnavailable: the network cannot say now.
         """
         ...
 

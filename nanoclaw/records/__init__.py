@@ -51,7 +51,10 @@ from nanoclaw.records.outgoing import (
 from nanoclaw.records.paths import SessionPaths
 from nanoclaw.records.people import Member, Role, UnregisteredSender, User, UserDm, UserRole
 from nanoclaw.records.sessions import (
+    ApprovalCard,
+    ApprovalRule,
     ApprovalStatus,
+    CardStatus,
     ContainerStatus,
     ParkedEvent,
     PendingApproval,
@@ -82,6 +85,8 @@ __all__ = [
     "Amounts",
     "Answer",
     "Answering",
+    "ApprovalCard",
+    "ApprovalRule",
     "ApprovalStatus",
     "Attachment",
     "Attended",
@@ -90,6 +95,7 @@ __all__ = [
     "BudgetReset",
     "BudgetRow",
     "CardContent",
+    "CardStatus",
     "CatchUp",
     "ChatMessage",
     "Clicked",

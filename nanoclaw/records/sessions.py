@@ -8,6 +8,7 @@ from attrs import frozen
 
 SessionStatus = Literal["active", "paused", "archived"]
 ContainerStatus = Literal["stopped", "starting", "running"]
+CardStatus = Literal["pending", "sending", "unknown", "shown", "failed"]
 ApprovalStatus = Literal["pending", "approved", "rejected", "expired"]
 
 
@@ -73,6 +74,49 @@ class PendingApproval:
     payload_hash: str | None = None
     decided_by: str | None = None
     decided_at: datetime | None = None
+    requested_by: str | None = None
+    """The user whose message led to it."""
+    choice: str | None = None
+    """The value of the button that decided it."""
+    note: str | None = None
+    outcome: Mapping[str, object] | None = None
+    """What carrying it out gave, for who asked."""
+    finished_at: datetime | None = None
+    """When its effects outside of the central database were done."""
+    told_at: datetime | None = None
+    """When who asked was told the outcome."""
+
+
+@frozen
+class ApprovalCard:
+    """A card that shows an approval to one person who may decide it. It is an entry of a ledger, too."""
+
+    approval_id: str
+    user_id: str
+    channel_type: str
+    platform_id: str
+    thread_id: str | None = None
+    status: CardStatus = "pending"
+    shows: str = ""
+    """The status of the approval that the card shows; empty if it was not sent yet."""
+    platform_message_id: str | None = None
+    attempts: int = 0
+    next_attempt: datetime | None = None
+    started_at: datetime | None = None
+    error: str | None = None
+
+
+@frozen
+class ApprovalRule:
+    """An owner's "always allow": requests of an agent that need no decision."""
+
+    rule_id: str
+    agent_group_id: str
+    action: str
+    scope: str
+    created_by: str | None
+    created_at: datetime
+    approval_id: str | None = None
 
 
 @frozen

@@ -15,7 +15,7 @@ from nanoclaw.store.engine.times import to_text
 _SELECT = """
     SELECT approval_id, session_id, request_id, action, payload, created_at, agent_group_id, channel_type,
       platform_id, platform_message_id, expires_at, status, title, options_json, payload_hash,
-      decided_by, decided_at
+      decided_by, decided_at, requested_by, choice, note, outcome, finished_at, told_at
     FROM pending_approvals
 """
 
@@ -35,12 +35,13 @@ def create(connection: apsw.Connection, approval: PendingApproval) -> bool:
         INSERT INTO pending_approvals (
           approval_id, session_id, request_id, action, payload, created_at, agent_group_id, channel_type,
           platform_id, platform_message_id, expires_at, status, title, options_json, payload_hash,
-          decided_by, decided_at
+          decided_by, decided_at, requested_by, choice, note, outcome, finished_at, told_at
         )
         VALUES (
           :approval_id, :session_id, :request_id, :action, :payload, :created_at, :agent_group_id,
           :channel_type, :platform_id, :platform_message_id, :expires_at, :status, :title, :options,
-          :payload_hash, :decided_by, :decided_at
+          :payload_hash, :decided_by, :decided_at, :requested_by, :choice, :note, :outcome, :finished_at,
+          :told_at
         )
         ON CONFLICT (approval_id) DO NOTHING
         """,
