@@ -1,5 +1,7 @@
 """The life of a question. It is recorded before its card is sent; the first answer deletes it."""
 
+from collections.abc import Sequence
+
 from actors import Ref
 from nanoclaw.records import Address, Option, PendingQuestion, QuestionContent
 from nanoclaw.records.content import BadContent, dump_options, load_options
@@ -54,20 +56,20 @@ async def withdraw(registry: Ref[Registry], question_id: str) -> None:
 
 def option_by_value(question: PendingQuestion, value: str) -> str | None:
     """Return the value if the question has such an option, else None."""
-    return next((option.value for option in _options(question) if option.value == value), None)
+    return next((option.value for option in _options(question.options) if option.value == value), None)
 
 
-def option_by_text(question: PendingQuestion, text: str) -> str | None:
+def option_by_text(options: Sequence[object], text: str) -> str | None:
     """Return the value of the option that a text names by its number, label or value, or None."""
     words = text.strip().casefold()
-    for n, option in enumerate(_options(question), 1):
+    for n, option in enumerate(_options(options), 1):
         if words in {str(n), option.label.casefold(), option.value.casefold()}:
             return option.value
     return None
 
 
-def _options(question: PendingQuestion) -> tuple[Option, ...]:
+def _options(options: Sequence[object]) -> tuple[Option, ...]:
     try:
-        return load_options(list(question.options))
+        return load_options(list(options))
     except BadContent:  # another program wrote an invalid row
         return ()

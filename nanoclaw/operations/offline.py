@@ -10,6 +10,7 @@ from typing import cast
 from attrs import frozen
 
 from actors import Context, Policy, Ref, open_supervisor
+from nanoclaw.approvals.catalogue import Catalogue
 from nanoclaw.operations.errors import Unavailable
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.ground import Ground
@@ -119,7 +120,7 @@ async def open_files(  # noqa: PLR0913 -- the seams, by name
         StoreError: a host owns it, or its database cannot be used; it may come out of a failed actor.
     """
     async with open_supervisor("files", policy=Policy(intensity=0)) as supervisor:
-        recipe = registry_recipe(data, executor, clock, random, Changes())
+        recipe = registry_recipe(data, executor, clock, random, Changes(), Catalogue.of())
         registry = supervisor.start("registry", recipe)
         await registry.wait_started()
         async with open_reader(data / "v2.db", executor, random=random) as central:

@@ -29,6 +29,7 @@ class ChannelKind:
     typing: bool = True
     settled: bool = True
     drafts: bool = False
+    direct_chats: bool = False
 
     @property
     def capabilities(self) -> Capabilities:

@@ -34,6 +34,7 @@ from nanoclaw.records.inbound import (
     ReplyTo,
     Routed,
     answer_id,
+    outcome_id,
     received,
 )
 from nanoclaw.records.outgoing import (
@@ -51,6 +52,7 @@ from nanoclaw.records.outgoing import (
 from nanoclaw.records.paths import SessionPaths
 from nanoclaw.records.people import Member, Role, UnregisteredSender, User, UserDm, UserRole
 from nanoclaw.records.sessions import (
+    ApprovalAsker,
     ApprovalCard,
     ApprovalRule,
     ApprovalStatus,
@@ -85,6 +87,7 @@ __all__ = [
     "Amounts",
     "Answer",
     "Answering",
+    "ApprovalAsker",
     "ApprovalCard",
     "ApprovalRule",
     "ApprovalStatus",
@@ -139,5 +142,6 @@ __all__ = [
     "UserRole",
     "Wiring",
     "answer_id",
+    "outcome_id",
     "received",
 ]

@@ -1,15 +1,22 @@
 """The registry: the only writer of the central database."""
 
 from nanoclaw.records import Presence
-from nanoclaw.registry.actor import INSTALL_ID, Registry, registry_recipe
+from nanoclaw.registry.actor import INSTALL_ID, ApprovalEngine, Registry, Requested, registry_recipe
 from nanoclaw.registry.agent_groups import CreateAgentGroup, DeleteAgentGroup, UpdateAgentGroup
 from nanoclaw.registry.approvals import (
+    AddCards,
     CreateApproval,
     CreateQuestion,
     DecideApproval,
     DeleteApproval,
     DeleteQuestion,
     ExpireApprovals,
+    FinishApproval,
+    ForgetApprovalRule,
+    OutcomeTold,
+    PruneApprovals,
+    RequestApproval,
+    StoreCard,
 )
 from nanoclaw.registry.changes import Changes
 from nanoclaw.registry.destinations import CreateDestination, DeleteDestination, RenameDestination
@@ -57,8 +64,10 @@ __all__ = [
     "INSTALL_ID",
     "MOST_OPEN",
     "ActionRefused",
+    "AddCards",
     "AddMember",
     "AlertTold",
+    "ApprovalEngine",
     "AskForSite",
     "Bootstrap",
     "Changes",
@@ -83,6 +92,8 @@ __all__ = [
     "EnsureChat",
     "EnsureUser",
     "ExpireApprovals",
+    "FinishApproval",
+    "ForgetApprovalRule",
     "ForgetDm",
     "ForgetSite",
     "ForgetUnregisteredSender",
@@ -90,9 +101,11 @@ __all__ = [
     "NewAlert",
     "NoteDm",
     "OpenSession",
+    "OutcomeTold",
     "ParkEvent",
     "PerformAction",
     "Presence",
+    "PruneApprovals",
     "RecordPresence",
     "RecordUnregisteredSender",
     "RecordUsage",
@@ -100,9 +113,12 @@ __all__ = [
     "RemoveMember",
     "RemoveParked",
     "RenameDestination",
+    "RequestApproval",
+    "Requested",
     "ResetBudget",
     "RevokeRole",
     "SetBudget",
+    "StoreCard",
     "UpdateAgentGroup",
     "UpdateMessagingGroup",
     "UpdateSession",

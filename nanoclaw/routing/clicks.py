@@ -1,21 +1,32 @@
 """Clicks on buttons of cards. A valid click goes to the session that asked; any other is dropped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
 
 import structlog
 from attrs import frozen
 
 from actors import Ref
 from nanoclaw.approvals import option_by_text, option_by_value, withdraw
+from nanoclaw.approvals.deciding import options_of
 from nanoclaw.records import Address, Answer, Clicked, InboundEvent, PendingQuestion, Routed
-from nanoclaw.records.content import dump_parked
-from nanoclaw.registry import ParkEvent, RecordUnregisteredSender, Registry
+from nanoclaw.records.approvals import Decision
+from nanoclaw.records.content import dump_options, dump_parked
+from nanoclaw.registry import DecideApproval, ParkEvent, RecordUnregisteredSender, Registry
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.engagement import listens_to
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
-from nanoclaw.store import Connection, DamagedRow, NotFound
-from nanoclaw.store.central import messaging_groups, pending_questions, sessions, wirings
+from nanoclaw.store import Connection, DamagedRow, NotFound, OperationRefused
+from nanoclaw.store.central import (
+    approval_cards,
+    messaging_groups,
+    pending_approvals,
+    pending_questions,
+    sessions,
+    wirings,
+)
 
 ANSWERED = "the question is not open: it was answered already, or never asked"
 
@@ -31,6 +42,13 @@ class ValidClick:
 
 
 @frozen
+class CardClick:
+    """A click on the card of an approval. It is decided by the registry, which checks the rest."""
+
+    decision: Decision
+
+
+@frozen
 class DroppedClick:
     """A dropped click and the reason. `unregistered` records a sender who was not admitted."""
 
@@ -38,29 +56,49 @@ class DroppedClick:
     unregistered: RecordUnregisteredSender | None = None
 
 
-def waiting_questions(connection: Connection, address: Address) -> tuple[PendingQuestion, ...]:
-    """Return the questions that wait in a chat, newest first. Damaged ones are left out."""
-    return tuple(pending_questions.in_chat(connection, address))
+@frozen
+class Waiting:
+    """A question or the card of an approval that waits in a chat."""
+
+    id: str
+    options: Sequence[object]
+    since: datetime
 
 
-def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked | None:
-    """Return the message as a click, or None if it answers no waiting question."""
-    for question in () if event.message.attachments else waiting:
-        value = option_by_text(question, event.message.text)
+def waiting_in(connection: Connection, address: Address) -> tuple[Waiting, ...]:
+    """Return what waits for an answer in a chat, newest first. Damaged rows are left out."""
+    asked = pending_questions.in_chat(connection, address)
+    questions = [Waiting(each.question_id, each.options, each.created_at) for each in asked]
+    return tuple(
+        sorted([*questions, *_cards(connection, address)], key=lambda each: each.since, reverse=True)
+    )
+
+
+def _cards(connection: Connection, address: Address) -> Iterator[Waiting]:
+    for card in approval_cards.in_chat(connection, address):
+        with suppress(DamagedRow):
+            approval = pending_approvals.require(connection, card.approval_id)
+            options = dump_options(options_of(approval))
+            yield Waiting(card.approval_id, options, card.started_at or approval.created_at)
+
+
+def as_click(event: InboundEvent, waiting: Iterable[Waiting]) -> Clicked | None:
+    """Return the message as a click, or None if it answers nothing that waits."""
+    for each in () if event.message.attachments else waiting:
+        value = option_by_text(each.options, event.message.text)
         if value is not None:
-            sender = event.message.sender_id
-            return Clicked(event.address, event.event_id, question.question_id, value, sender)
+            return Clicked(event.address, event.event_id, each.id, value, event.message.sender_id)
     return None
 
 
-def check_click(connection: Connection, click: Clicked) -> ValidClick | DroppedClick:
+def check_click(connection: Connection, click: Clicked) -> ValidClick | CardClick | DroppedClick:
     """Check a click against the central database. Every value in the click may be forged."""
     try:
         question = pending_questions.get(connection, click.question_id)
     except DamagedRow as error:
         return DroppedClick(str(error))
     if question is None:
-        return DroppedClick(ANSWERED)
+        return _on_card(connection, click)
     where = Address(question.channel_type or "", question.platform_id or "", question.thread_id)
     if (where.channel_type, where.platform_id) != (click.address.channel_type, click.address.platform_id):
         return DroppedClick("the question was asked in another chat")
@@ -69,6 +107,15 @@ def check_click(connection: Connection, click: Clicked) -> ValidClick | DroppedC
         return DroppedClick("the question has no such answer")
     answer = Answer(question.message_out_id, question.question_id, value, click.user_id, where)
     return _of_session(connection, question, answer)
+
+
+def _on_card(connection: Connection, click: Clicked) -> CardClick | DroppedClick:
+    """Return a click on the card of an approval, if its chat was sent one."""
+    where = (click.address.channel_type, click.address.platform_id)
+    cards = approval_cards.of_approval(connection, click.question_id)
+    if not any((card.channel_type, card.platform_id) == where for card in cards):
+        return DroppedClick("the card was sent to another chat" if cards else ANSWERED)
+    return CardClick(Decision(click.question_id, click.value, click.user_id))
 
 
 def _of_session(
@@ -120,6 +167,17 @@ class Clicks:
         if dropped_click.unregistered is not None:
             await self.registry.ask(dropped_click.unregistered)
         return Routed(dropped=dropped_click.reason)
+
+    async def decide(self, click: Clicked, card: CardClick) -> Routed:
+        """Decide an approval. It is decided and applied when this returns."""
+        decision = card.decision
+        try:
+            await self.registry.ask(
+                DecideApproval(decision.approval_id, by=decision.by or "", choice=decision.choice)
+            )
+        except OperationRefused as error:
+            return await self.drop(click, DroppedClick(str(error)))
+        return Routed()
 
     async def store(self, click: Clicked, valid: ValidClick) -> Routed:
         """Deliver the answer to its session, or park it if the session is down."""

@@ -8,13 +8,12 @@ from nanoclaw.records import (
     AgentGroup,
     InboundEvent,
     MessagingGroup,
-    PendingQuestion,
     Session,
     Wiring,
 )
 from nanoclaw.registry.trigger_rules import TriggerRules, problem
 from nanoclaw.routing.access import refusal
-from nanoclaw.routing.clicks import waiting_questions
+from nanoclaw.routing.clicks import Waiting, waiting_in
 from nanoclaw.routing.engagement import Engagement, engagement, rules_of
 from nanoclaw.store import Connection, DamagedRow
 from nanoclaw.store.central import agent_groups, messaging_groups, sessions, users, wirings
@@ -54,8 +53,8 @@ class Plan:
     chat: MessagingGroup | None
     targets: tuple[Target, ...]
     user_known: bool
-    waiting: tuple[PendingQuestion, ...] = ()
-    """Questions that wait for an answer in the chat, newest first."""
+    waiting: tuple[Waiting, ...] = ()
+    """Questions and approvals that wait for an answer in the chat, newest first."""
     damaged: tuple[DamagedRow, ...] = ()
     """The errors about wirings and agents of the chat that are left out."""
 
@@ -116,7 +115,7 @@ def plan(connection: Connection, event: InboundEvent) -> Plan:
             targets += filter(None, [_target(connection, event, chat, wiring)])
         except DamagedRow as error:
             damaged.append(error)
-    waiting = waiting_questions(connection, event.address)
+    waiting = waiting_in(connection, event.address)
     return Plan(chat, tuple(targets), known, waiting, tuple(damaged))
 
 

@@ -30,7 +30,7 @@ from nanoclaw.registry import (
     RecordUnregisteredSender,
     Registry,
 )
-from nanoclaw.routing.clicks import Clicks, DroppedClick, as_click, check_click
+from nanoclaw.routing.clicks import CardClick, Clicks, DroppedClick, as_click, check_click
 from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
 from nanoclaw.routing.refused import Refused
 from nanoclaw.session import Conversation, SessionDown, Sessions
@@ -98,6 +98,7 @@ class Router:
     async def _offer(self, event: Event) -> Routed:
         if isinstance(event, Attended):
             self._sessions.attended(event.address)
+            self._changes.tell_attended()
             return Routed()
         if isinstance(event, Clicked):
             return await self._click(event)
@@ -114,6 +115,8 @@ class Router:
                 clicks = Clicks(self._registry, self._sessions)
                 if isinstance(found, DroppedClick):
                     return await clicks.drop(click, found)
+                if isinstance(found, CardClick):
+                    return await clicks.decide(click, found)
                 return await clicks.store(click, found)
 
     async def _route(self, event: InboundEvent) -> Routed:
@@ -168,6 +171,8 @@ class Router:
         valid = await self._central.run(check_click, click)
         if isinstance(valid, DroppedClick):
             return None
+        if isinstance(valid, CardClick):
+            return await Clicks(self._registry, self._sessions).decide(click, valid)
         said = evolve(valid, answer=evolve(valid.answer, said=event))
         routed = await Clicks(self._registry, self._sessions).store(click, said)
         return None if routed.dropped else routed

@@ -24,6 +24,7 @@ from nanoclaw.session.actor import (
     Replay,
     SessionActor,
     SessionDamaged,
+    TellAgent,
     TellOwner,
     session_recipe,
 )
@@ -32,6 +33,7 @@ from nanoclaw.session.dispatch import AgentInbox, Dispatch
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase, StaleSidecar
 from nanoclaw.store.central import parked_events
+from nanoclaw.store.session.messages_in import NewMessage
 from nanoclaw.store.session.open_work import has_open_work
 from nanoclaw.system.supervision import Supervision
 
@@ -126,6 +128,15 @@ class Sessions:
             StoreError: the notice could not be stored.
         """
         await self._ask(conversation, TellOwner(address, key, text))
+
+    async def tell_agent(self, conversation: Conversation, message: NewMessage) -> None:
+        """Store a message of the host to an agent, once per id. When this returns, it is on disk.
+
+        Raises:
+            SessionDown: the session is buried, or crashed repeatedly on this message.
+            StoreError: the message could not be stored.
+        """
+        await self._ask(conversation, TellAgent(message))
 
     def replay(self, conversation: Conversation) -> None:
         """Tell the session that events were parked for it. Synchronous."""

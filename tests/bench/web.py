@@ -13,11 +13,11 @@ from pathlib import Path
 from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
-from zoneinfo import ZoneInfo
 
 import trio
 
 from actors import Policy, Supervisor
+from nanoclaw.approvals.catalogue import Catalogue
 from nanoclaw.gateway import HttpServers, Proxy, SiteKeeper, WebCaller, WebProxy, open_gateway
 from nanoclaw.records.network import NetworkRule
 from nanoclaw.registry import Changes, registry_recipe
@@ -112,7 +112,9 @@ async def _door(home: Path, port: int) -> AsyncIterator[Path]:
 @asynccontextmanager
 async def _sites(data: Path, root: Supervisor, changes: Changes) -> AsyncIterator[SiteKeeper]:
     executor, clock = ThreadExecutor(), SystemClock()
-    registry = root.start("registry", registry_recipe(data, executor, clock, Random(1), changes))
+    registry = root.start(
+        "registry", registry_recipe(data, executor, clock, Random(1), changes, Catalogue.of())
+    )
     await registry.wait_started()
     async with open_reader(data / "v2.db", executor) as central:
-        yield SiteKeeper(registry, central, changes, clock, ZoneInfo("UTC"))
+        yield SiteKeeper(registry, central, changes)

@@ -21,7 +21,7 @@ async def _ask(world: World, agent: str) -> None:
         if not world.host_lives:
             await world.start()
         with suppress(ActorError, HostKilled):  # the agent is told so, and tries again
-            await world.host._ground.registry.ask(AskForSite(agent, "example.org", "s1", "2026-01-01"))
+            await world.host._ground.registry.ask(AskForSite(agent, "example.org", "s1"))
         await world.sleep(90)
 
 
@@ -68,7 +68,7 @@ async def test_an_owner_who_comes_days_later_is_told_of_what_still_waits(world: 
     await chat.expect("echo: hello")
     [agent] = await world.host.admin.agent_groups.list()
     for site in ("example.org", "python.org"):
-        await world.host._ground.registry.ask(AskForSite(agent.id, site, "s1", "2026-01-01"))
+        await world.host._ground.registry.ask(AskForSite(agent.id, site, "s1"))
     await world.host.admin.network.refuse("main", "python.org")
     await world.sleep(days=5)
     await world.grant(ann, "owner")
