@@ -35,7 +35,7 @@ class NetworkKind:
             payload=dict(asked.values),
             same=site,
             title=f"{group.folder} asks to reach {site}"[:200],
-            text=f"The agent {group.name} asks to reach {site} from its sandbox, now and later.",
+            text=f"The agent {group.folder} asks to reach {site} from its sandbox, now and later.",
             options=(
                 Option("Allow", "Allowed", APPROVE.value),
                 Option("Refuse", "Refused", REJECT.value),
