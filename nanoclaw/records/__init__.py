@@ -49,7 +49,7 @@ from nanoclaw.records.outgoing import (
     TextContent,
 )
 from nanoclaw.records.paths import SessionPaths
-from nanoclaw.records.people import Member, Role, UnregisteredSender, User, UserDm, UserRole
+from nanoclaw.records.people import Member, Role, UnregisteredSender, User, UserDm, UserLink, UserRole
 from nanoclaw.records.sessions import (
     ApprovalCard,
     ApprovalRule,
@@ -136,6 +136,7 @@ __all__ = [
     "UsageKey",
     "User",
     "UserDm",
+    "UserLink",
     "UserRole",
     "Wiring",
     "answer_id",
