@@ -120,6 +120,22 @@ class DockerRuntime:
             if _is_cancelled():
                 await self._stop_survivors(*self._unadopted)
 
+    async def prepare(self, spec: RunnerSpec) -> None:
+        """Build the image for a specification.
+
+        Raises:
+            NotNow: the engine is away, or the image of all agents is being built.
+            StartFailed: it cannot be built.
+        """
+        with trio.move_on_after(ANSWER_S):
+            await self.watch.asked.wait()
+        if not self.watch.state.ready or self.install_id is None:
+            raise NotNow(self.watch.state.text)
+        try:
+            await self.images.prepare(spec)
+        except ImageMissing as missing:
+            raise (NotNow if missing.built else StartFailed)(str(missing)) from missing
+
     def refusal(self, provider: str) -> str | None:
         """Return why no runner has such a provider. All that there are may run in a container."""
         return None if provider in self.known else self.known.unusable(provider)
