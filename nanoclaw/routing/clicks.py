@@ -7,7 +7,7 @@ from attrs import frozen
 
 from actors import Ref
 from nanoclaw.approvals import option_by_text, option_by_value, withdraw
-from nanoclaw.records import Address, Answer, Clicked, InboundEvent, PendingQuestion, Routed
+from nanoclaw.records import Address, Answer, Clicked, PendingQuestion, Routed, Said
 from nanoclaw.records.content import dump_parked
 from nanoclaw.registry import ParkEvent, RecordUnregisteredSender, Registry
 from nanoclaw.routing.access import refusal
@@ -43,7 +43,7 @@ def waiting_questions(connection: Connection, address: Address) -> tuple[Pending
     return tuple(pending_questions.in_chat(connection, address))
 
 
-def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked | None:
+def as_click(event: Said, waiting: Iterable[PendingQuestion]) -> Clicked | None:
     """Return the message as a click, or None if it answers no waiting question."""
     for question in () if event.message.attachments else waiting:
         value = option_by_text(question, event.message.text)
