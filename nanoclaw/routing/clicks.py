@@ -16,6 +16,7 @@ from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
 from nanoclaw.store import Connection, DamagedRow, NotFound
 from nanoclaw.store.central import messaging_groups, pending_questions, sessions, wirings
+from nanoclaw.store.central.people import identities
 
 ANSWERED = "the question is not open: it was answered already, or never asked"
 
@@ -97,7 +98,7 @@ def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Dro
     wired = [each for each in found if each.agent_group_id == agent_group_id]
     return (
         None
-        if all(listens_to(wiring, user) for wiring in wired)
+        if all(listens_to(wiring, *identities(connection, user)) for wiring in wired)
         else DroppedClick("the agent does not listen to the user")
     )
 

@@ -20,6 +20,7 @@ from nanoclaw.routing.engaged import EngagedThreads, is_stop
 from nanoclaw.routing.engagement import Engagement, Verdict, judge, rules_of
 from nanoclaw.store import Connection, DamagedRow
 from nanoclaw.store.central import agent_groups, messaging_groups, sessions, users, wirings
+from nanoclaw.store.central.people import identities
 from nanoclaw.system.patterns import InThread
 
 Routable = Said | Webhook
@@ -43,7 +44,7 @@ class Target:
     """The reason why the sender is not admitted, or None if they are."""
 
     identities: tuple[str, ...] = ()
-    """All ids of the sender, if they are a person with several."""
+    """All ids of the sender, who may be a person with several. It is empty if there is none."""
 
     async def engagement(self, event: Routable, engaged: EngagedThreads, in_thread: InThread) -> Engagement:
         """Return how the wiring treats the event. Note if that engages the agent in a thread, or ends it.
@@ -162,6 +163,7 @@ def _target(connection: Connection, event: Routable, chat: MessagingGroup, wirin
         group,
         _open_session(connection, wiring, event.address.thread_id),
         None if isinstance(event, Webhook) else refusal(connection, chat, group.id, event.message.sender_id),
+        () if isinstance(event, Webhook) else identities(connection, event.message.sender_id),
     )
 
 

@@ -17,6 +17,7 @@ from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
 from nanoclaw.store import Connection, DamagedRow, Reader
 from nanoclaw.store.central import messaging_groups, sessions, wirings
+from nanoclaw.store.central.people import identities
 from nanoclaw.store.engine.mutex import Places
 
 TAKEN_BACK = "a reaction that was taken back is not passed on"
@@ -48,7 +49,9 @@ def audience(connection: Connection, remark: Remark) -> Audience:
     if chat is None:
         return Audience()
     wired, damaged = wirings.split_for_chat(connection, chat.id)
-    heard = [wiring for wiring in wired if _hears(connection, chat, wiring, remark.sender_id)]
+    user = remark.sender_id
+    ids = () if user is None else identities(connection, user)
+    heard = [wiring for wiring in wired if _hears(connection, chat, wiring, ids)]
     found, parked = list[Conversation](), list[str]()
     for wiring in heard:
         try:
@@ -61,10 +64,10 @@ def audience(connection: Connection, remark: Remark) -> Audience:
     return Audience(tuple(found), tuple(parked), ELSEWHERE if heard or not wired else UNHEARD)
 
 
-def _hears(connection: Connection, chat: MessagingGroup, wiring: Wiring, user: str | None) -> bool:
-    if user is None:
+def _hears(connection: Connection, chat: MessagingGroup, wiring: Wiring, ids: tuple[str, ...]) -> bool:
+    if not ids:
         return rules_of(wiring) is not None
-    return refusal(connection, chat, wiring.agent_group_id, user) is None and listens_to(wiring, user)
+    return refusal(connection, chat, wiring.agent_group_id, ids[0]) is None and listens_to(wiring, *ids)
 
 
 @frozen

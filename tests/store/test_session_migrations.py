@@ -70,7 +70,7 @@ async def test_a_newer_session_file_is_refused_and_left_unchanged(tmp_path: Path
     path = another_builds(tmp_path)
     with made_by_hand(path) as connection:
         connection.execute("PRAGMA user_version = 999").fetchall()
-    with pytest.raises(NewerDatabase, match="version 99"):
+    with pytest.raises(NewerDatabase, match="version 999"):
         async with a_session(tmp_path):
             pass
     with made_by_hand(path) as connection:
