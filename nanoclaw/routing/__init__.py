@@ -1,5 +1,6 @@
-"""Routing of inbound events to the sessions that store them. It has no actor."""
+"""Routing of inbound events to the sessions that store them. Its only actor writes engaged threads."""
 
+from nanoclaw.routing.engaged import EngagedThreads
 from nanoclaw.routing.router import Router
 
-__all__ = ["Router"]
+__all__ = ["EngagedThreads", "Router"]

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from actors import Ref
 from nanoclaw.approvals import option_by_text, option_by_value, withdraw
-from nanoclaw.records import Address, Answer, Clicked, InboundEvent, PendingQuestion, Routed
+from nanoclaw.records import Address, Answer, Clicked, PendingQuestion, Routed, Said
 from nanoclaw.records.content import dump_parked
 from nanoclaw.registry import ParkEvent, RecordUnregisteredSender, Registry
 from nanoclaw.routing.access import refusal
@@ -16,6 +16,7 @@ from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
 from nanoclaw.store import Connection, DamagedRow, NotFound
 from nanoclaw.store.central import messaging_groups, pending_questions, sessions, wirings
+from nanoclaw.store.central.people import identities
 
 ANSWERED = "the question is not open: it was answered already, or never asked"
 
@@ -43,7 +44,7 @@ def waiting_questions(connection: Connection, address: Address) -> tuple[Pending
     return tuple(pending_questions.in_chat(connection, address))
 
 
-def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked | None:
+def as_click(event: Said, waiting: Iterable[PendingQuestion]) -> Clicked | None:
     """Return the message as a click, or None if it answers no waiting question."""
     for question in () if event.message.attachments else waiting:
         value = option_by_text(question, event.message.text)
@@ -97,7 +98,7 @@ def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Dro
     wired = [each for each in found if each.agent_group_id == agent_group_id]
     return (
         None
-        if all(listens_to(wiring, user) for wiring in wired)
+        if all(listens_to(wiring, *identities(connection, user)) for wiring in wired)
         else DroppedClick("the agent does not listen to the user")
     )
 
