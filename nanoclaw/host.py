@@ -14,15 +14,16 @@ from contextlib import (
 from functools import partial
 
 import structlog
+import trio
 from attrs import field, frozen
 
 from actors import ActorError, Bury, Escalate, Node, Policy, Ref, Supervisor
 from nanoclaw.approvals.desk import ApprovalDesk
-from nanoclaw.approvals.kind import ApprovalKind, NoEffects
+from nanoclaw.approvals.kind import ApprovalKind
 from nanoclaw.approvals.showing import CardSender
 from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.budgets.limits import rules_of
-from nanoclaw.channels.protocol import Channel, types_with_buttons
+from nanoclaw.channels.protocol import Channel, types_with_buttons, types_with_card_edits
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.config import Config
@@ -34,6 +35,7 @@ from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.gateway import Gateway, HttpServers, Proxy, PublicInternet, SiteKeeper, WebProxy, open_gateway
 from nanoclaw.gateway.meter import Meter
+from nanoclaw.host_effects import HostEffects
 from nanoclaw.host_parts import HostFailed, Parts, Seams
 from nanoclaw.host_status import HostStatus
 from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Operations, SessionFiles
@@ -42,8 +44,8 @@ from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
-from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe
-from nanoclaw.routing import Router
+from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe, watch_lock
+from nanoclaw.routing import EngagedThreads, QuestionDesk, Router, Shows
 from nanoclaw.runtimes import (
     Runtime,
     Served,
@@ -59,7 +61,7 @@ from nanoclaw.session.owner_alerts import tell_owner
 from nanoclaw.session.places import Places
 from nanoclaw.session.resuming import resume_sessions
 from nanoclaw.session.space import Space
-from nanoclaw.store import Reader, StoreError, open_reader
+from nanoclaw.store import OwnershipLost, Reader, StoreError, open_reader
 from nanoclaw.store.central import meta
 from nanoclaw.system.clock_watch import watch_clock
 from nanoclaw.system.supervision import Supervision, background
@@ -228,7 +230,8 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         start_up.start("owner-alerts", background(partial(tell_owner, services, living)))
         desk = _approval_desk(parts, services, living)
         start_up.start("approvals", background(desk.run))
-        router = _router(services, living, channels)
+        start_up.start("questions", background(_question_desk(services, living).run))
+        router = await _router(services, living, channels, root)
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if config.zone_doubt is not None:
             _log.warning("host.zone_doubtful", reason=config.zone_doubt)
@@ -287,6 +290,7 @@ async def _services(
         ),
     )
     await registry.wait_started()
+    root.start("lock", background(partial(watch_lock, registry, config.runtime.slow_poll_s)))
     central = await stack.enter_async_context(open_reader(config.data / "v2.db", executor, random=random))
     if recorder is not None:
         await recorder.keep_state(config, central, executor)
@@ -353,13 +357,26 @@ async def _gateway(
 
 def _tell_of_jump(changes: Changes) -> None:
     changes.tell_budgets()
+    changes.tell_questions()
     changes.tell_all()
 
 
-def _router(services: Services, living: Sessions, channels: Mapping[str, Channel]) -> Router:
+async def _router(
+    services: Services, living: Sessions, channels: Mapping[str, Channel], root: Supervisor
+) -> Router:
+    """Return the intake of all channels, once it knows in which threads agents are engaged."""
+    central, registry = services.central, services.registry
+    engaged = EngagedThreads(registry, central, services.clock)
+    await root.start("engaged-threads", engaged.recipe).wait_started()
     in_thread = partial(services.executor.run, lane="match")
-    buttons = types_with_buttons(channels.values())
-    return Router(services.central, services.registry, services.changes, living, in_thread, buttons)
+    shows = Shows(types_with_buttons(channels.values()), types_with_card_edits(channels.values()))
+    return Router(central, registry, services.changes, living, engaged, in_thread, shows)
+
+
+def _question_desk(services: Services, living: Sessions) -> QuestionDesk:
+    return QuestionDesk(
+        services.central, services.registry, services.changes, living, services.senders, services.clock
+    )
 
 
 def _approval_desk(parts: Parts, services: Services, living: Sessions) -> ApprovalDesk:
@@ -374,9 +391,14 @@ def _approval_desk(parts: Parts, services: Services, living: Sessions) -> Approv
         services.senders,
         living,
         parts.approvals,
-        NoEffects(),
+        HostEffects(services, living, parts.installation, _hold_nothing),
         cards,
     )
+
+
+async def _hold_nothing(_messaging_group_id: str, _user_id: str | None) -> None:
+    """Deliver nothing: no messages are held."""
+    await trio.lowlevel.checkpoint()
 
 
 def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:
@@ -408,5 +430,5 @@ def _dispatcher(services: Services, actions: Mapping[str, ActionHandler], inbox:
     )
 
 
-_ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))
+_ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError, OwnershipLost))
 """The policy of parts that the host cannot run without."""

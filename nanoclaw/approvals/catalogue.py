@@ -4,7 +4,7 @@ The registry asks a `Catalogue` to check requests and to carry out decisions.
 """
 
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Self
@@ -12,6 +12,7 @@ from typing import Self
 from attrs import frozen
 
 from nanoclaw.approvals import deciding, kinds, requesting
+from nanoclaw.approvals.installation import Installation
 from nanoclaw.approvals.kind import ALWAYS, ApprovalKind, Asked
 from nanoclaw.approvals.requesting import Requested
 from nanoclaw.records import PendingApproval
@@ -21,7 +22,8 @@ from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import approval_rules, pending_approvals
 from nanoclaw.system.foreign import ForeignError, foreign_code
 
-DAY = timedelta(days=1)
+MakeKind = Callable[[Installation], ApprovalKind]
+"""What a module of the package `kinds` names `KIND`."""
 
 
 class BadKind(ValueError):
@@ -33,18 +35,18 @@ class Catalogue:
     """The kinds by action. It implements `nanoclaw.registry.ApprovalEngine`."""
 
     kinds: Mapping[str, ApprovalKind]
-    expire: timedelta = DAY
+    expire: timedelta
     """Delay after which a request that nobody decided expires."""
 
     @classmethod
-    def of(cls, given: Iterable[ApprovalKind] = (), expire_s: float = DAY.total_seconds()) -> Self:
-        """Return the kinds of this package and those that a program gives.
+    def of(cls, installation: Installation, given: Iterable[ApprovalKind] = ()) -> Self:
+        """Return the kinds of this package, which may read the installation, and those that a program gives.
 
         Raises:
             BadKind: two have the same action, or one is no kind.
         """
         found = dict[str, ApprovalKind]()
-        for kind in (*_installed(), *given):
+        for kind in (*_installed(installation), *given):
             action = getattr(kind, "action", None)
             if not isinstance(action, str) or not action.strip():
                 raise BadKind(f"the kind of approval of class {type(kind).__name__} has no action")
@@ -53,7 +55,7 @@ class Catalogue:
             if action in found:
                 raise BadKind(f"two kinds of approval have the action {action!r}: name one of them otherwise")
             found[action] = kind
-        return cls(found, timedelta(seconds=expire_s))
+        return cls(found, timedelta(seconds=installation.config.approvals.expire_s))
 
     @property
     def for_agents(self) -> frozenset[str]:
@@ -116,8 +118,8 @@ class Catalogue:
         ]
 
 
-def _installed() -> Iterable[ApprovalKind]:
-    """Yield the `KIND` of each module of the package `kinds`."""
+def _installed(installation: Installation) -> Iterable[ApprovalKind]:
+    """Yield the kind that the `KIND` of each module of the package `kinds` makes."""
     for module in sorted(pkgutil.iter_modules(kinds.__path__), key=lambda each: each.name):
-        found: ApprovalKind = import_module(f"{kinds.__name__}.{module.name}").KIND
-        yield found
+        make: MakeKind = import_module(f"{kinds.__name__}.{module.name}").KIND
+        yield make(installation)

@@ -10,7 +10,6 @@ from attrs import frozen
 
 from nanoclaw.records import Option, PendingApproval
 from nanoclaw.records.approvals import Asked
-from nanoclaw.registry import ActionRefused
 from nanoclaw.store import Connection
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "Asked",
     "Effects",
     "HasEffects",
-    "NoEffects",
     "Wanted",
 ]
 
@@ -109,13 +107,32 @@ class Effects(Protocol):
     ) -> None:
         """Change the `container.json` of an agent, checked and replaced as a whole.
 
+        Packages that it adds are installed before it is replaced.
+
         Raises:
-            ActionRefused: the changed file would be invalid, or cannot be written.
+            ActionRefused: the changed file would be invalid, cannot be written, or its packages cannot be
+                installed. Nothing has changed then.
         """
         ...
 
     async def restart_agent(self, agent_group_id: str, /) -> None:
         """Have the runners of an agent start again, so that they take a changed `container.json`."""
+        ...
+
+    async def rebuild_agent(self, agent_group_id: str, /) -> None:
+        """Install the packages of an agent that are missing, even if that has failed a short while ago.
+
+        Raises:
+            ActionRefused: they cannot be installed.
+        """
+        ...
+
+    async def destinations_changed(self, agent_group_id: str, /) -> None:
+        """Show the sessions of an agent its new destinations."""
+        ...
+
+    async def budgets_changed(self) -> None:
+        """Let a changed limit take effect at once."""
         ...
 
     async def make_agent(self, agent_group_id: str, instructions: str, /) -> None:
@@ -125,25 +142,3 @@ class Effects(Protocol):
     async def deliver_held(self, messaging_group_id: str, user_id: str | None, /) -> None:
         """Deliver the held messages of a sender in a chat, or of a whole chat, in their order."""
         ...
-
-
-class NoEffects:
-    """Refuses every effect."""
-
-    async def change_container_json(
-        self, _agent_group_id: str, _change: Callable[[dict[str, object]], None], /
-    ) -> None:
-        """Refuse."""
-        raise ActionRefused("this host cannot change a container.json")
-
-    async def restart_agent(self, _agent_group_id: str, /) -> None:
-        """Refuse."""
-        raise ActionRefused("this host cannot restart an agent")
-
-    async def make_agent(self, _agent_group_id: str, _instructions: str, /) -> None:
-        """Refuse."""
-        raise ActionRefused("this host cannot make the folder of an agent")
-
-    async def deliver_held(self, _messaging_group_id: str, _user_id: str | None, /) -> None:
-        """Refuse."""
-        raise ActionRefused("this host holds no messages")

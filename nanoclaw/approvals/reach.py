@@ -10,7 +10,7 @@ from attrs import Factory, frozen
 from nanoclaw.approvals.eligible import circles
 from nanoclaw.records import Address, ApprovalCard, MessagingGroup, PendingApproval
 from nanoclaw.store import Connection
-from nanoclaw.store.central import approval_cards, messaging_groups, user_dms
+from nanoclaw.store.central import approval_cards, messaging_groups, people, user_dms
 
 TERMINAL = Address("cli", "terminal")
 TERMINAL_USER = "cli:local"
@@ -88,7 +88,7 @@ def _persons(connection: Connection, users: Sequence[str]) -> Iterator[Sequence[
     seen = set[str]()
     for user in users:
         if user not in seen:
-            identities = (user,)
+            identities = people.identities(connection, user)
             seen.update(identities)
             yield identities
 

@@ -13,7 +13,7 @@ import trio
 from attrs import Factory, define, evolve, frozen
 
 from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Supervisor
-from nanoclaw.channels.cards import as_text
+from nanoclaw.channels.cards import as_text, with_marks
 from nanoclaw.channels.chat_sender import (
     ChannelWarnings,
     ChatSender,
@@ -35,7 +35,16 @@ from nanoclaw.channels.protocol import (
     capabilities_of,
 )
 from nanoclaw.channels.receipts import retry_after
-from nanoclaw.records import Address, EditContent, Outgoing, QuestionContent, ReactionContent, Receipt
+from nanoclaw.records import (
+    Address,
+    CardEditContent,
+    EditContent,
+    Outgoing,
+    OutgoingContent,
+    QuestionContent,
+    ReactionContent,
+    Receipt,
+)
 from nanoclaw.system.foreign import ForeignError, foreign_code, result_of, text_of
 from nanoclaw.system.supervision import Supervision
 
@@ -173,6 +182,11 @@ class Senders:
         """Return True if a channel can edit messages."""
         return self._of(channel_type).edits
 
+    def edits_cards(self, channel_type: str) -> bool:
+        """Return True if a channel can show the end of a question in place of its card."""
+        can = self._of(channel_type)
+        return can.buttons and can.edits
+
     def shows_drafts(self, channel_type: str) -> bool:
         """Return True if a channel shows drafts."""
         return self._of(channel_type).drafts
@@ -298,9 +312,23 @@ def _adapted(outgoing: Outgoing, channel_type: str, can: Capabilities) -> Outgoi
         raise DeliveryRejected(f"the channel {channel_type} cannot show a reaction")
     if outgoing.files and not can.files:
         raise DeliveryRejected(f"the channel {channel_type} cannot send files")
-    if can.buttons:
-        return outgoing
+    if isinstance(content, CardEditContent) and not (can.buttons and can.card_edits):
+        raise DeliveryRejected(f"the channel {channel_type} cannot change a card")
+    if can.buttons and not _needs_text(content, can):
+        return evolve(outgoing, content=_with_marks(content))
     return evolve(outgoing, content=as_text(content), asks=isinstance(content, QuestionContent))
+
+
+def _needs_text(content: OutgoingContent, can: Capabilities) -> bool:
+    """Return True for a question that buttons cannot show: without options, or with several choices."""
+    if not isinstance(content, QuestionContent):
+        return False
+    return not content.options or (content.multiple and not can.card_edits)
+
+
+def _with_marks(content: OutgoingContent) -> OutgoingContent:
+    """Return a new card with the marks of its choices. Any other content is unchanged."""
+    return with_marks(content, ()) if isinstance(content, QuestionContent) and content.multiple else content
 
 
 @asynccontextmanager

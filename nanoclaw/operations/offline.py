@@ -10,14 +10,13 @@ from typing import cast
 from attrs import frozen
 
 from actors import Context, Policy, Ref, open_supervisor
-from nanoclaw.approvals.catalogue import Catalogue
 from nanoclaw.operations.errors import Unavailable
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.ground import Ground
 from nanoclaw.operations.session_files import SessionFiles
 from nanoclaw.records import Answer, SessionPaths
 from nanoclaw.records.status import SessionDetails
-from nanoclaw.registry import Changes, Registry, registry_recipe
+from nanoclaw.registry import ApprovalEngine, Changes, Registry, registry_recipe
 from nanoclaw.session.administration import TaskChange, TaskVerb, change_task, store_answer
 from nanoclaw.session.requests import ActionContext
 from nanoclaw.session.services import Conversation
@@ -112,15 +111,22 @@ def _ground(
 
 @asynccontextmanager
 async def open_files(  # noqa: PLR0913 -- the seams, by name
-    data: Path, groups: Path, *, zone: str, executor: Executor, clock: Clock, random: Random
+    data: Path,
+    groups: Path,
+    *,
+    approvals: ApprovalEngine,
+    zone: str,
+    executor: Executor,
+    clock: Clock,
+    random: Random,
 ) -> AsyncIterator[Ground]:
-    """Own a data directory and work on it, without a host.
+    """Own a data directory and work on it, without a host. `approvals` carries out decisions.
 
     Raises:
         StoreError: a host owns it, or its database cannot be used; it may come out of a failed actor.
     """
     async with open_supervisor("files", policy=Policy(intensity=0)) as supervisor:
-        recipe = registry_recipe(data, executor, clock, random, Changes(), Catalogue.of())
+        recipe = registry_recipe(data, executor, clock, random, Changes(), approvals)
         registry = supervisor.start("registry", recipe)
         await registry.wait_started()
         async with open_reader(data / "v2.db", executor, random=random) as central:

@@ -29,6 +29,7 @@ class ChannelKind:
     typing: bool = True
     settled: bool = True
     drafts: bool = False
+    card_edits: bool = False
     direct_chats: bool = False
 
     @property

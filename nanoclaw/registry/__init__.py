@@ -1,15 +1,20 @@
 """The registry: the only writer of the central database."""
 
 from nanoclaw.records import Presence
-from nanoclaw.registry.actor import INSTALL_ID, ApprovalEngine, Registry, Requested, registry_recipe
+from nanoclaw.registry.actor import (
+    INSTALL_ID,
+    ApprovalEngine,
+    Registry,
+    Requested,
+    registry_recipe,
+    watch_lock,
+)
 from nanoclaw.registry.agent_groups import CreateAgentGroup, DeleteAgentGroup, UpdateAgentGroup
 from nanoclaw.registry.approvals import (
     AddCards,
     CreateApproval,
-    CreateQuestion,
     DecideApproval,
     DeleteApproval,
-    DeleteQuestion,
     ExpireApprovals,
     FinishApproval,
     ForgetApprovalRule,
@@ -20,6 +25,7 @@ from nanoclaw.registry.approvals import (
 )
 from nanoclaw.registry.changes import Changes
 from nanoclaw.registry.destinations import CreateDestination, DeleteDestination, RenameDestination
+from nanoclaw.registry.engaged_threads import RecordEngaged
 from nanoclaw.registry.first_run import Bootstrap
 from nanoclaw.registry.messaging_groups import (
     CreateMessagingGroup,
@@ -31,6 +37,15 @@ from nanoclaw.registry.messaging_groups import (
 )
 from nanoclaw.registry.network import MOST_OPEN, AskForSite, DecideSite, ForgetSite
 from nanoclaw.registry.performed_actions import ActionRefused, PerformAction
+from nanoclaw.registry.questions import (
+    ChooseOption,
+    CloseQuestion,
+    CreateQuestion,
+    DateBackQuestions,
+    DeleteQuestion,
+    NoteCard,
+    NoteCardShown,
+)
 from nanoclaw.registry.sessions import (
     DeleteSession,
     OpenSession,
@@ -71,7 +86,9 @@ __all__ = [
     "AskForSite",
     "Bootstrap",
     "Changes",
+    "ChooseOption",
     "ChooseTeller",
+    "CloseQuestion",
     "CreateAgentGroup",
     "CreateApproval",
     "CreateDestination",
@@ -79,6 +96,7 @@ __all__ = [
     "CreateQuestion",
     "CreateUser",
     "CreateWiring",
+    "DateBackQuestions",
     "DecideApproval",
     "DecideSite",
     "DeleteAgentGroup",
@@ -99,6 +117,8 @@ __all__ = [
     "ForgetUnregisteredSender",
     "GrantRole",
     "NewAlert",
+    "NoteCard",
+    "NoteCardShown",
     "NoteDm",
     "OpenSession",
     "OutcomeTold",
@@ -106,6 +126,7 @@ __all__ = [
     "PerformAction",
     "Presence",
     "PruneApprovals",
+    "RecordEngaged",
     "RecordPresence",
     "RecordUnregisteredSender",
     "RecordUsage",
@@ -126,4 +147,5 @@ __all__ = [
     "UpdateWiring",
     "WireChat",
     "registry_recipe",
+    "watch_lock",
 ]

@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 import trio
 
 from actors import Policy, Supervisor
-from nanoclaw.approvals.catalogue import Catalogue
 from nanoclaw.gateway import HttpServers, Proxy, SiteKeeper, WebCaller, WebProxy, open_gateway
 from nanoclaw.records.network import NetworkRule
 from nanoclaw.registry import Changes, registry_recipe
@@ -25,6 +24,7 @@ from nanoclaw.store import ThreadExecutor, open_reader
 from nanoclaw.system.clock import SystemClock
 from nanoclaw.system.supervision import Supervision
 from nanoclaw.testing import FakeInternet
+from tests.approvals.catalogues import a_catalogue
 
 SIZE = 50_000_000
 ROUNDS = 7
@@ -113,7 +113,7 @@ async def _door(home: Path, port: int) -> AsyncIterator[Path]:
 async def _sites(data: Path, root: Supervisor, changes: Changes) -> AsyncIterator[SiteKeeper]:
     executor, clock = ThreadExecutor(), SystemClock()
     registry = root.start(
-        "registry", registry_recipe(data, executor, clock, Random(1), changes, Catalogue.of())
+        "registry", registry_recipe(data, executor, clock, Random(1), changes, a_catalogue(data.parent))
     )
     await registry.wait_started()
     async with open_reader(data / "v2.db", executor) as central:

@@ -9,7 +9,6 @@ from random import Random
 from attrs import define
 
 from actors import Ref, Supervisor, open_supervisor
-from nanoclaw.approvals.catalogue import Catalogue
 from nanoclaw.operations import Admin, Ground, SessionFiles
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.offline import SessionsAtRest
@@ -17,6 +16,7 @@ from nanoclaw.records import Address, AgentGroup, MessagingGroup
 from nanoclaw.registry import Changes, Registry, registry_recipe
 from nanoclaw.store import Reader, open_reader
 from nanoclaw.testing.world.executor import InlineExecutor
+from tests.approvals.catalogues import a_catalogue
 from tests.store.openings import StillClock
 
 
@@ -52,7 +52,7 @@ class Office:
 async def an_office(data: Path) -> AsyncIterator[Office]:
     executor, changes = InlineExecutor(), Changes()
     async with open_supervisor("office") as supervisor:
-        recipe = registry_recipe(data, executor, StillClock(), Random(1), changes, Catalogue.of())
+        recipe = registry_recipe(data, executor, StillClock(), Random(1), changes, a_catalogue(data.parent))
         registry = supervisor.start("registry", recipe)
         await registry.wait_started()
         async with open_reader(data / "v2.db", executor) as central:
