@@ -13,7 +13,8 @@ import trio
 from attrs import Factory, define, field
 
 from actors import Bury, Crashed, Message, Node, Policy, Ref, Stopped, Supervisor
-from nanoclaw.records import Address, AgentMessage, Answer, InboundEvent
+from nanoclaw.records import Address, AgentMessage
+from nanoclaw.records.content import Parkable
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.session.actor import (
     Accept,
@@ -71,10 +72,11 @@ class Sessions:
             name, session_recipe(self._services, self._dispatch, conversation)
         )
 
-    async def accept(
-        self, conversation: Conversation, event: InboundEvent | Answer, *, trigger: bool = True
-    ) -> bool:
+    async def accept(self, conversation: Conversation, event: Parkable, *, trigger: bool = True) -> bool:
         """Store an event or answer. When this returns, it is on disk. Return False if it was stored before.
+
+        An event about another message, such as a reaction, is stored only by a session that has the message.
+        Return True for it if it is stored, also before.
 
         Raises:
             SessionDown: the session is buried, or crashed repeatedly on this message.

@@ -205,18 +205,28 @@ def _picked(content: Mapping[str, object], **keys: str) -> Mapping[str, object]:
 
 
 def _answer(view: View, content: Mapping[str, object], origin: Mapping[str, object]) -> str:
-    withdrawn = content.get("withdrawn") is True
+    withdrawn, expired = content.get("withdrawn") is True, content.get("expired") is True
     words = [str(content[key]) for key in ("title", "question") if content.get(key)]
     question = element("quote", body("\n".join(words), LONGEST_QUOTE)) if words else ""
-    chosen = "" if withdrawn else view.text(content.get("selectedOption") or "")
+    chosen = "" if withdrawn or expired else view.text(_chosen(content))
     return element(
         "answer",
         "\n".join(part for part in (question, chosen) if part),
         **origin,
         question=None if words else content.get("questionId"),
         user=content.get("userId"),
+        own_words="yes" if content.get("freeText") is True else None,
         withdrawn="yes" if withdrawn else None,
+        expired="yes" if expired else None,
     )
+
+
+def _chosen(content: Mapping[str, object]) -> str:
+    """Return what a user answered: one option, several options one each line, or a text."""
+    several = content.get("selectedOptions")
+    if isinstance(several, list) and several:
+        return "\n".join(map(str, several))
+    return str(content.get("selectedOption") or "")
 
 
 def _other(view: View, message: Inbound) -> str:
