@@ -70,7 +70,7 @@ async def a_stage(home: Path, **settings: object) -> AsyncIterator[Stage]:
     clock, main = StillClock(), AgentGroup("ag-main", "Main", "main", None, NOW)
     async with own_central(home / "data", executor=InlineExecutor(), clock=clock, random=Random(1)) as writer:
         await writer.run(agent_groups.create, main)
-        installation = Installation(config, clock.now, environ={"XDG_CONFIG_HOME": str(home / "xdg")})
+        installation = Installation(config, clock.now, environ={})
         yield Stage(home, writer.run, installation, main)
 
 

@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from attrs import evolve
@@ -180,35 +181,36 @@ async def test_a_server_of_the_owner_is_never_replaced(stage: Stage) -> None:
 # -- mounts ------------------------------------------------------------------------
 
 
-def _listed(stage: Stage, *lines: str) -> Path:
+@pytest.fixture
+def files() -> Iterator[Path]:
+    """Return a folder on a disk: pytest's may be in /dev/shm, which no agent is given."""
+    with TemporaryDirectory(dir="/var/tmp") as made:
+        yield Path(made)
+
+
+def _listed(stage: Stage, files: Path, *lines: str) -> Path:
     """Let agents have a folder of this machine; return it."""
-    shared = stage.home / "outside" / "photos"
-    shared.mkdir(parents=True)
-    file = stage.home / "xdg" / "nanoclaw" / "mounts.toml"
+    shared = files / "photos"
+    shared.mkdir()
+    stage.installation = evolve(stage.installation, environ={"XDG_CONFIG_HOME": str(files)})
+    file = files / "nanoclaw" / "mounts.toml"
     file.parent.mkdir(parents=True)
     file.parent.chmod(0o700)
     file.write_text("\n".join(("[[allow]]", f'path = "{shared}"', *lines)))
     file.chmod(0o600)
-    stage.installation = evolve(
-        stage.installation,
-        config=evolve(
-            stage.installation.config,
-            home=stage.home / "own",
-        ),
-    )
     return shared
 
 
-async def test_a_card_shows_the_resolved_path(stage: Stage) -> None:
-    shared = _listed(stage, "read_only = false")
-    (stage.home / "outside" / "link").symlink_to(shared)
-    wanted = await stage.check(RequestMount, path=str(stage.home / "outside" / "link"), name="p", write=True)
+async def test_a_card_shows_the_resolved_path(stage: Stage, files: Path) -> None:
+    shared = _listed(stage, files, "read_only = false")
+    (files / "link").symlink_to(shared)
+    wanted = await stage.check(RequestMount, path=str(files / "link"), name="p", write=True)
     assert wanted.payload == {"source": os.path.realpath(shared), "target": "/mnt/p", "readOnly": False}
     assert f"READ AND WRITE this, with all that is in it:\n{shared}\n" in wanted.text
 
 
-async def test_paths_that_are_not_listed_are_refused_alike(stage: Stage) -> None:
-    _listed(stage)
+async def test_paths_that_are_not_listed_are_refused_alike(stage: Stage, files: Path) -> None:
+    _listed(stage, files)
     said = set[str]()
     for path in ("/etc/passwd", "/nowhere/at/all", str(stage.home / "data")):
         with pytest.raises(ActionRefused) as refused:
@@ -217,15 +219,15 @@ async def test_paths_that_are_not_listed_are_refused_alike(stage: Stage) -> None
     assert len(said) == 1, "an agent cannot find out what exists"
 
 
-async def test_a_folder_to_read_is_not_given_to_write(stage: Stage) -> None:
-    shared = _listed(stage)
+async def test_a_folder_to_read_is_not_given_to_write(stage: Stage, files: Path) -> None:
+    shared = _listed(stage, files)
     with pytest.raises(ActionRefused, match="only read"):
         await stage.check(RequestMount, path=str(shared), write=True)
     assert (await stage.check(RequestMount, path=str(shared))).payload["readOnly"] is True
 
 
-async def test_a_mount_that_is_there_and_a_taken_place_are_refused(stage: Stage) -> None:
-    shared = _listed(stage)
+async def test_a_mount_that_is_there_and_a_taken_place_are_refused(stage: Stage, files: Path) -> None:
+    shared = _listed(stage, files)
     stage.container({"mounts": [{"source": str(shared), "target": "/mnt/photos"}]})
     with pytest.raises(ActionRefused, match="has that folder already"):
         await stage.check(RequestMount, path=str(shared))
@@ -235,8 +237,8 @@ async def test_a_mount_that_is_there_and_a_taken_place_are_refused(stage: Stage)
 
 
 @pytest.mark.parametrize("path", ["relative", "/a/../b", "~nobody-here/x", "/a\0b"])
-async def test_a_path_is_absolute_and_plain(stage: Stage, path: str) -> None:
-    _listed(stage)
+async def test_a_path_is_absolute_and_plain(stage: Stage, files: Path, path: str) -> None:
+    _listed(stage, files)
     with pytest.raises(ActionRefused):
         await stage.check(RequestMount, path=path)
 
