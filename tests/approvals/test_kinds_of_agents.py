@@ -1,7 +1,6 @@
 """What agents may ask for: which requests are refused, and what a card says of the others."""
 
 import json
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -142,7 +141,7 @@ async def test_letters_that_look_like_others_are_seen(stage: Stage) -> None:
     wanted = await stage.check(
         AddMcpServer,
         name="n",
-        command="р\u0456p",
+        command="\u0440\u0456p",
         args=[f"a{RIGHT_TO_LEFT}b\nc"],
         reason=f"x{RIGHT_TO_LEFT}\ny",
     )
@@ -205,7 +204,7 @@ async def test_a_card_shows_the_resolved_path(stage: Stage, files: Path) -> None
     shared = _listed(stage, files, "read_only = false")
     (files / "link").symlink_to(shared)
     wanted = await stage.check(RequestMount, path=str(files / "link"), name="p", write=True)
-    assert wanted.payload == {"source": os.path.realpath(shared), "target": "/mnt/p", "readOnly": False}
+    assert wanted.payload == {"source": str(shared), "target": "/mnt/p", "readOnly": False}
     assert f"READ AND WRITE this, with all that is in it:\n{shared}\n" in wanted.text
 
 
@@ -365,4 +364,4 @@ def test_a_change_keeps_the_mode_and_follows_a_link(tmp_path: Path) -> None:
     assert json.loads(real.read_text()) == {"env": {"A": "b"}, "packages": {"pip": ["rich"]}}
     assert real.stat().st_mode & 0o777 == 0o640
     assert (folder / "container.json").is_symlink()
-    assert sorted(os.listdir(tmp_path)) == ["kept.json", "main"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["kept.json", "main"]
