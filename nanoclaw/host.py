@@ -20,7 +20,7 @@ from attrs import field, frozen
 from actors import ActorError, Bury, Escalate, Node, Policy, Ref, Supervisor
 from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.budgets.limits import rules_of
-from nanoclaw.channels.protocol import Channel, types_with_buttons
+from nanoclaw.channels.protocol import Channel, types_with_buttons, types_with_card_edits
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.config import Config
@@ -41,7 +41,7 @@ from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe, watch_lock
-from nanoclaw.routing import EngagedThreads, Router
+from nanoclaw.routing import EngagedThreads, QuestionDesk, Router, Shows
 from nanoclaw.runtimes import (
     Runtime,
     Served,
@@ -222,6 +222,7 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         )
         start_up.start("resume", background(partial(resume_sessions, services, living)))
         start_up.start("owner-alerts", background(partial(tell_owner, services, living)))
+        start_up.start("questions", background(_question_desk(services, living).run))
         router = await _router(services, living, channels, root)
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if config.zone_doubt is not None:
@@ -345,6 +346,7 @@ async def _gateway(
 
 def _tell_of_jump(changes: Changes) -> None:
     changes.tell_budgets()
+    changes.tell_questions()
     changes.tell_all()
 
 
@@ -356,8 +358,14 @@ async def _router(
     engaged = EngagedThreads(registry, central, services.clock)
     await root.start("engaged-threads", engaged.recipe).wait_started()
     in_thread = partial(services.executor.run, lane="match")
-    buttons = types_with_buttons(channels.values())
-    return Router(central, registry, services.changes, living, engaged, in_thread, buttons)
+    shows = Shows(types_with_buttons(channels.values()), types_with_card_edits(channels.values()))
+    return Router(central, registry, services.changes, living, engaged, in_thread, shows)
+
+
+def _question_desk(services: Services, living: Sessions) -> QuestionDesk:
+    return QuestionDesk(
+        services.central, services.registry, services.changes, living, services.senders, services.clock
+    )
 
 
 def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:

@@ -3,13 +3,16 @@
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import cattrs
 from attrs import evolve, fields, has
 
 from nanoclaw.records import (
+    DONE,
+    QUESTION_EXPIRES_S,
     Answer,
+    Answerer,
     Attachment,
     CardContent,
     ChatMessage,
@@ -33,7 +36,13 @@ MAX_VALUES = 200_000
 """Limit of commas and brackets in one content. Parsing blocks the whole host, 0.3 s for a million."""
 MAX_QUESTION_ID, MAX_TITLE, MAX_QUESTION = 128, 200, 4000
 MAX_OPTIONS, MAX_LABEL, MAX_VALUE = 25, 100, 128
+MAX_ASKER = 1000
 """Limits of a card with buttons, in characters. No chat network shows more."""
+MARKED = 2
+"""Characters that the mark of a chosen option takes from its label, where several may be chosen."""
+EXPIRES_S = (10, 30 * 86_400)
+"""The shortest and the longest life of a question, in seconds."""
+ANSWERERS: tuple[Answerer, ...] = get_args(Answerer)
 
 
 class BadContent(ValueError):
@@ -121,14 +130,13 @@ def dump_remark(remark: Deleted | Reacted) -> str:
 
 def dump_answer(answer: Answer) -> str:
     """Return the content of the answer's row, of kind `system`."""
-    if answer.withdrawn:
-        return dump_content(
-            {"type": "question_response", "questionId": answer.question_id, "withdrawn": True}
-        )
+    about = {"type": "question_response", "questionId": answer.question_id}
+    if answer.withdrawn or answer.expired:
+        return dump_content({**about, **_present(withdrawn=answer.withdrawn, expired=answer.expired)})
     content = {
-        "type": "question_response",
-        "questionId": answer.question_id,
+        **about,
         "selectedOption": answer.value,
+        **_present(selectedOptions=list(answer.values), freeText=answer.free_text),
         "userId": answer.user_id,
         **_present(id=answer.said and answer.said.event_id),
     }
@@ -267,26 +275,65 @@ def _text_content(content: Mapping[str, object]) -> TextContent:
 
 
 def _question(content: Mapping[str, object]) -> QuestionContent:
+    multiple, free_text = _flag(content, "multiple"), _flag(content, "freeText")
+    options = content.get("options", [] if free_text else None)
+    who, asker = _answerer(content)
     return QuestionContent(
         _short(content, "questionId", MAX_QUESTION_ID),
         _short(content, "title", MAX_TITLE),
         _short(content, "question", MAX_QUESTION),
-        load_options(content.get("options")),
+        () if free_text and options == [] else load_options(options, multiple=multiple),
+        who,
+        asker,
+        multiple,
+        free_text,
+        _expiry(content),
     )
 
 
-def load_options(options: object) -> tuple[Option, ...]:
+def _flag(content: Mapping[str, object], key: str) -> bool:
+    value = content.get(key, False)
+    if not isinstance(value, bool):
+        raise BadContent(f"{key} is neither true nor false")
+    return value
+
+
+def _answerer(content: Mapping[str, object]) -> tuple[Answerer, str | None]:
+    who = next((each for each in ANSWERERS if each == content.get("who", "member")), None)
+    if who is None:
+        raise BadContent(f"who is none of {', '.join(ANSWERERS)}")
+    return who, _short(content, "asker", MAX_ASKER) if who == "asker" else None
+
+
+def _expiry(content: Mapping[str, object]) -> int:
+    value = content.get("expiresS", QUESTION_EXPIRES_S)
+    shortest, longest = EXPIRES_S
+    if isinstance(value, bool) or not isinstance(value, int) or not shortest <= value <= longest:
+        raise BadContent(f"expiresS is no whole number of seconds from {shortest} to {longest:,}")
+    return value
+
+
+def load_options(options: object, *, multiple: bool = False) -> tuple[Option, ...]:
     """Return the options of a question. Each is a text, or `{label, selectedLabel?, value?}`.
+
+    If several may be chosen, one button and two characters of each label are the host's.
 
     Raises:
         BadContent: the number of options is wrong, two share a label or value, or one has another shape.
     """
-    if not isinstance(options, list) or not 0 < len(options) <= MAX_OPTIONS:
-        raise BadContent(f"options is not a list of 1 to {MAX_OPTIONS} options")
+    most = MAX_OPTIONS - multiple
+    if not isinstance(options, list) or not 0 < len(options) <= most:
+        raise BadContent(f"options is not a list of 1 to {most} options")
     found = tuple(_option(n, option) for n, option in enumerate(options))
     for name, used in (("label", [o.label for o in found]), ("value", [o.value for o in found])):
         if len(set(used)) < len(used):
             raise BadContent(f"two options have the same {name}")
+    for n, option in enumerate(found if multiple else ()):
+        if len(option.label) > MAX_LABEL - MARKED or option.value == DONE:
+            raise BadContent(
+                f"options[{n}]: where several may be chosen, a label has at most {MAX_LABEL - MARKED} "
+                f"characters, and no value is {DONE}"
+            )
     return found
 
 

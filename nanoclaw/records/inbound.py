@@ -225,7 +225,7 @@ class Reacted:
 class Clicked:
     """A user pressed a button of a card: one event of a chat network, as its channel offers it.
 
-    Only the first answer to a question counts.
+    Only the first answer to a question counts. Show the user `Routed.dropped`: why the press changed nothing.
     """
 
     address: Address
@@ -238,6 +238,8 @@ class Clicked:
     """`Option.value` of the button."""
     user_id: UserId
     """The id, with its prefix, of the user who pressed it."""
+    text: str | None = None
+    """The text that the user entered in an input of the card. Then `value` is empty."""
 
 
 @frozen
@@ -274,6 +276,12 @@ class Answer:
     """The message that made the choice, if the channel has no buttons."""
     withdrawn: bool = False
     """An administrator deleted the question, so nobody chooses."""
+    values: tuple[str, ...] = ()
+    """The options that were chosen, if the question allows several. `value` has all of them as a text."""
+    free_text: bool = False
+    """True if `value` is a text that the user wrote."""
+    expired: bool = False
+    """Nobody answered in time."""
 
     @property
     def message_id(self) -> str:

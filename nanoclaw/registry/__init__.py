@@ -5,10 +5,8 @@ from nanoclaw.registry.actor import INSTALL_ID, Registry, registry_recipe, watch
 from nanoclaw.registry.agent_groups import CreateAgentGroup, DeleteAgentGroup, UpdateAgentGroup
 from nanoclaw.registry.approvals import (
     CreateApproval,
-    CreateQuestion,
     DecideApproval,
     DeleteApproval,
-    DeleteQuestion,
     ExpireApprovals,
 )
 from nanoclaw.registry.changes import Changes
@@ -25,6 +23,15 @@ from nanoclaw.registry.messaging_groups import (
 )
 from nanoclaw.registry.network import MOST_OPEN, AskForSite, DecideSite, ForgetSite
 from nanoclaw.registry.performed_actions import ActionRefused, PerformAction
+from nanoclaw.registry.questions import (
+    ChooseOption,
+    CloseQuestion,
+    CreateQuestion,
+    DateBackQuestions,
+    DeleteQuestion,
+    NoteCard,
+    NoteCardShown,
+)
 from nanoclaw.registry.sessions import (
     DeleteSession,
     OpenSession,
@@ -63,7 +70,9 @@ __all__ = [
     "AskForSite",
     "Bootstrap",
     "Changes",
+    "ChooseOption",
     "ChooseTeller",
+    "CloseQuestion",
     "CreateAgentGroup",
     "CreateApproval",
     "CreateDestination",
@@ -71,6 +80,7 @@ __all__ = [
     "CreateQuestion",
     "CreateUser",
     "CreateWiring",
+    "DateBackQuestions",
     "DecideApproval",
     "DecideSite",
     "DeleteAgentGroup",
@@ -89,6 +99,8 @@ __all__ = [
     "ForgetUnregisteredSender",
     "GrantRole",
     "NewAlert",
+    "NoteCard",
+    "NoteCardShown",
     "NoteDm",
     "OpenSession",
     "ParkEvent",

@@ -21,6 +21,7 @@ class Changes:
     """Number of changes to the sites of agents, and to the questions about them."""
     _network: trio.Event = Factory(trio.Event)
     _alerts: trio.Event = Factory(trio.Event)
+    _questions: trio.Event = Factory(trio.Event)
 
     @contextmanager
     def watch(self, agent_group_id: str, changed: Callable[[], None]) -> Iterator[None]:
@@ -81,6 +82,15 @@ class Changes:
         """Wait for changes of sites. One task may call it."""
         await self._network.wait()
         self._network = trio.Event()
+
+    def tell_questions(self) -> None:
+        """Report a change of a question or of its card, after the commit, or a jump of the date."""
+        self._questions.set()
+
+    async def questions_changed(self) -> None:
+        """Wait for changes of questions. One task may call it."""
+        await self._questions.wait()
+        self._questions = trio.Event()
 
     def tell_alerts(self) -> None:
         """Report new alerts for the owner, after the commit."""

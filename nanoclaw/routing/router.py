@@ -1,7 +1,6 @@
 """The router: the intake of all channels. It runs in the receivers' tasks and keeps the order of a chat."""
 
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
 import structlog
@@ -32,7 +31,7 @@ from nanoclaw.registry import (
     RecordUnregisteredSender,
     Registry,
 )
-from nanoclaw.routing.clicks import Clicks, DroppedClick, as_click, check_click
+from nanoclaw.routing.clicks import Choice, Clicks, DroppedClick, Shows, as_answer, check_answer, check_click
 from nanoclaw.routing.engaged import EngagedThreads
 from nanoclaw.routing.plan import Plan, PlanCache, Routable, Target, plan
 from nanoclaw.routing.refused import Refused
@@ -77,8 +76,7 @@ class Router:
     _engaged_threads: EngagedThreads
     _in_thread: InThread
     """Runs the matching of long texts in a worker thread."""
-    _with_buttons: AbstractSet[str] = frozenset()
-    """Channel types with buttons. In chats of other channels a message may answer a question."""
+    _shows: Shows = Factory(Shows)
     _plans: PlanCache = Factory(PlanCache)
     _chats: dict[tuple[str, str], _ChatQueue] = Factory(dict)
     _places: Places = Factory(lambda: Places(MAX_CONCURRENT))
@@ -129,6 +127,8 @@ class Router:
                 clicks = Clicks(self._registry, self._sessions)
                 if isinstance(found, DroppedClick):
                     return await clicks.drop(click, found)
+                if isinstance(found, Choice):
+                    return await clicks.choose(click, found)
                 return await clicks.store(click, found)
 
     async def _route(self, event: Routable) -> Routed:
@@ -175,18 +175,17 @@ class Router:
         return found
 
     async def _answer(self, event: Routable, found: Plan) -> Routed | None:
-        """Store the message as an answer if the channel has no buttons. Return None if it answers nothing."""
-        with_buttons = event.address.channel_type in self._with_buttons
-        if with_buttons or isinstance(event, Webhook):
+        """Store the message as an answer to a question. Return None if it answers none."""
+        if isinstance(event, Webhook):
             return None
-        click = as_click(event, found.waiting)
-        if click is None:
+        answering = as_answer(event, found.waiting, self._shows)
+        if answering is None:
             return None
-        valid = await self._central.run(check_click, click)
+        valid = await self._central.run(check_answer, answering, event.address)
         if isinstance(valid, DroppedClick):
             return None
         said = evolve(valid, answer=evolve(valid.answer, said=event))
-        routed = await Clicks(self._registry, self._sessions).store(click, said)
+        routed = await Clicks(self._registry, self._sessions).store(answering, said)
         return None if routed.dropped else routed
 
     async def _engaged(self, event: Routable, found: Plan) -> list[_Engaged]:

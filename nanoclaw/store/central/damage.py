@@ -9,6 +9,7 @@ from attrs import fields
 from nanoclaw.records import (
     AgentDestination,
     AgentGroup,
+    ClosedQuestion,
     Member,
     MessagingGroup,
     ParkedEvent,
@@ -43,6 +44,7 @@ _RECORDS = {
     "agent_destinations": AgentDestination,
     "unregistered_senders": UnregisteredSender,
     "parked_events": ParkedEvent,
+    "closed_questions": ClosedQuestion,
 }
 """The tables whose columns are the fields of their records."""
 

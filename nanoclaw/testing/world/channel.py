@@ -27,6 +27,7 @@ from nanoclaw.channels.protocol import (
 )
 from nanoclaw.host import Host
 from nanoclaw.records import (
+    DONE,
     Address,
     Attachment,
     ChatMessage,
@@ -151,7 +152,7 @@ class FakeChannel:
     @property
     def capabilities(self) -> Capabilities:
         """Every capability, with the given `repeat` and `buttons`."""
-        return Capabilities(self.repeat, buttons=self.buttons, drafts=True)
+        return Capabilities(self.repeat, buttons=self.buttons, drafts=True, card_edits=self.buttons)
 
     # -- users
 
@@ -250,6 +251,24 @@ class FakeChannel:
         """Offer a webhook of a program; return when the host has confirmed it, as `say` does."""
         id_ = event_id or self.new_id("webhook")
         return await self.offer(Webhook(self.address(chat, thread), id_, source, event, payload))
+
+    async def choose(self, question_id: str, *values: str, chat: str = "chat", user: str = "user") -> Routed:
+        """Press the buttons of several options as a user, then "Done"; return what became of the answer.
+
+        If a press of an option is dropped, return that.
+        """
+        for value in values:
+            routed = await self.click(question_id, value, chat=chat, user=user)
+            if routed.dropped is not None:
+                return routed
+        return await self.click(question_id, DONE, chat=chat, user=user)
+
+    async def write(self, question_id: str, text: str, *, chat: str = "chat", user: str = "user") -> Routed:
+        """Enter a text into an input of a card as a user; return when the host has confirmed it."""
+        user_id = f"{self.channel_type}:{user}"
+        return await self.offer(
+            Clicked(self.address(chat), self.new_id("click"), question_id, "", user_id, text)
+        )
 
     def new_id(self, kind: str) -> str:
         """An id for an event that had none before, such as `event-7`; of the second network `event-2.7`."""

@@ -190,6 +190,21 @@ class Chat:
             f"{self.world.report()}"
         )
 
+    async def any_card(self, within: float | None = None) -> Entry:
+        """Wait for a card that no user has answered, for `within` seconds; return the newest one.
+
+        Raises:
+            ExpectationFailed: there is none.
+        """
+        limit = self.world.patience_s if within is None else within
+        with trio.move_on_after(limit):
+            while True:
+                for entry in reversed(self.transcript):
+                    if self.log.waits(entry):
+                        return entry
+                await self.log.changed.wait()
+        raise self._failure(f"waited {limit:g} s for a card, and there is none")
+
     def button_of(self, card: Entry, label: str) -> Option:
         """Return the button with that label on a card. Raises ExpectationFailed if it has none."""
         if (button := card.button(label)) is None:
@@ -276,7 +291,32 @@ class User:
         address = Address(chat.address.channel_type, chat.address.platform_id, card.thread)
         event = Clicked(address, entry.id or "", card.card.question_id, button.value, self.id)
         routed = await self._offer(event, chat, entry, f"clicked {label!r}", within)
-        if routed.dropped is None:
+        if routed.message_ids:  # a press that only chooses one of several options is no answer
+            chat.log.answered.add(card.card.question_id)
+        return routed
+
+    async def chooses(self, *labels: str, in_: Chat | None = None, within: float | None = None) -> Routed:
+        """Press the buttons of several options on the newest unanswered card that has them, then "Done".
+
+        Raises:
+            ExpectationFailed: as `clicks` does.
+        """
+        for label in labels:
+            await self.clicks(label, in_=in_, within=within)
+        return await self.clicks("Done", in_=in_, within=within)
+
+    async def writes(
+        self, text: str, *, in_: Chat | None = None, card: Entry | None = None, within: float | None = None
+    ) -> Routed:
+        """Enter a text into an input of the newest card. Wait for such a card; else as `clicks` does."""
+        chat = in_ or self.world.own_chat(self)
+        card = card or await chat.any_card(within)
+        assert card.card is not None  # noqa: S101 -- that is what any_card returns
+        entry = self.world.clicked(chat, self, card, text)
+        address = Address(chat.address.channel_type, chat.address.platform_id, card.thread)
+        event = Clicked(address, entry.id or "", card.card.question_id, "", self.id, text)
+        routed = await self._offer(event, chat, entry, f"entered {text!r}", within)
+        if routed.message_ids:
             chat.log.answered.add(card.card.question_id)
         return routed
 
