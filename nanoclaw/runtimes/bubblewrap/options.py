@@ -100,7 +100,7 @@ def as_another_user(program: Program, setpriv: str, wanted: Wanted, user: int) -
 
 def _tool(path: str, name: str) -> Bind:
     """Return where the inner one finds a program."""
-    return Bind(Path(path), path if is_seen(Path(path)) else f"{VIEW}/{name}")
+    return Bind(Path(path), path if is_seen(path) else f"{VIEW}/{name}")
 
 
 def _binds(binds: Iterable[Bind]) -> Iterator[str]:
