@@ -81,7 +81,7 @@ class Office:
     def ask(self, id_: str = "out-1", seq: int = 1, action: str = "paint", **values: object) -> None:
         """Write a request as the agent."""
         content = json.dumps({"action": action, "wall": "north", **values})
-        container_runs(self.paths, row(id=id_, seq=seq, kind="system", content=content))
+        container_runs(self.paths, row(id=id_, seq=seq, kind="system", content=content, turn_id="turn"))
 
     async def card(self, n: int = 1) -> Outgoing:
         return (await self.channel.wait_for(n))[n - 1]

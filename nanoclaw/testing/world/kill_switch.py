@@ -134,8 +134,7 @@ class _KillableSender:
 
     async def open_dm(self, user_id: str) -> Address:
         with self.switch.holding():
-            found = await result_of(cast("DirectSender", self.sender).open_dm(user_id))
-            return found  # type: ignore[return-value]  # as above
+            return await cast("DirectSender", self.sender).open_dm(user_id)
 
     async def typing(self, address: Address) -> None:
         with self.switch.holding():
