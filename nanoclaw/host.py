@@ -40,7 +40,7 @@ from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
-from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe
+from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe, watch_lock
 from nanoclaw.routing import QuestionDesk, Router, Shows
 from nanoclaw.runtimes import (
     Runtime,
@@ -57,7 +57,7 @@ from nanoclaw.session.owner_alerts import tell_owner
 from nanoclaw.session.places import Places
 from nanoclaw.session.resuming import resume_sessions
 from nanoclaw.session.space import Space
-from nanoclaw.store import Reader, StoreError, open_reader
+from nanoclaw.store import OwnershipLost, Reader, StoreError, open_reader
 from nanoclaw.store.central import meta
 from nanoclaw.system.clock_watch import watch_clock
 from nanoclaw.system.supervision import Supervision, background
@@ -279,6 +279,7 @@ async def _services(
         registry_recipe(config.data, executor, clock, random, changes, begin_anew=parts.begin_anew),
     )
     await registry.wait_started()
+    root.start("lock", background(partial(watch_lock, registry, config.runtime.slow_poll_s)))
     central = await stack.enter_async_context(open_reader(config.data / "v2.db", executor, random=random))
     if recorder is not None:
         await recorder.keep_state(config, central, executor)
@@ -390,5 +391,5 @@ def _dispatcher(services: Services, actions: Mapping[str, ActionHandler], inbox:
     )
 
 
-_ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))
+_ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError, OwnershipLost))
 """The policy of parts that the host cannot run without."""

@@ -53,7 +53,7 @@ from nanoclaw.records.outgoing import (
     TextContent,
 )
 from nanoclaw.records.paths import SessionPaths
-from nanoclaw.records.people import Member, Role, UnregisteredSender, User, UserDm, UserRole
+from nanoclaw.records.people import Member, Role, UnregisteredSender, User, UserDm, UserLink, UserRole
 from nanoclaw.records.sessions import (
     ApprovalCard,
     ApprovalRule,
@@ -150,6 +150,7 @@ __all__ = [
     "UsageKey",
     "User",
     "UserDm",
+    "UserLink",
     "UserRole",
     "Wiring",
     "answer_id",

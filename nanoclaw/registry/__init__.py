@@ -1,7 +1,7 @@
 """The registry: the only writer of the central database."""
 
 from nanoclaw.records import Presence
-from nanoclaw.registry.actor import INSTALL_ID, Registry, registry_recipe
+from nanoclaw.registry.actor import INSTALL_ID, Registry, registry_recipe, watch_lock
 from nanoclaw.registry.agent_groups import CreateAgentGroup, DeleteAgentGroup, UpdateAgentGroup
 from nanoclaw.registry.approvals import (
     CreateApproval,
@@ -122,4 +122,5 @@ __all__ = [
     "UpdateWiring",
     "WireChat",
     "registry_recipe",
+    "watch_lock",
 ]

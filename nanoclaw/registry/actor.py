@@ -5,14 +5,15 @@ channel or a container. Code that only reads uses a read-only connection.
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Concatenate, ParamSpec, TypeVar
 
+import trio
 from attrs import define, frozen
 
-from actors import Context
+from actors import ActorError, Context, Ref
 from nanoclaw.records.checking import BadValue, checked
 from nanoclaw.registry.changes import Changes
 from nanoclaw.store import Connection, Executor, NotAllowed, Writer, own_central
@@ -56,9 +57,30 @@ class Registry:
         """
         return await self._writer.run(fn, *args, **kwargs)
 
+    async def check_owner(self) -> None:
+        """Raise `OwnershipLost` if the lock file of the data directory was deleted or replaced."""
+        await self._writer.check_owner()
+
     def new_id(self, prefix: str, *what: str | None) -> str:
         """Return a new id for a row; see `nanoclaw.system.ids.new_id` for `what`."""
         return new_id(prefix, self.random, *what)
+
+
+@frozen
+class CheckLock:
+    """Check that this host still owns its data directory, though it commits nothing."""
+
+    async def handle(self, actor: Registry) -> None:
+        """Crash the registry, and so the host, if its lock file was deleted or replaced."""
+        await actor.check_owner()
+
+
+async def watch_lock(registry: Ref[Registry], every_s: float) -> None:
+    """Have the registry check its lock file until cancelled, because not every host commits often."""
+    while True:
+        await trio.sleep(every_s)
+        with suppress(ActorError):  # the registry reports its crash itself
+            await registry.ask(CheckLock())
 
 
 @frozen

@@ -268,7 +268,8 @@ class SessionActor:
                 said = evolve(said, text=text)
                 now = self.services.clock.now()
                 try:
-                    outcome = await self.inbound.run(agents.take, said, files, now)
+                    limits = self.services.config.agents
+                    outcome = await self.inbound.run(agents.take, said, files, now, limits)
                 except (CorruptDatabase, ForeignDatabase) as error:
                     raise SessionDamaged(str(error)) from error
             self.shell.stored([outcome.opened] if outcome.opened else [])

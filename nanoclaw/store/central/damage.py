@@ -16,6 +16,7 @@ from nanoclaw.records import (
     UnregisteredSender,
     User,
     UserDm,
+    UserLink,
     UserRole,
 )
 from nanoclaw.store.central import (
@@ -39,6 +40,7 @@ _RECORDS = {
     "user_roles": UserRole,
     "agent_group_members": Member,
     "user_dms": UserDm,
+    "user_links": UserLink,
     "agent_destinations": AgentDestination,
     "unregistered_senders": UnregisteredSender,
     "parked_events": ParkedEvent,
