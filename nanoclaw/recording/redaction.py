@@ -30,7 +30,7 @@ _COLUMNS = {
     "session_state": ("value",),
     "events": ("data",),
     "parked_events": ("event",),
-    "pending_approvals": ("payload", "title", "options_json"),
+    "pending_approvals": ("payload", "title", "options_json", "text", "note", "outcome"),
     "pending_questions": ("title", "options_json", "question", "chosen_json"),
     "closed_questions": ("answer", "card"),
 }
