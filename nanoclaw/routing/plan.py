@@ -64,7 +64,7 @@ class Target:
         id_, thread, message = self.wiring.id, event.address.thread_id, event.message
         is_engaged = self.rules is not None and self.rules.sticky and engaged.holds(id_, thread)
         verdict = await judge(self.wiring, self.rules, message, in_thread, self.identities, is_engaged)
-        if verdict.engages and is_stop(message.text):
+        if verdict.engages and not event.version and is_stop(message.text):
             engaged.leave(id_, thread)
             return evolve(verdict, engages=False)
         return verdict
