@@ -42,7 +42,7 @@ from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe, watch_lock
-from nanoclaw.routing import QuestionDesk, Router, Shows
+from nanoclaw.routing import EngagedThreads, QuestionDesk, Router, Shows
 from nanoclaw.runtimes import (
     Runtime,
     Served,
@@ -238,7 +238,7 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         start_up.start("resume", background(partial(resume_sessions, services, living)))
         start_up.start("owner-alerts", background(partial(tell_owner, services, living)))
         start_up.start("questions", background(_question_desk(services, living).run))
-        router = _router(services, living, channels)
+        router = await _router(services, living, channels, root)
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if config.zone_doubt is not None:
             _log.warning("host.zone_doubtful", reason=config.zone_doubt)
@@ -388,10 +388,16 @@ def _tell_of_jump(changes: Changes) -> None:
     changes.tell_all()
 
 
-def _router(services: Services, living: Sessions, channels: Mapping[str, Channel]) -> Router:
+async def _router(
+    services: Services, living: Sessions, channels: Mapping[str, Channel], root: Supervisor
+) -> Router:
+    """Return the intake of all channels, once it knows in which threads agents are engaged."""
+    central, registry = services.central, services.registry
+    engaged = EngagedThreads(registry, central, services.clock)
+    await root.start("engaged-threads", engaged.recipe).wait_started()
     in_thread = partial(services.executor.run, lane="match")
     shows = Shows(types_with_buttons(channels.values()), types_with_card_edits(channels.values()))
-    return Router(services.central, services.registry, services.changes, living, in_thread, shows)
+    return Router(central, registry, services.changes, living, engaged, in_thread, shows)
 
 
 def _question_desk(services: Services, living: Sessions) -> QuestionDesk:

@@ -16,13 +16,17 @@ from nanoclaw.records import (
     Attachment,
     CardContent,
     ChatMessage,
+    Deleted,
     EditContent,
     InboundEvent,
     Option,
     OutgoingContent,
     QuestionContent,
+    Reacted,
     ReactionContent,
+    SdkMessage,
     TextContent,
+    Webhook,
 )
 from nanoclaw.records.checking import storable_text
 
@@ -45,7 +49,16 @@ class BadContent(ValueError):
     """Content that violates contract 5. The text names the field."""
 
 
+_DAMAGED = (ValueError, TypeError, AttributeError, KeyError, RecursionError, cattrs.ClassValidationError)
+"""The errors of reading a damaged event."""
+
+
+Parkable = InboundEvent | SdkMessage | Webhook | Deleted | Reacted | Answer
+"""The events that a session stores."""
+_NAMED: dict[str, Any] = {kind.__name__: kind for kind in (SdkMessage, Webhook, Deleted, Reacted)}
+"""The events that are parked with their names. The others are known by their keys."""
 _JSON = cattrs.Converter()
+_JSON.register_structure_hook_func(lambda type_: type_ is object, lambda value, _: value)
 
 
 def _present(**values: object) -> dict[str, object]:
@@ -81,6 +94,40 @@ def dump_chat(message: ChatMessage) -> str:
     return dump_content(content)
 
 
+def dump_sdk(event: SdkMessage, message: ChatMessage) -> str:
+    """Return the content of a row of kind `chat-sdk`, with the text and the files of `message`."""
+    given = event.content.get("attachments") or []
+    files = [
+        {**_without_data(before), **_present(localPath=after.local_path)}
+        for before, after in zip(given, message.attachments, strict=True)
+    ]
+    rest = {key: value for key, value in event.content.items() if key not in {"id", "text", "attachments"}}
+    return dump_content({"id": message.id, "text": message.text, **rest, **_present(attachments=files)})
+
+
+def _without_data(attachment: Mapping[str, object]) -> Mapping[str, object]:
+    return {key: value for key, value in attachment.items() if key not in {"data", "localPath"}}
+
+
+def dump_webhook(webhook: Webhook) -> str:
+    """Return the content of a row of kind `webhook`."""
+    return dump_content({"source": webhook.source, "event": webhook.event, "payload": webhook.payload})
+
+
+def dump_remark(remark: Deleted | Reacted) -> str:
+    """Return the content, without the number of the message, of a row about a deletion or a reaction."""
+    if isinstance(remark, Deleted):
+        return dump_content({"type": "deleted", **_present(userId=remark.sender_id)})
+    return dump_content(
+        {
+            "type": "reaction",
+            "emoji": remark.emoji,
+            "sender": remark.sender,
+            "senderId": remark.sender_id,
+        }
+    )
+
+
 def dump_answer(answer: Answer) -> str:
     """Return the content of the answer's row, of kind `system`."""
     about = {"type": "question_response", "questionId": answer.question_id}
@@ -96,12 +143,14 @@ def dump_answer(answer: Answer) -> str:
     return dump_content(content)
 
 
-def dump_parked(event: InboundEvent | Answer, *, trigger: bool = True) -> str:
+def dump_parked(event: Parkable, *, trigger: bool = True) -> str:
     """Return a whole event as JSON for `parked_events`. `trigger` says whether it may wake an agent."""
-    return json.dumps({**_JSON.unstructure(event), "trigger": trigger}, ensure_ascii=False)
+    name = type(event).__name__
+    named = {"is": name} if name in _NAMED else {}
+    return json.dumps({**named, **_JSON.unstructure(event), "trigger": trigger}, ensure_ascii=False)
 
 
-def load_parked(text: str) -> tuple[InboundEvent | Answer, bool]:
+def load_parked(text: str) -> tuple[Parkable, bool]:
     """Return the event and the `trigger` that `dump_parked` wrote.
 
     Raises:
@@ -111,8 +160,10 @@ def load_parked(text: str) -> tuple[InboundEvent | Answer, bool]:
         values = json.loads(text)
         if "question_id" in values:
             return _JSON.structure(values, Answer), True
+        if "is" in values:
+            return _JSON.structure(values, _NAMED[values["is"]]), bool(values.get("trigger", True))
         return _JSON.structure(values, InboundEvent), bool(values.get("trigger", True))
-    except (ValueError, TypeError, AttributeError, RecursionError, cattrs.ClassValidationError) as error:
+    except _DAMAGED as error:
         raise BadContent(f"the parked event cannot be read: {error}") from error
 
 

@@ -11,6 +11,7 @@ from nanoclaw.registry.approvals import (
 )
 from nanoclaw.registry.changes import Changes
 from nanoclaw.registry.destinations import CreateDestination, DeleteDestination, RenameDestination
+from nanoclaw.registry.engaged_threads import RecordEngaged
 from nanoclaw.registry.first_run import Bootstrap
 from nanoclaw.registry.messaging_groups import (
     CreateMessagingGroup,
@@ -105,6 +106,7 @@ __all__ = [
     "ParkEvent",
     "PerformAction",
     "Presence",
+    "RecordEngaged",
     "RecordPresence",
     "RecordUnregisteredSender",
     "RecordUsage",

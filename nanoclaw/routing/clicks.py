@@ -15,9 +15,9 @@ from nanoclaw.records import (
     Clicked,
     ClosedQuestion,
     Closing,
-    InboundEvent,
     PendingQuestion,
     Routed,
+    Said,
 )
 from nanoclaw.records.content import dump_parked
 from nanoclaw.registry import ChooseOption, ParkEvent, RecordUnregisteredSender, Registry
@@ -36,6 +36,7 @@ from nanoclaw.store.central import (
     users,
     wirings,
 )
+from nanoclaw.store.central.people import identities
 
 NOT_OPEN = "the question is not open: it was never asked here, or was closed long ago"
 ANSWERED = "the question was answered already"
@@ -97,7 +98,7 @@ def waiting_questions(connection: Connection, address: Address) -> tuple[Pending
     return tuple(pending_questions.in_chat(connection, address))
 
 
-def as_answer(event: InboundEvent, waiting: Iterable[PendingQuestion], shows: Shows) -> Answering | None:
+def as_answer(event: Said, waiting: Iterable[PendingQuestion], shows: Shows) -> Answering | None:
     """Return the message as an answer, or None if it answers no waiting question.
 
     An edit of an earlier message answers nothing, and neither does a message with files.
@@ -244,7 +245,7 @@ def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Dro
     wired = [each for each in found if each.agent_group_id == agent_group_id]
     return (
         None
-        if all(listens_to(wiring, user) for wiring in wired)
+        if all(listens_to(wiring, *identities(connection, user)) for wiring in wired)
         else DroppedClick("the agent does not listen to the user")
     )
 

@@ -7,6 +7,7 @@ from mimetypes import guess_type
 
 from attrs import frozen
 
+from agent_runner.prompt import outcomes
 from agent_runner.prompt.markup import body, element
 from agent_runner.records import Address, Inbound, Sent, Turn
 from agent_runner.times import to_zone
@@ -186,10 +187,17 @@ def _system(view: View, message: Inbound) -> str:
         case {"type": "continuation"}:
             return element("continuation", view.json(_without(content, "type")), **origin)
         case {"action": _}:
-            names = _picked(content, action="action", status="status", request="requestId")
-            return element("result", view.json(content.get("result")), **origin, **names)
+            return _result(view, content, origin)
         case _:
             return _other(view, message)
+
+
+def _result(view: View, content: Mapping[str, object], origin: Mapping[str, object]) -> str:
+    if "approval" in content and "decision" in content:
+        names = _picked(content, action="action", decision="decision", request="approval")
+        return element("outcome", view.text(outcomes.words(content)), **origin, **names)
+    names = _picked(content, action="action", status="status", request="requestId")
+    return element("result", view.json(content.get("result")), **origin, **names)
 
 
 def _picked(content: Mapping[str, object], **keys: str) -> Mapping[str, object]:

@@ -7,13 +7,25 @@ from typing import Protocol
 import trio
 from attrs import define, field, frozen
 
-from nanoclaw.records import Address, ChatMessage, Clicked, Event, InboundEvent, Option, Routed
+from nanoclaw.records import (
+    Address,
+    ChatMessage,
+    Clicked,
+    Deleted,
+    Event,
+    InboundEvent,
+    Option,
+    Reacted,
+    Routed,
+    Webhook,
+)
 from nanoclaw.testing.world.channel import FakeChannel
 from nanoclaw.testing.world.errors import ExpectationFailed, WorldError
 from nanoclaw.testing.world.transcript import (
     AGENTS_KINDS,
     AgentsKind,
     Entry,
+    Kind,
     Transcript,
     Wanted,
     attached,
@@ -42,6 +54,10 @@ class Surroundings(Protocol):
 
     def clicked(self, chat: "Chat", user: "User", card: Entry, label: str) -> Entry:
         """Return a new entry, with its own id, for a button that a user presses now."""
+        ...
+
+    def did(self, chat: "Chat", who: str, kind: Kind, text: str, about: str | None = None) -> Entry:
+        """Return a new entry, with its own id, for anything else that a user or a program does now."""
         ...
 
     def dropped(self, chat: "Chat", entry: Entry, reason: str) -> None:
@@ -142,6 +158,36 @@ class Chat:
         raise self._failure(
             f"waited {limit:g} s for a card with a button {label!r}, and there is none"
             + (" that has no answer yet; to press an answered one, name it: `card=`" if has_one else "")
+        )
+
+    async def webhook(
+        self, event: str, payload: object = None, *, source: str = "program", within: float | None = None
+    ) -> Routed:
+        """Have a program send a webhook for the agents of this chat. Return once the host has confirmed it.
+
+        Raises:
+            ExpectationFailed: it was not confirmed within `within` seconds.
+            BadEvent: the payload is no JSON value, or is too large.
+        """
+        entry = self.world.did(self, source, "webhook", event)
+        called = Webhook(self.address, entry.id or "", source, event, payload, self.name, self.is_group)
+        return await self.offer(called, entry, f"{source} sent {event!r}", within)
+
+    async def offer(self, event: Event, entry: Entry, what: str, within: float | None = None) -> Routed:
+        """Offer an event, which the transcript shows as `entry`. `what` names it for a failed expectation.
+
+        Raises:
+            ExpectationFailed: it was not confirmed within `within` seconds.
+        """
+        limit = self.world.patience_s if within is None else within
+        with trio.move_on_after(limit):
+            routed = await self.world.channel.offer(event)
+            if routed.dropped is not None:
+                self.world.dropped(self, entry, routed.dropped)
+            return routed
+        raise ExpectationFailed(
+            f"{what} in {self.name}, and the host did not confirm it within {limit:g} s\n"
+            f"{self.world.report()}"
         )
 
     async def any_card(self, within: float | None = None) -> Entry:
@@ -274,14 +320,47 @@ class User:
             chat.log.answered.add(card.card.question_id)
         return routed
 
-    async def _offer(self, event: Event, chat: Chat, entry: Entry, what: str, within: float | None) -> Routed:
-        limit = self.world.patience_s if within is None else within
-        with trio.move_on_after(limit):
-            routed = await self.world.channel.offer(event)
-            if routed.dropped is not None:
-                self.world.dropped(chat, entry, routed.dropped)
-            return routed
-        raise ExpectationFailed(
-            f"{self.name} {what} in {chat.name}, and the host did not confirm it within {limit:g} s\n"
-            f"{self.world.report()}"
+    async def edits(
+        self,
+        message: Entry,
+        text: str,
+        *,
+        in_: Chat | None = None,
+        mention: bool = False,
+        within: float | None = None,
+    ) -> Routed:
+        """Change the text of a message that the user wrote, an entry of the transcript.
+
+        Return once the host has confirmed it, as `says` does.
+        """
+        chat = in_ or self.world.own_chat(self)
+        entry = self.world.did(chat, self.name, "edit", text, message.id)
+        changed = ChatMessage(message.id or "", text, self.name, self.id, is_mention=mention)
+        event = InboundEvent(
+            chat.address, changed.id, changed, entry.id or "", chat_name=chat.name, is_group=chat.is_group
         )
+        return await self._offer(event, chat, entry, f"edited {message.text!r}", within)
+
+    async def deletes(
+        self, message: Entry, *, in_: Chat | None = None, within: float | None = None
+    ) -> Routed:
+        """Delete a message that a user wrote, an entry of the transcript. Return as `says` does."""
+        chat = in_ or self.world.own_chat(self)
+        entry = self.world.did(chat, self.name, "deletion", message.text, message.id)
+        event = Deleted(chat.address, message.id or "", self.id)
+        return await self._offer(event, chat, entry, f"deleted {message.text!r}", within)
+
+    async def reacts(
+        self, message: Entry, emoji: str, *, in_: Chat | None = None, within: float | None = None
+    ) -> Routed:
+        """React to a message, an entry of the transcript. Return as `says` does.
+
+        The host drops reactions to messages that are not the agent's. Their entries are `dropped`.
+        """
+        chat = in_ or self.world.own_chat(self)
+        entry = self.world.did(chat, self.name, "reaction", emoji, message.id)
+        event = Reacted(chat.address, entry.id or "", message.id or "", emoji, self.name, self.id)
+        return await self._offer(event, chat, entry, f"reacted with {emoji!r}", within)
+
+    async def _offer(self, event: Event, chat: Chat, entry: Entry, what: str, within: float | None) -> Routed:
+        return await chat.offer(event, entry, f"{self.name} {what}", within)

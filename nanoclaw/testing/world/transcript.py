@@ -26,7 +26,7 @@ from nanoclaw.testing.world.timeline import in_one_line
 
 AgentsKind = Literal["message", "edit", "reaction", "card"]
 AGENTS_KINDS: tuple[AgentsKind, ...] = get_args(AgentsKind)
-Kind = Literal[AgentsKind, "click"]
+Kind = Literal[AgentsKind, "click", "deletion", "webhook"]
 
 
 @frozen
@@ -40,7 +40,7 @@ class Entry:
     text: str
     """The text; the emoji of a reaction, the question of a card, the button's label of a click."""
     kind: Kind = "message"
-    """`message`, `edit`, `reaction`, `card` or `click`."""
+    """`message`, `edit`, `reaction`, `card`, `click`, `deletion` or `webhook`."""
     from_agent: bool = False
     """True if an agent did it."""
     id: str | None = None
