@@ -9,7 +9,6 @@ from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from secrets import token_hex
 from typing import TypeVar
 
 import structlog
@@ -168,7 +167,8 @@ def _make(groups: Path, folder: str, instructions: str) -> None:
     if not instructions.strip():
         return
     file = groups / folder / "workspace" / INSTRUCTIONS
-    new = file.with_name(f".{INSTRUCTIONS}.{token_hex(8)}")
+    new = file.with_name(f".{INSTRUCTIONS}.new")
+    new.unlink(missing_ok=True)  # of a host that died here
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
