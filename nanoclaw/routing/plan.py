@@ -132,8 +132,8 @@ def plan(connection: Connection, event: Routable) -> Plan:
     """
     chat = messaging_groups.by_address(connection, event.address.channel_type, event.address.platform_id)
     known = isinstance(event, Webhook) or _is_known(connection, event)
-    if chat is None:
-        return Plan(None, (), known)
+    if chat is None:  # a card may have been sent there all the same
+        return Plan(None, (), known, waiting_in(connection, event.address))
     targets = list[Target]()
     found, damaged = wirings.split_for_chat(connection, chat.id)
     for wiring in found:

@@ -13,8 +13,8 @@ import pytest
 from agent_runner import tools
 from agent_runner.providers import ToolSpec
 from agent_runner.tools.base import BuiltinTool, schema
-from nanoclaw.channels.terminal.guest import Shown
 from nanoclaw.channels.terminal.terminal import Terminal
+from nanoclaw.channels.terminal.visits import Shown
 from nanoclaw.operations import Admin, Caller
 from nanoclaw.operations.offline import open_files
 from nanoclaw.recording import Record
@@ -173,7 +173,8 @@ async def test_a_card_at_the_terminal_waits_until_somebody_attends(site: World) 
         assert isinstance(shown, Shown)
         assert "3. Reject" in shown.text
         guest.confirm(shown.number)
-        await guest.say("line", "1")
+        await site.sleep(1)
+        assert (await guest.say("line", "1")).dropped is None
         await site.sleep(60)
     assert [each.status for each in await site.host.admin.approvals.list()] == ["approved"]
 
@@ -187,7 +188,7 @@ async def test_old_decisions_are_pruned(site: World) -> None:
     await chat.expect(DECIDED, kind="edit")
     await site.sleep(days=89)
     assert len(await site.host.admin.approvals.list()) == 1
-    await site.sleep(days=2)
+    await site.sleep(days=3)
     assert await site.host.admin.approvals.list() == []
     assert rows(site.home / "data" / "v2.db", "SELECT count(*) FROM approval_cards") == [(0,)]
 
