@@ -11,6 +11,7 @@ from contextlib import (
     asynccontextmanager,
     nullcontext,
 )
+from datetime import timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,9 @@ import structlog
 from attrs import field, frozen
 
 from actors import ActorError, Bury, Escalate, Node, Policy, Ref, Supervisor
+from nanoclaw.approvals.kind import Asked
+from nanoclaw.approvals.kinds.chat import AdmitChat
+from nanoclaw.approvals.kinds.sender import AdmitSender
 from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.budgets.limits import rules_of
 from nanoclaw.channels.protocol import Channel, types_with_buttons
@@ -38,10 +42,12 @@ from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Opera
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
-from nanoclaw.records import Address, Answering, Intake
+from nanoclaw.records import Address, Answering, Intake, PendingApproval
+from nanoclaw.records.content import dump_options
 from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe, watch_lock
-from nanoclaw.routing import Router
+from nanoclaw.routing import Drops, HeldKeeper, Router, Strangers
+from nanoclaw.routing.holding import Ask
 from nanoclaw.runtimes import (
     Runtime,
     Served,
@@ -57,8 +63,8 @@ from nanoclaw.session.owner_alerts import tell_owner
 from nanoclaw.session.places import Places
 from nanoclaw.session.resuming import resume_sessions
 from nanoclaw.session.space import Space
-from nanoclaw.store import OwnershipLost, Reader, StoreError, open_reader
-from nanoclaw.store.central import meta
+from nanoclaw.store import Connection, OwnershipLost, Reader, StoreError, open_reader
+from nanoclaw.store.central import meta, pending_approvals
 from nanoclaw.system.clock_watch import watch_clock
 from nanoclaw.system.supervision import Supervision, background
 from nanoclaw.system.wakeups import Wakeups
@@ -222,11 +228,14 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         )
         start_up.start("resume", background(partial(resume_sessions, services, living)))
         start_up.start("owner-alerts", background(partial(tell_owner, services, living)))
-        router = _router(services, living, channels)
+        drops = Drops(services.registry, services.clock)
+        root.start("drops", drops.recipe)
+        router = _router(services, living, channels, drops)
+        start_up.start("held", background(_held_keeper(services, router).run))
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if config.zone_doubt is not None:
             _log.warning("host.zone_doubtful", reason=config.zone_doubt)
-        ground = _ground(parts, services, living)
+        ground = _ground(parts, services, living, drops)
         status = HostStatus(
             root,
             living,
@@ -348,13 +357,55 @@ def _tell_of_jump(changes: Changes) -> None:
     changes.tell_all()
 
 
-def _router(services: Services, living: Sessions, channels: Mapping[str, Channel]) -> Router:
-    in_thread = partial(services.executor.run, lane="match")
-    buttons = types_with_buttons(channels.values())
-    return Router(services.central, services.registry, services.changes, living, in_thread, buttons)
+def _router(services: Services, living: Sessions, channels: Mapping[str, Channel], drops: Drops) -> Router:
+    registry, config = services.registry, services.config
+    return Router(
+        services.central,
+        registry,
+        services.changes,
+        living,
+        partial(services.executor.run, lane="match"),
+        services.clock,
+        drops,
+        Strangers(registry, _asking(config), config.approvals.held_messages),
+        types_with_buttons(channels.values()),
+    )
 
 
-def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:
+def _asking(config: Config) -> Ask:
+    """Return what asks for an approval in a transaction."""
+    kinds = {kind.action: kind for kind in (AdmitSender(), AdmitChat())}
+
+    def ask(connection: Connection, registry: Registry, asked: Asked) -> None:
+        wanted = kinds[asked.action].check(connection, asked)
+        waiting = pending_approvals.for_action(connection, asked.action, "pending")
+        if any(each.request_id == wanted.same for each in waiting):
+            return
+        now = registry.clock.now()
+        approval = PendingApproval(
+            registry.new_id("appr", wanted.same),
+            None,
+            wanted.same,
+            asked.action,
+            wanted.payload,
+            now,
+            asked.agent_group_id,
+            expires_at=now + timedelta(seconds=config.approvals.expire_s),
+            title=wanted.title,
+            options=dump_options(wanted.options),
+        )
+        pending_approvals.create(connection, approval)
+
+    return ask
+
+
+def _held_keeper(services: Services, router: Router) -> HeldKeeper:
+    held_s = services.config.approvals.held_s
+    clock, changes = services.clock, services.changes
+    return HeldKeeper(router, services.registry, services.central, changes, clock, held_s)
+
+
+def _ground(parts: Parts, services: Services, living: Sessions, drops: Drops) -> Ground:
     """Return the parts that the administrative operations work on. A recorder notes their changes."""
     config, recorder, registry = parts.config, parts.recorder, services.registry
     return Ground(
@@ -367,6 +418,7 @@ def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:
         zone=config.timezone,
         rules=rules_of(config),
         write_usage=services.budgets.write,
+        write_drops=drops.write,
         refusal=partial(why_refused, parts.runtime),
     )
 

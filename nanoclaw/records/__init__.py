@@ -49,7 +49,18 @@ from nanoclaw.records.outgoing import (
     TextContent,
 )
 from nanoclaw.records.paths import SessionPaths
-from nanoclaw.records.people import Member, Role, UnregisteredSender, User, UserDm, UserLink, UserRole
+from nanoclaw.records.people import (
+    HeldMessage,
+    Member,
+    Refusal,
+    RefusalStatus,
+    Role,
+    UnregisteredSender,
+    User,
+    UserDm,
+    UserLink,
+    UserRole,
+)
 from nanoclaw.records.sessions import (
     ApprovalCard,
     ApprovalRule,
@@ -104,6 +115,7 @@ __all__ = [
     "DestinationType",
     "EditContent",
     "Event",
+    "HeldMessage",
     "InboundEvent",
     "Intake",
     "Measure",
@@ -122,6 +134,8 @@ __all__ = [
     "QuestionContent",
     "ReactionContent",
     "Receipt",
+    "Refusal",
+    "RefusalStatus",
     "ReplyTo",
     "ResponseScope",
     "Role",

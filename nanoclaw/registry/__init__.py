@@ -32,7 +32,7 @@ from nanoclaw.registry.sessions import (
     RemoveParked,
     UpdateSession,
 )
-from nanoclaw.registry.unregistered_senders import ForgetUnregisteredSender, RecordUnregisteredSender
+from nanoclaw.registry.unregistered_senders import ForgetUnregisteredSender, RecordDrops
 from nanoclaw.registry.usage import (
     AlertTold,
     ChooseTeller,
@@ -43,12 +43,16 @@ from nanoclaw.registry.usage import (
 )
 from nanoclaw.registry.users import (
     AddMember,
+    AdmitSender,
     CreateUser,
     DeleteUser,
     EnsureUser,
     GrantRole,
+    LiftRefusal,
+    LinkUsers,
     RemoveMember,
     RevokeRole,
+    UnlinkUser,
     UpdateUser,
 )
 from nanoclaw.registry.wirings import CreateWiring, DeleteWiring, UpdateWiring, WireChat
@@ -58,6 +62,7 @@ __all__ = [
     "MOST_OPEN",
     "ActionRefused",
     "AddMember",
+    "AdmitSender",
     "AlertTold",
     "AskForSite",
     "Bootstrap",
@@ -87,14 +92,16 @@ __all__ = [
     "ForgetSite",
     "ForgetUnregisteredSender",
     "GrantRole",
+    "LiftRefusal",
+    "LinkUsers",
     "NewAlert",
     "NoteDm",
     "OpenSession",
     "ParkEvent",
     "PerformAction",
     "Presence",
+    "RecordDrops",
     "RecordPresence",
-    "RecordUnregisteredSender",
     "RecordUsage",
     "Registry",
     "RemoveMember",
@@ -103,6 +110,7 @@ __all__ = [
     "ResetBudget",
     "RevokeRole",
     "SetBudget",
+    "UnlinkUser",
     "UpdateAgentGroup",
     "UpdateMessagingGroup",
     "UpdateSession",

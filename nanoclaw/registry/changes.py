@@ -21,6 +21,7 @@ class Changes:
     """Number of changes to the sites of agents, and to the questions about them."""
     _network: trio.Event = Factory(trio.Event)
     _alerts: trio.Event = Factory(trio.Event)
+    _admitted: trio.Event = Factory(trio.Event)
 
     @contextmanager
     def watch(self, agent_group_id: str, changed: Callable[[], None]) -> Iterator[None]:
@@ -81,6 +82,15 @@ class Changes:
         """Wait for changes of sites. One task may call it."""
         await self._network.wait()
         self._network = trio.Event()
+
+    def tell_admitted(self) -> None:
+        """Report that somebody may have been let in, or refused, after the commit."""
+        self._admitted.set()
+
+    async def admitted(self) -> None:
+        """Wait for changes of who is let in. One task may call it."""
+        await self._admitted.wait()
+        self._admitted = trio.Event()
 
     def tell_alerts(self) -> None:
         """Report new alerts for the owner, after the commit."""

@@ -3,20 +3,24 @@
 from collections.abc import Iterable
 
 import structlog
+import trio
 from attrs import frozen
 
 from actors import Ref
 from nanoclaw.approvals import option_by_text, option_by_value, withdraw
 from nanoclaw.records import Address, Answer, Clicked, InboundEvent, PendingQuestion, Routed
 from nanoclaw.records.content import dump_parked
-from nanoclaw.registry import ParkEvent, RecordUnregisteredSender, Registry
-from nanoclaw.routing.access import refusal
-from nanoclaw.routing.engagement import listens_to
+from nanoclaw.registry import ParkEvent, Registry
+from nanoclaw.routing.access import listens_to, refusal
+from nanoclaw.routing.drops import Drop, Drops
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
 from nanoclaw.store import Connection, DamagedRow, NotFound
 from nanoclaw.store.central import messaging_groups, pending_questions, sessions, wirings
 
+CLICK = "click: "
+"""The beginning of the reasons for dropping clicks, as they are counted."""
+MAX_REASON = 200
 ANSWERED = "the question is not open: it was answered already, or never asked"
 
 _log = structlog.get_logger()
@@ -32,10 +36,10 @@ class ValidClick:
 
 @frozen
 class DroppedClick:
-    """A dropped click and the reason. `unregistered` records a sender who was not admitted."""
+    """A dropped click and the reason. `agent_group_id` is the agent that the user may not answer."""
 
     reason: str
-    unregistered: RecordUnregisteredSender | None = None
+    agent_group_id: str | None = None
 
 
 def waiting_questions(connection: Connection, address: Address) -> tuple[PendingQuestion, ...]:
@@ -45,10 +49,12 @@ def waiting_questions(connection: Connection, address: Address) -> tuple[Pending
 
 def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked | None:
     """Return the message as a click, or None if it answers no waiting question."""
-    for question in () if event.message.attachments else waiting:
+    sender = event.message.sender_id
+    if sender is None or event.message.attachments:
+        return None
+    for question in waiting:
         value = option_by_text(question, event.message.text)
         if value is not None:
-            sender = event.message.sender_id
             return Clicked(event.address, event.event_id, question.question_id, value, sender)
     return None
 
@@ -89,15 +95,14 @@ def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Dro
         return DroppedClick("the chat is not known here")
     reason = refusal(connection, chat, agent_group_id, user)
     if reason is not None:
-        unregistered = RecordUnregisteredSender(address, user, user, reason, chat.id, agent_group_id)
-        return DroppedClick("the user is not known here", unregistered)
+        return DroppedClick("the user is not known here", agent_group_id)
     found, damaged = wirings.split_for_chat(connection, chat.id)
     if damaged:  # it may be the wiring that says who is heard
         return DroppedClick(str(damaged[0]))
     wired = [each for each in found if each.agent_group_id == agent_group_id]
     return (
         None
-        if all(listens_to(wiring, user) for wiring in wired)
+        if all(listens_to(connection, wiring, user) for wiring in wired)
         else DroppedClick("the agent does not listen to the user")
     )
 
@@ -108,17 +113,19 @@ class Clicks:
 
     registry: Ref[Registry]
     sessions: Sessions
+    drops: Drops
 
     async def drop(self, click: Clicked, dropped_click: DroppedClick) -> Routed:
-        """Log the reason for dropping a click, and record a sender who was not admitted."""
+        """Log and count a dropped click."""
         _log.info(
             "routing.click_dropped",
             question=click.question_id,
             user=click.user_id,
             reason=dropped_click.reason,
         )
-        if dropped_click.unregistered is not None:
-            await self.registry.ask(dropped_click.unregistered)
+        reason, agent = f"{CLICK}{dropped_click.reason[:MAX_REASON]}", dropped_click.agent_group_id
+        self.drops.count(Drop(click.address, click.user_id, None, reason, agent_group_id=agent))
+        await trio.lowlevel.checkpoint()
         return Routed(dropped=dropped_click.reason)
 
     async def store(self, click: Clicked, valid: ValidClick) -> Routed:

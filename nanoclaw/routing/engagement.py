@@ -32,13 +32,12 @@ async def engagement(
     return "context" if rules.ignored == "accumulate" else "ignore"
 
 
-def listens_to(wiring: Wiring, sender_id: str) -> bool:
+def listens_to(wiring: Wiring, rules: TriggerRules | None, sender_id: str) -> bool:
     """Return whether the wiring lets the agent listen to this sender at all."""
-    rules = rules_of(wiring)
     return rules is not None and _hears(rules, wiring, sender_id)
 
 
-def _hears(rules: TriggerRules, wiring: Wiring, sender_id: str) -> bool:
+def _hears(rules: TriggerRules, wiring: Wiring, sender_id: str | None) -> bool:
     included = rules.include_senders
     if included is None:
         return wiring.response_scope != "allowlisted" and sender_id not in rules.exclude_senders

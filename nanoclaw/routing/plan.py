@@ -1,5 +1,7 @@
 """Plans for routing events, each read from the central database in one transaction."""
 
+from datetime import datetime
+
 import structlog
 from attrs import Factory, define, frozen
 
@@ -9,18 +11,30 @@ from nanoclaw.records import (
     InboundEvent,
     MessagingGroup,
     PendingQuestion,
+    Refusal,
     Session,
     Wiring,
 )
 from nanoclaw.registry.trigger_rules import TriggerRules, problem
-from nanoclaw.routing.access import refusal
+from nanoclaw.routing.access import NotAdmitted, person_of, refusal, rules_for
 from nanoclaw.routing.clicks import waiting_questions
-from nanoclaw.routing.engagement import Engagement, engagement, rules_of
+from nanoclaw.routing.engagement import Engagement, engagement
 from nanoclaw.store import Connection, DamagedRow
-from nanoclaw.store.central import agent_groups, messaging_groups, sessions, users, wirings
+from nanoclaw.store.central import (
+    agent_groups,
+    held_messages,
+    messaging_groups,
+    refusals,
+    sessions,
+    user_dms,
+    users,
+    wirings,
+)
 from nanoclaw.system.patterns import InThread
 
 MAX_PLANS = 4096
+
+_Key = tuple[Address, bool, str | None, str]
 
 _log = structlog.get_logger()
 
@@ -35,8 +49,12 @@ class Target:
     agent_group: AgentGroup
     session: Session | DamagedRow | None
     """The open session, or the error about its row, or None if there is none yet."""
-    refused: str | None
+    refused: NotAdmitted | None
     """The reason why the sender is not admitted, or None if they are."""
+
+    def waits(self, now: datetime) -> bool:
+        """Return whether messages of the sender wait until an admin decides."""
+        return self.refused is not None and self.refused.waits(now)
 
     async def engagement(self, event: InboundEvent, in_thread: InThread) -> Engagement:
         """Return how the wiring treats the event."""
@@ -54,18 +72,44 @@ class Plan:
     chat: MessagingGroup | None
     targets: tuple[Target, ...]
     user_known: bool
+    """False if the sender has no row, or another name."""
+    dm_known: bool = False
+    """True if the chat need not be noted as the sender's direct chat."""
+    person: str | None = None
+    """The name of the person, if the sender is one of several linked identities."""
+    waiting_for: frozenset[str] = frozenset()
+    """The agents that wait for held messages of the sender in this chat. An empty name: any agent."""
+    rejected: Refusal | None = None
+    """The rejection of the chat, if it has one."""
     waiting: tuple[PendingQuestion, ...] = ()
     """Questions that wait for an answer in the chat, newest first."""
     damaged: tuple[DamagedRow, ...] = ()
     """The errors about wirings and agents of the chat that are left out."""
 
+    def chat_known(self, event: InboundEvent) -> bool:
+        """Return whether the row of the chat is as the network reports it."""
+        chat = self.chat
+        return (
+            chat is not None
+            and event.chat_name in {None, chat.name}
+            and event.is_group == chat.is_group
+            and self.dm_known
+        )
+
+    def releases(self, now: datetime) -> bool:
+        """Return whether a held message of the sender need not wait any longer."""
+        return bool(self.waiting_for) and any(
+            not target.waits(now) and self.waiting_for & {"", target.agent_group.id}
+            for target in self.targets
+        )
+
 
 @define(eq=False)
 class PlanCache:
-    """Plans read under one version of the central database, by address, sender id and sender name."""
+    """Plans read under one version of the central database, by address, kind of chat, and sender."""
 
     _version: int = -1
-    _plans: dict[tuple[Address, str, str], Plan] = Factory(dict)
+    _plans: dict[_Key, Plan] = Factory(dict)
 
     def get(self, event: InboundEvent, version: int) -> Plan | None:
         """Return the plan for the event if it was read under this version, or None."""
@@ -79,8 +123,8 @@ class PlanCache:
         self._plans[_key(event)] = plan
 
 
-def _key(event: InboundEvent) -> tuple[Address, str, str]:
-    return event.address, event.message.sender_id, event.message.sender
+def _key(event: InboundEvent) -> _Key:
+    return event.address, event.is_group, event.message.sender_id, event.message.sender
 
 
 def session_key(wiring: Wiring, thread_id: str | None) -> tuple[str, str | None, str | None]:
@@ -102,11 +146,12 @@ def plan(connection: Connection, event: InboundEvent) -> Plan:
     Raises:
         DamagedRow: the row of the chat or of the sender cannot be read.
     """
+    sender = event.message.sender_id
     chat = messaging_groups.by_address(connection, event.address.channel_type, event.address.platform_id)
-    user = users.get(connection, event.message.sender_id)
-    known = user is not None and user.display_name == event.message.sender
+    known = sender is None or _is_known(connection, sender, event.message.sender)
+    person = person_of(connection, sender)
     if chat is None:
-        return Plan(None, (), known)
+        return Plan(None, (), known, person=person)
     targets = list[Target]()
     found, damaged = wirings.split_for_chat(connection, chat.id)
     for wiring in found:
@@ -116,8 +161,28 @@ def plan(connection: Connection, event: InboundEvent) -> Plan:
             targets += filter(None, [_target(connection, event, chat, wiring)])
         except DamagedRow as error:
             damaged.append(error)
-    waiting = waiting_questions(connection, event.address)
-    return Plan(chat, tuple(targets), known, waiting, tuple(damaged))
+    return Plan(
+        chat,
+        tuple(targets),
+        known,
+        dm_known=event.is_group or sender is None or _has_dm(connection, sender, chat),
+        person=person,
+        waiting_for=frozenset()
+        if sender is None
+        else held_messages.waiting_agents(connection, chat.id, sender),
+        rejected=None if targets else refusals.of_chat(connection, chat.id),
+        waiting=waiting_questions(connection, event.address),
+        damaged=tuple(damaged),
+    )
+
+
+def _is_known(connection: Connection, user_id: str, name: str) -> bool:
+    user = users.get(connection, user_id)
+    return user is not None and user.display_name == name
+
+
+def _has_dm(connection: Connection, user_id: str, chat: MessagingGroup) -> bool:
+    return user_dms.is_settled(connection, user_id, chat.channel_type, chat.id)
 
 
 def _target(
@@ -128,7 +193,7 @@ def _target(
         return None
     return Target(
         wiring,
-        rules_of(wiring),
+        rules_for(connection, wiring, event.message.sender_id),
         group,
         _open_session(connection, wiring, event.address.thread_id),
         refusal(connection, chat, group.id, event.message.sender_id),

@@ -389,7 +389,7 @@ def _speaker(event: Event) -> _Speaker:
         case Clicked(user_id=user):
             return event.address, user
         case InboundEvent(message=message):
-            return event.address, message.sender_id
+            return event.address, message.sender_id or message.sender
         case _:
             return event.address, ""
 

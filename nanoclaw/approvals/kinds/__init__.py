@@ -1,0 +1,1 @@
+"""The kinds of approvals that come with NanoClaw, one module each."""
