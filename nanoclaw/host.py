@@ -24,7 +24,7 @@ from nanoclaw.approvals.kinds.chat import AdmitChat
 from nanoclaw.approvals.kinds.sender import AdmitSender
 from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.budgets.limits import rules_of
-from nanoclaw.channels.protocol import Channel, types_with_buttons
+from nanoclaw.channels.protocol import Channel, types_with_buttons, types_with_card_edits
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.config import Config
@@ -46,7 +46,7 @@ from nanoclaw.records import Address, Answering, Intake, PendingApproval
 from nanoclaw.records.content import dump_options
 from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe, watch_lock
-from nanoclaw.routing import Drops, HeldKeeper, Router, Strangers
+from nanoclaw.routing import Drops, EngagedThreads, HeldKeeper, QuestionDesk, Router, Shows, Strangers
 from nanoclaw.routing.holding import Ask
 from nanoclaw.runtimes import (
     Runtime,
@@ -228,9 +228,10 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         )
         start_up.start("resume", background(partial(resume_sessions, services, living)))
         start_up.start("owner-alerts", background(partial(tell_owner, services, living)))
+        start_up.start("questions", background(_question_desk(services, living).run))
         drops = Drops(services.registry, services.clock)
         root.start("drops", drops.recipe)
-        router = _router(services, living, channels, drops)
+        router = await _router(services, living, channels, root, drops)
         start_up.start("held", background(_held_keeper(services, router).run))
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if config.zone_doubt is not None:
@@ -354,21 +355,34 @@ async def _gateway(
 
 def _tell_of_jump(changes: Changes) -> None:
     changes.tell_budgets()
+    changes.tell_questions()
     changes.tell_all()
 
 
-def _router(services: Services, living: Sessions, channels: Mapping[str, Channel], drops: Drops) -> Router:
-    registry, config = services.registry, services.config
+async def _router(
+    services: Services, living: Sessions, channels: Mapping[str, Channel], root: Supervisor, drops: Drops
+) -> Router:
+    """Return the intake of all channels, once it knows in which threads agents are engaged."""
+    central, registry, config = services.central, services.registry, services.config
+    engaged = EngagedThreads(registry, central, services.clock)
+    await root.start("engaged-threads", engaged.recipe).wait_started()
     return Router(
-        services.central,
+        central,
         registry,
         services.changes,
         living,
+        engaged,
         partial(services.executor.run, lane="match"),
         services.clock,
         drops,
         Strangers(registry, _asking(config), config.approvals.held_messages),
-        types_with_buttons(channels.values()),
+        Shows(types_with_buttons(channels.values()), types_with_card_edits(channels.values())),
+    )
+
+
+def _question_desk(services: Services, living: Sessions) -> QuestionDesk:
+    return QuestionDesk(
+        services.central, services.registry, services.changes, living, services.senders, services.clock
     )
 
 

@@ -110,13 +110,32 @@ class Effects(Protocol):
     ) -> None:
         """Change the `container.json` of an agent, checked and replaced as a whole.
 
+        Packages that it adds are installed before it is replaced.
+
         Raises:
-            ActionRefused: the changed file would be invalid, or cannot be written.
+            ActionRefused: the changed file would be invalid, cannot be written, or its packages cannot be
+                installed. Nothing has changed then.
         """
         ...
 
     async def restart_agent(self, agent_group_id: str, /) -> None:
         """Have the runners of an agent start again, so that they take a changed `container.json`."""
+        ...
+
+    async def rebuild_agent(self, agent_group_id: str, /) -> None:
+        """Install the packages of an agent that are missing, even if that has failed a short while ago.
+
+        Raises:
+            ActionRefused: they cannot be installed.
+        """
+        ...
+
+    async def destinations_changed(self, agent_group_id: str, /) -> None:
+        """Show the sessions of an agent its new destinations."""
+        ...
+
+    async def budgets_changed(self) -> None:
+        """Let a changed limit take effect at once."""
         ...
 
     async def make_agent(self, agent_group_id: str, instructions: str, /) -> None:

@@ -23,7 +23,7 @@ from nanoclaw.budgets.limits import DAY, rules_of, scopes_of
 from nanoclaw.budgets.prices import Prices
 from nanoclaw.budgets.today import Today
 from nanoclaw.config import Config
-from nanoclaw.gateway.meter import ModelUsage
+from nanoclaw.gateway.meter import ModelUsage, Pause, no_pause
 from nanoclaw.records import Amounts, BudgetReset, BudgetRow, UsageKey
 from nanoclaw.registry import Changes, NewAlert, RecordUsage, Registry
 from nanoclaw.store import Connection, Reader, StoreError
@@ -152,10 +152,11 @@ class BudgetKeeper:
             self._add(UsageKey(self._today.day, session_id, agent_group_id, "", ""), used)
             self._noted.set()
 
-    async def spent(self, spent: ModelUsage, /) -> None:
-        """Record what a request to a model took. When this returns, it is on disk.
+    async def spent(self, spent: ModelUsage, pause: Pause = no_pause, /) -> None:
+        """Record what a request to a model took. It counts at once. When this returns, it is on disk.
 
-        If the disk refuses it, it counts all the same, and is written with what follows.
+        `pause` is awaited before it is written. If the disk refuses it, it counts all the same, and is
+        written with what follows.
         """
         self._turn_day()
         used = amounts_of(spent, self._prices, self._config.model.base_url)
@@ -164,6 +165,7 @@ class BudgetKeeper:
             self._today.unpriced.add(model)
         provider = name_of(spent.provider)
         self._add(UsageKey(self._today.day, spent.session_id, spent.agent_group_id, provider, model), used)
+        await pause()
         await self.write()
 
     def _add(self, key: UsageKey, used: Amounts) -> None:

@@ -40,6 +40,8 @@ class Capabilities:
     """Wants `Sender.settled`."""
     drafts: bool = False
     """Wants `DraftingSender.draft`: it shows an answer while the agent writes it."""
+    card_edits: bool = False
+    """Delivers `CardEditContent`. Without, a question with several choices arrives as text."""
     direct_chats: bool = False
     """Has `DirectSender.open_dm`: it can find or open the direct chat of a user."""
 
@@ -162,6 +164,12 @@ def capabilities_of(channel: Channel) -> Capabilities:
     found = getattr(channel, "capabilities", Capabilities())
     own: dict[str, Any] = {key: getattr(channel, key, getattr(found, key)) for key in ("repeat", "buttons")}
     return evolve(found, **own)
+
+
+def types_with_card_edits(channels: Iterable[Channel]) -> frozenset[str]:
+    """Return the types of the channels that show cards with buttons, and changed cards in their place."""
+    found = ((each.channel_type, capabilities_of(each)) for each in channels)
+    return frozenset(name for name, can in found if can.buttons and can.card_edits)
 
 
 def types_with_buttons(channels: Iterable[Channel]) -> frozenset[str]:

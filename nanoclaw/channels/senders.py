@@ -12,7 +12,7 @@ import trio
 from attrs import Factory, define, evolve, frozen
 
 from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Supervisor
-from nanoclaw.channels.cards import as_text
+from nanoclaw.channels.cards import as_text, with_marks
 from nanoclaw.channels.chat_sender import (
     ChannelWarnings,
     ChatSender,
@@ -32,7 +32,16 @@ from nanoclaw.channels.protocol import (
     Sender,
     capabilities_of,
 )
-from nanoclaw.records import Address, EditContent, Outgoing, QuestionContent, ReactionContent, Receipt
+from nanoclaw.records import (
+    Address,
+    CardEditContent,
+    EditContent,
+    Outgoing,
+    OutgoingContent,
+    QuestionContent,
+    ReactionContent,
+    Receipt,
+)
 from nanoclaw.system.foreign import foreign_code, text_of
 from nanoclaw.system.supervision import Supervision
 
@@ -123,6 +132,11 @@ class Senders:
     def repeat(self, channel_type: str) -> Repeat:
         """Return a channel's policy for unknown outcomes. It is `again` if the channel is missing."""
         return self._of(channel_type).repeat
+
+    def edits_cards(self, channel_type: str) -> bool:
+        """Return True if a channel can show the end of a question in place of its card."""
+        can = self._of(channel_type)
+        return can.buttons and can.edits
 
     def shows_drafts(self, channel_type: str) -> bool:
         """Return True if a channel shows drafts."""
@@ -221,9 +235,23 @@ def _adapted(outgoing: Outgoing, channel_type: str, can: Capabilities) -> Outgoi
         raise DeliveryRejected(f"the channel {channel_type} cannot show a reaction")
     if outgoing.files and not can.files:
         raise DeliveryRejected(f"the channel {channel_type} cannot send files")
-    if can.buttons:
-        return outgoing
+    if isinstance(content, CardEditContent) and not (can.buttons and can.card_edits):
+        raise DeliveryRejected(f"the channel {channel_type} cannot change a card")
+    if can.buttons and not _needs_text(content, can):
+        return evolve(outgoing, content=_with_marks(content))
     return evolve(outgoing, content=as_text(content), asks=isinstance(content, QuestionContent))
+
+
+def _needs_text(content: OutgoingContent, can: Capabilities) -> bool:
+    """Return True for a question that buttons cannot show: without options, or with several choices."""
+    if not isinstance(content, QuestionContent):
+        return False
+    return not content.options or (content.multiple and not can.card_edits)
+
+
+def _with_marks(content: OutgoingContent) -> OutgoingContent:
+    """Return a new card with the marks of its choices. Any other content is unchanged."""
+    return with_marks(content, ()) if isinstance(content, QuestionContent) and content.multiple else content
 
 
 @asynccontextmanager

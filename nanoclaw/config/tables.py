@@ -130,6 +130,8 @@ class AgentsConfig:
     """The most times that a chain of messages may pass from one agent to another."""
     max_a_minute: Annotated[int, Number(at_least=1, whole=True)] = 20
     """The most messages that two sessions of agents may exchange within a minute."""
+    max_created_a_day: Annotated[int, Number(at_least=0, whole=True)] = 5
+    """The most agents that one agent may create within 24 hours."""
 
 
 @frozen

@@ -1,7 +1,9 @@
 """The meter of the gateway: it is asked before each request to a model, and told of each answer."""
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import trio
 from attrs import frozen
 
 
@@ -29,6 +31,11 @@ class ModelUsage:
     """The address of the server. None means that of the configured model."""
 
 
+Pause = Callable[[], Awaitable[object]]
+"""Waits for a better moment to write."""
+no_pause: Pause = trio.lowlevel.checkpoint
+
+
 class Meter(Protocol):
     """Counts what models take, and says when a budget is used up."""
 
@@ -36,10 +43,11 @@ class Meter(Protocol):
         """Return why this session may ask no model now, in words for people; None if it may."""
         ...
 
-    async def spent(self, usage: ModelUsage, /) -> None:
-        """Record what a request took. When this returns, it is on disk.
+    async def spent(self, usage: ModelUsage, pause: Pause = no_pause, /) -> None:
+        """Record what a request took. It counts at once. When this returns, it is on disk.
 
-        If the disk refuses it, it counts all the same, and is written with what follows.
+        `pause` is awaited before it is written. If the disk refuses it, it counts all the same, and is
+        written with what follows.
         """
         ...
 
@@ -52,5 +60,5 @@ class NoMeter:
         """Return None."""
         return None
 
-    async def spent(self, _usage: ModelUsage, /) -> None:
+    async def spent(self, _usage: ModelUsage, _pause: Pause = no_pause, /) -> None:
         """Do nothing."""

@@ -18,7 +18,7 @@ from nanoclaw.gateway.counting import Counter, Counts, estimated_input
 from nanoclaw.gateway.hiding import Hiding
 from nanoclaw.gateway.keys import KeyUnavailable, read_key
 from nanoclaw.gateway.limits import MAX_ANSWER, MAX_BODY, RunnerLimits
-from nanoclaw.gateway.meter import Meter, ModelUsage, NoMeter
+from nanoclaw.gateway.meter import Meter, ModelUsage, NoMeter, Pause, no_pause
 from nanoclaw.gateway.models import SessionModels
 from nanoclaw.gateway.refusals import Refused
 from nanoclaw.gateway.targets import Target, checked_target
@@ -103,14 +103,19 @@ class Proxy:
     meter: Meter = Factory(NoMeter)
 
     @asynccontextmanager
-    async def handle(self, caller: Caller, request: Request) -> AsyncIterator[Answer]:
-        """Yield the answer to a request. The exit ends the request at the model's server, and counts it."""
+    async def handle(
+        self, caller: Caller, request: Request, pause: Pause = no_pause
+    ) -> AsyncIterator[Answer]:
+        """Yield the answer to a request. The exit ends the request at the model's server, and counts it.
+
+        `pause` is awaited between the count and its commit.
+        """
         exchange = _Exchange(caller, request, trio.current_time())
         try:
             async with AsyncExitStack() as stack:
                 yield await self._answered(exchange, stack)
         finally:
-            await self._spent(exchange)
+            await self._spent(exchange, pause)
 
     async def _answered(self, exchange: "_Exchange", stack: AsyncExitStack) -> Answer:
         try:
@@ -153,12 +158,12 @@ class Proxy:
             raise Refused("upstream", f"the model's server {server} redirects; correct base_url")
         return answer
 
-    async def _spent(self, exchange: "_Exchange") -> None:
+    async def _spent(self, exchange: "_Exchange", pause: Pause) -> None:
         """Record and log a request. The runner, or the host, may be ending."""
         usage = exchange.usage()
         with trio.move_on_after(SPEND_S, shield=True) as limit:
             if usage is not None:
-                await self.meter.spent(usage)
+                await self.meter.spent(usage, pause)
         exchange.log(usage)
         if limit.cancelled_caught:
             _log.error("gateway.usage_not_recorded", session=exchange.caller.session_id)

@@ -186,7 +186,7 @@ class Messages(Noun):
             )
         except StoreError as error:
             self.note(f"session {session.id}: the runner's file cannot be read: {error}")
-        sent = [each.id for each in (*replies, *passed)]
+        sent = [*(each.id for each in replies), *(each.id for each in passed)]
         query = partial(session_views.ledger, ids=sent)
         found: Sequence[InSession] = await self._ground.files.inbound([session], "", query) if sent else ()
         self._note_problems(found)
@@ -290,10 +290,10 @@ def _view(
         waits_for=waits_for if state in {"stored", "waiting", "claimed"} else None,
         tries=row.tries,
         error=next((each.error for each in answers if each.error), None) or (claim.error if claim else None),
-        sent_by=cause and cause.session_id,
-        sent_as=cause and cause.message_out_id,
-        causation_id=cause and cause.causation_id,
-        hops=cause and cause.hops,
+        sent_by=None if cause is None else cause.session_id,
+        sent_as=None if cause is None else cause.message_out_id,
+        causation_id=None if cause is None else cause.causation_id,
+        hops=None if cause is None else cause.hops,
         caused=tuple(f"{each.received_in}/{each.received_as}" for each in passed if each.received_as),
         replies=answers,
         to_agents=passed,
@@ -334,16 +334,20 @@ def _reply(reply: Reply, entry: Delivered | None) -> ReplyView:
 
 def _passed(sent: ToAgent, entry: Delivered | None) -> PassedView:
     """Return a message to another agent. Its receipt names the session and the message there."""
-    session_id, _, message_id = ((entry and entry.platform_message_id) or "").partition("/")
+    if entry is None:
+        return PassedView(
+            sent.id, sent.agent_group_id, sent.text, sent.at, "new", None, None, causation_id=None, hops=None
+        )
+    session_id, _, message_id = (entry.platform_message_id or "").partition("/")
     return PassedView(
         id=sent.id,
         agent_group_id=sent.agent_group_id,
         text=sent.text,
         sent_at=sent.at,
-        status="new" if entry is None else entry.status,
+        status=entry.status,
         received_in=session_id or None,
         received_as=message_id or None,
-        causation_id=entry and entry.causation_id,
-        hops=entry and entry.hops,
-        error=entry and entry.error,
+        causation_id=entry.causation_id,
+        hops=entry.hops,
+        error=entry.error,
     )

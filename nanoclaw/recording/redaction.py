@@ -29,7 +29,8 @@ _COLUMNS = {
     "events": ("data",),
     "parked_events": ("event",),
     "pending_approvals": ("payload", "title", "options_json"),
-    "pending_questions": ("title", "options_json"),
+    "pending_questions": ("title", "options_json", "question", "chosen_json"),
+    "closed_questions": ("answer", "card"),
 }
 _CONFINED = (
     (apsw.SQLITE_DBCONFIG_DEFENSIVE, 1),

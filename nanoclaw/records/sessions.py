@@ -6,10 +6,13 @@ from typing import Literal
 
 from attrs import frozen
 
+from nanoclaw.records.outgoing import Answerer
+
 SessionStatus = Literal["active", "paused", "archived"]
 ContainerStatus = Literal["stopped", "starting", "running"]
 CardStatus = Literal["pending", "sending", "unknown", "shown", "failed"]
 ApprovalStatus = Literal["pending", "approved", "rejected", "expired"]
+QuestionEnd = Literal["answered", "expired", "withdrawn"]
 
 
 @frozen
@@ -51,6 +54,55 @@ class PendingQuestion:
     title: str
     options: Sequence[object]
     created_at: datetime
+    question: str = ""
+    """The question itself; empty if an earlier version recorded it."""
+    who: Answerer = "member"
+    """Who may answer it."""
+    asker: str | None = None
+    """The user who may answer it, if `who` is `asker`."""
+    multiple: bool = False
+    free_text: bool = False
+    expires_at: datetime | None = None
+    """None: never."""
+    chosen: Sequence[object] = ()
+    """The values of the options that are chosen so far, if several may be."""
+    clicks: Sequence[object] = ()
+    """The ids of the newest clicks that changed `chosen`. A click may be offered twice."""
+    version: int = 0
+    """The number of changes of `chosen`."""
+    shown_version: int = 0
+    """The version that the card shows."""
+    platform_message_id: str | None = None
+    """The platform's id of the card."""
+
+
+@frozen
+class Closing:
+    """The end of a question. `answer` is for people."""
+
+    question_id: str
+    how: QuestionEnd
+    by: str | None = None
+    """The user who answered."""
+    answer: str = ""
+
+
+@frozen
+class ClosedQuestion:
+    """A question that takes no answer any more. It is kept for a while, so that late clicks are told so."""
+
+    question_id: str
+    message_out_id: str
+    channel_type: str | None
+    platform_id: str | None
+    thread_id: str | None
+    closed_at: datetime
+    how: QuestionEnd
+    by_user: str | None
+    answer: str
+    card: str | None
+    """The text that the card has yet to show; None if there is none."""
+    platform_message_id: str | None
 
 
 @frozen

@@ -5,14 +5,13 @@ from nanoclaw.registry.actor import INSTALL_ID, Registry, registry_recipe, watch
 from nanoclaw.registry.agent_groups import CreateAgentGroup, DeleteAgentGroup, UpdateAgentGroup
 from nanoclaw.registry.approvals import (
     CreateApproval,
-    CreateQuestion,
     DecideApproval,
     DeleteApproval,
-    DeleteQuestion,
     ExpireApprovals,
 )
 from nanoclaw.registry.changes import Changes
 from nanoclaw.registry.destinations import CreateDestination, DeleteDestination, RenameDestination
+from nanoclaw.registry.engaged_threads import RecordEngaged
 from nanoclaw.registry.first_run import Bootstrap
 from nanoclaw.registry.messaging_groups import (
     CreateMessagingGroup,
@@ -24,6 +23,15 @@ from nanoclaw.registry.messaging_groups import (
 )
 from nanoclaw.registry.network import MOST_OPEN, AskForSite, DecideSite, ForgetSite
 from nanoclaw.registry.performed_actions import ActionRefused, PerformAction
+from nanoclaw.registry.questions import (
+    ChooseOption,
+    CloseQuestion,
+    CreateQuestion,
+    DateBackQuestions,
+    DeleteQuestion,
+    NoteCard,
+    NoteCardShown,
+)
 from nanoclaw.registry.sessions import (
     DeleteSession,
     OpenSession,
@@ -67,7 +75,9 @@ __all__ = [
     "AskForSite",
     "Bootstrap",
     "Changes",
+    "ChooseOption",
     "ChooseTeller",
+    "CloseQuestion",
     "CreateAgentGroup",
     "CreateApproval",
     "CreateDestination",
@@ -75,6 +85,7 @@ __all__ = [
     "CreateQuestion",
     "CreateUser",
     "CreateWiring",
+    "DateBackQuestions",
     "DecideApproval",
     "DecideSite",
     "DeleteAgentGroup",
@@ -95,12 +106,15 @@ __all__ = [
     "LiftRefusal",
     "LinkUsers",
     "NewAlert",
+    "NoteCard",
+    "NoteCardShown",
     "NoteDm",
     "OpenSession",
     "ParkEvent",
     "PerformAction",
     "Presence",
     "RecordDrops",
+    "RecordEngaged",
     "RecordPresence",
     "RecordUsage",
     "Registry",

@@ -1,4 +1,4 @@
-"""Messages to the registry about requests that wait for a person: questions and approvals."""
+"""Messages to the registry about approvals."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -6,58 +6,11 @@ from typing import Literal
 
 from attrs import frozen
 
-from nanoclaw.records import Address, PendingApproval, PendingQuestion
+from nanoclaw.records import Address, PendingApproval
 from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.registry.network import follow_decision, withdraw_question
 from nanoclaw.store import Connection
-from nanoclaw.store.central import pending_approvals, pending_questions
-
-MAX_WAITING = 100
-"""Limit of waiting questions in one session. It bounds the table if users do not answer."""
-
-
-@frozen
-class CreateQuestion(CheckedMessage):
-    """Record a card with buttons that an agent sent."""
-
-    question_id: str
-    session_id: str
-    message_out_id: str
-    address: Address | None
-    title: str
-    options: Sequence[object]
-
-    async def handle(self, actor: Registry) -> bool:
-        """Insert the question. Return False if it exists. Above `MAX_WAITING` the oldest ones are deleted."""
-        where = self.address
-        question = PendingQuestion(
-            self.question_id,
-            self.session_id,
-            self.message_out_id,
-            where.platform_id if where else None,
-            where.channel_type if where else None,
-            where.thread_id if where else None,
-            self.title,
-            self.options,
-            actor.clock.now(),
-        )
-        return await actor.commit(self._create, question)
-
-    def _create(self, connection: Connection, question: PendingQuestion) -> bool:
-        new = pending_questions.create(connection, question)
-        pending_questions.forget_oldest(connection, self.session_id, keep=MAX_WAITING)
-        return new
-
-
-@frozen
-class DeleteQuestion(CheckedMessage):
-    """Delete a question that is answered, or that no longer needs an answer."""
-
-    question_id: str
-
-    async def handle(self, actor: Registry) -> PendingQuestion:
-        """Delete and return it. A second answer raises `NotFound`."""
-        return await actor.commit(pending_questions.delete, self.question_id)
+from nanoclaw.store.central import pending_approvals
 
 
 @frozen

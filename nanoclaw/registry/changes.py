@@ -22,6 +22,7 @@ class Changes:
     _network: trio.Event = Factory(trio.Event)
     _alerts: trio.Event = Factory(trio.Event)
     _admitted: trio.Event = Factory(trio.Event)
+    _questions: trio.Event = Factory(trio.Event)
 
     @contextmanager
     def watch(self, agent_group_id: str, changed: Callable[[], None]) -> Iterator[None]:
@@ -91,6 +92,15 @@ class Changes:
         """Wait for changes of who is let in. One task may call it."""
         await self._admitted.wait()
         self._admitted = trio.Event()
+
+    def tell_questions(self) -> None:
+        """Report a change of a question or of its card, after the commit, or a jump of the date."""
+        self._questions.set()
+
+    async def questions_changed(self) -> None:
+        """Wait for changes of questions. One task may call it."""
+        await self._questions.wait()
+        self._questions = trio.Event()
 
     def tell_alerts(self) -> None:
         """Report new alerts for the owner, after the commit."""

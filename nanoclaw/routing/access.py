@@ -2,12 +2,9 @@
 
 from datetime import datetime
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from nanoclaw.records import MessagingGroup, Refusal, Wiring
-from nanoclaw.registry.trigger_rules import TriggerRules
-from nanoclaw.routing.engagement import listens_to as _listens_to
-from nanoclaw.routing.engagement import rules_of
+from nanoclaw.records import MessagingGroup, Refusal
 from nanoclaw.store import Connection
 from nanoclaw.store.central import members, people, refusals, users
 
@@ -67,25 +64,3 @@ def person_of(connection: Connection, user_id: str | None) -> str | None:
     named = people.person_id(connection, user_id)
     user = users.get(connection, named)
     return (user and user.display_name) or named
-
-
-def rules_for(connection: Connection, wiring: Wiring, user_id: str | None) -> TriggerRules | None:
-    """Return a wiring's rules for a sender: a rule about one identity of a person is about all of them.
-
-    Return None if the rules are invalid.
-    """
-    rules = rules_of(wiring)
-    if rules is None or user_id is None or not (rules.include_senders or rules.exclude_senders):
-        return rules
-    own = frozenset(people.identities(connection, user_id))
-    included, excluded = rules.include_senders, rules.exclude_senders
-    return evolve(
-        rules,
-        include_senders=included | own if included and included & own else included,
-        exclude_senders=excluded | own if excluded & own else excluded,
-    )
-
-
-def listens_to(connection: Connection, wiring: Wiring, user_id: str) -> bool:
-    """Return whether the wiring lets the agent listen to this person at all."""
-    return _listens_to(wiring, rules_for(connection, wiring, user_id), user_id)

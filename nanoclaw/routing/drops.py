@@ -47,6 +47,7 @@ class Drops:
     _clock: Clock
     _counts: dict[_Key, UnregisteredSender] = Factory(dict)
     _counted: trio.Event = Factory(trio.Event)
+    _writing: trio.Lock = Factory(trio.Lock)
 
     def count(self, drop: Drop) -> None:
         """Count one drop. Synchronous."""
@@ -69,10 +70,13 @@ class Drops:
         self._counted.set()
 
     async def write(self) -> None:
-        """Write the counts. After a failure they are kept for the next write."""
+        """Write the counts, after a write that is under way. After a failure they are kept."""
+        async with self._writing:
+            await self._write()
+
+    async def _write(self) -> None:
         counts, self._counts = self._counts, {}
         if not counts:
-            await trio.lowlevel.checkpoint()
             return
         try:
             await self._registry.ask(RecordDrops(tuple(counts.values())))

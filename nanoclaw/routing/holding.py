@@ -9,7 +9,7 @@ from attrs import field, frozen
 from nanoclaw.approvals.kind import Asked
 from nanoclaw.approvals.kinds.chat import ADMIT_CHAT
 from nanoclaw.approvals.kinds.sender import ADMIT_SENDER, drop_held
-from nanoclaw.records import HeldMessage, InboundEvent, MessagingGroup
+from nanoclaw.records import HeldMessage, MessagingGroup, Said
 from nanoclaw.records.content import dump_parked
 from nanoclaw.registry import ActionRefused, Registry
 from nanoclaw.routing.access import refusal
@@ -48,7 +48,7 @@ class NotHeld:
 class Hold:
     """Hold a message, and ask somebody to let its sender in (`agents`), or its chat (no agents)."""
 
-    event: InboundEvent = field(repr=False)
+    event: Said = field(repr=False)
     sender: str
     messaging_group_id: str
     agents: tuple[str, ...]

@@ -3,22 +3,24 @@
 from datetime import datetime
 
 import structlog
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from nanoclaw.records import (
     Address,
     AgentGroup,
-    InboundEvent,
     MessagingGroup,
     PendingQuestion,
     Refusal,
+    Said,
     Session,
+    Webhook,
     Wiring,
 )
 from nanoclaw.registry.trigger_rules import TriggerRules, problem
-from nanoclaw.routing.access import NotAdmitted, person_of, refusal, rules_for
+from nanoclaw.routing.access import NotAdmitted, person_of, refusal
 from nanoclaw.routing.clicks import waiting_questions
-from nanoclaw.routing.engagement import Engagement, engagement
+from nanoclaw.routing.engaged import EngagedThreads, is_stop
+from nanoclaw.routing.engagement import Engagement, Verdict, judge, rules_of
 from nanoclaw.store import Connection, DamagedRow
 from nanoclaw.store.central import (
     agent_groups,
@@ -30,10 +32,12 @@ from nanoclaw.store.central import (
     users,
     wirings,
 )
+from nanoclaw.store.central.people import identities
 from nanoclaw.system.patterns import InThread
 
+Routable = Said | Webhook
+"""The events that are routed by a plan."""
 MAX_PLANS = 4096
-
 _Key = tuple[Address, bool, str | None, str]
 
 _log = structlog.get_logger()
@@ -51,16 +55,47 @@ class Target:
     """The open session, or the error about its row, or None if there is none yet."""
     refused: NotAdmitted | None
     """The reason why the sender is not admitted, or None if they are."""
+    identities: tuple[str, ...] = ()
+    """All ids of the sender, who may be a person with several. It is empty if there is none."""
 
     def waits(self, now: datetime) -> bool:
         """Return whether messages of the sender wait until an admin decides."""
         return self.refused is not None and self.refused.waits(now)
 
-    async def engagement(self, event: InboundEvent, in_thread: InThread) -> Engagement:
-        """Return how the wiring treats the event."""
-        return await engagement(self.wiring, self.rules, event.message, in_thread)
+    async def would_hear(self, event: Routable, engaged: EngagedThreads, in_thread: InThread) -> bool:
+        """Return whether the wiring takes the event once its sender is let in. This engages nothing."""
+        if isinstance(event, Webhook) or self.rules is None:
+            return False
+        verdict = await self._verdict(event, engaged, in_thread)
+        return verdict.engagement != "ignore"
 
-    def session_key(self, event: InboundEvent) -> tuple[str, str | None, str | None]:
+    async def engagement(self, event: Routable, engaged: EngagedThreads, in_thread: InThread) -> Engagement:
+        """Return how the wiring treats the event. Note if that engages the agent in a thread, or ends it.
+
+        A webhook is for the agent, as a mention is, but engages it in no thread. An edit that the rules
+        ignore is context for the session, which stores it only beside the message that it edits.
+        """
+        if isinstance(event, Webhook):
+            return "ignore" if self.rules is None else "wake"
+        verdict = await self._judge(event, engaged, in_thread)
+        if verdict.engages:
+            await engaged.engage(self.wiring.id, event.address.thread_id)
+        beside = event.version and self.rules is not None and self.session is not None
+        return "context" if verdict.engagement == "ignore" and beside else verdict.engagement
+
+    async def _judge(self, event: Said, engaged: EngagedThreads, in_thread: InThread) -> Verdict:
+        verdict = await self._verdict(event, engaged, in_thread)
+        if verdict.engages and is_stop(event.message.text):
+            engaged.leave(self.wiring.id, event.address.thread_id)
+            return evolve(verdict, engages=False)
+        return verdict
+
+    async def _verdict(self, event: Said, engaged: EngagedThreads, in_thread: InThread) -> Verdict:
+        id_, thread = self.wiring.id, event.address.thread_id
+        is_engaged = self.rules is not None and self.rules.sticky and engaged.holds(id_, thread)
+        return await judge(self.wiring, self.rules, event.message, in_thread, self.identities, is_engaged)
+
+    def session_key(self, event: Routable) -> tuple[str, str | None, str | None]:
         """Return agent group, chat and thread of the session for the event."""
         return session_key(self.wiring, event.address.thread_id)
 
@@ -86,9 +121,11 @@ class Plan:
     damaged: tuple[DamagedRow, ...] = ()
     """The errors about wirings and agents of the chat that are left out."""
 
-    def chat_known(self, event: InboundEvent) -> bool:
+    def chat_known(self, event: Routable) -> bool:
         """Return whether the row of the chat is as the network reports it."""
         chat = self.chat
+        if isinstance(event, Webhook):
+            return chat is not None
         return (
             chat is not None
             and event.chat_name in {None, chat.name}
@@ -111,11 +148,11 @@ class PlanCache:
     _version: int = -1
     _plans: dict[_Key, Plan] = Factory(dict)
 
-    def get(self, event: InboundEvent, version: int) -> Plan | None:
+    def get(self, event: Routable, version: int) -> Plan | None:
         """Return the plan for the event if it was read under this version, or None."""
         return self._plans.get(_key(event)) if version == self._version else None
 
-    def put(self, event: InboundEvent, version: int, plan: Plan) -> None:
+    def put(self, event: Routable, version: int, plan: Plan) -> None:
         """Keep a plan. `version` is the version before the plan was read."""
         if version != self._version or len(self._plans) >= MAX_PLANS:
             self._version = version
@@ -123,8 +160,19 @@ class PlanCache:
         self._plans[_key(event)] = plan
 
 
-def _key(event: InboundEvent) -> _Key:
-    return event.address, event.is_group, event.message.sender_id, event.message.sender
+def sender_of(event: Routable) -> str | None:
+    """Return the id of the sender, or None if there is none or the network does not say."""
+    return None if isinstance(event, Webhook) else event.message.sender_id
+
+
+def name_of(event: Routable) -> str:
+    """Return the name of the sender, or of the program that the event comes from."""
+    return event.source if isinstance(event, Webhook) else event.message.sender
+
+
+def _key(event: Routable) -> _Key:
+    by_program = isinstance(event, Webhook)
+    return event.address, event.is_group, "" if by_program else sender_of(event), name_of(event)
 
 
 def session_key(wiring: Wiring, thread_id: str | None) -> tuple[str, str | None, str | None]:
@@ -138,7 +186,7 @@ def session_key(wiring: Wiring, thread_id: str | None) -> tuple[str, str | None,
             return (wiring.agent_group_id, wiring.messaging_group_id, None)
 
 
-def plan(connection: Connection, event: InboundEvent) -> Plan:
+def plan(connection: Connection, event: Routable) -> Plan:
     """Read the plan for an event. A damaged wiring, agent or session concerns only itself.
 
     Wirings with invalid rules are logged, once for each plan.
@@ -146,9 +194,9 @@ def plan(connection: Connection, event: InboundEvent) -> Plan:
     Raises:
         DamagedRow: the row of the chat or of the sender cannot be read.
     """
-    sender = event.message.sender_id
+    sender = sender_of(event)
     chat = messaging_groups.by_address(connection, event.address.channel_type, event.address.platform_id)
-    known = sender is None or _is_known(connection, sender, event.message.sender)
+    known = sender is None or _is_known(connection, sender, name_of(event))
     person = person_of(connection, sender)
     if chat is None:
         return Plan(None, (), known, person=person)
@@ -185,18 +233,17 @@ def _has_dm(connection: Connection, user_id: str, chat: MessagingGroup) -> bool:
     return user_dms.is_settled(connection, user_id, chat.channel_type, chat.id)
 
 
-def _target(
-    connection: Connection, event: InboundEvent, chat: MessagingGroup, wiring: Wiring
-) -> Target | None:
+def _target(connection: Connection, event: Routable, chat: MessagingGroup, wiring: Wiring) -> Target | None:
     group = agent_groups.get(connection, wiring.agent_group_id)
     if group is None:
         return None
     return Target(
         wiring,
-        rules_for(connection, wiring, event.message.sender_id),
+        rules_of(wiring),
         group,
         _open_session(connection, wiring, event.address.thread_id),
-        refusal(connection, chat, group.id, event.message.sender_id),
+        None if isinstance(event, Webhook) else refusal(connection, chat, group.id, sender_of(event)),
+        identities(connection, sender) if (sender := sender_of(event)) else (),
     )
 
 

@@ -1,7 +1,6 @@
 """The router: the intake of all channels. It runs in the receivers' tasks and keeps the order of a chat."""
 
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
 import structlog
@@ -18,8 +17,11 @@ from nanoclaw.records import (
     HeldMessage,
     InboundEvent,
     NotAccepted,
+    Remark,
     Routed,
+    SdkMessage,
     Session,
+    Webhook,
     received,
 )
 from nanoclaw.records.content import BadContent, dump_parked, load_parked
@@ -31,11 +33,13 @@ from nanoclaw.registry import (
     ParkEvent,
     Registry,
 )
-from nanoclaw.routing.clicks import Clicks, DroppedClick, as_click, check_click
+from nanoclaw.routing.clicks import Choice, Clicks, DroppedClick, Shows, as_answer, check_answer, check_click
 from nanoclaw.routing.drops import Drop, Drops
+from nanoclaw.routing.engaged import EngagedThreads
 from nanoclaw.routing.holding import NotHeld, RemoveHeld
-from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
+from nanoclaw.routing.plan import Plan, PlanCache, Routable, Target, name_of, plan, sender_of
 from nanoclaw.routing.refused import Refused
+from nanoclaw.routing.remarks import Remarks
 from nanoclaw.routing.strangers import Strangers
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import DamagedRow, Reader, StoreError
@@ -81,7 +85,7 @@ class _Engaged:
 class _Judged:
     """An event, the targets that take it, and what becomes of it if none gets it now."""
 
-    event: InboundEvent
+    event: Routable
     engaged: Sequence[_Engaged]
     dropped: str | None = None
     held: str | None = None
@@ -100,13 +104,13 @@ class Router:
     _registry: Ref[Registry]
     _changes: Changes
     _sessions: Sessions
+    _engaged_threads: EngagedThreads
     _in_thread: InThread
     """Runs the matching of long texts in a worker thread."""
     _clock: Clock
     _drops: Drops
     _strangers: Strangers
-    _with_buttons: AbstractSet[str] = frozenset()
-    """Channel types with buttons. In chats of other channels a message may answer a question."""
+    _shows: Shows = Factory(Shows)
     _plans: PlanCache = Factory(PlanCache)
     _chats: dict[tuple[str, str], _ChatQueue] = Factory(dict)
     _places: Places = Factory(lambda: Places(MAX_CONCURRENT))
@@ -134,9 +138,19 @@ class Router:
             return Routed()
         if isinstance(event, Clicked):
             return await self._click(event)
-        if event.message.is_from_me:
+        if isinstance(event, Remark):
+            return await self._remark(event)
+        if not isinstance(event, Webhook) and event.message.is_from_me:
             return Routed(dropped="the message is the assistant's own")
         return await self._route(event)
+
+    async def _remark(self, remark: Remark) -> Routed:
+        """Handle a deletion or a reaction in the order of its chat's messages."""
+        with self._queue(remark.address) as queue:
+            async with queue.lock:
+                return await Remarks(self._central, self._registry, self._sessions, self._places).store(
+                    remark
+                )
 
     async def _click(self, click: Clicked) -> Routed:
         """Handle a click in the order of its chat's messages. Only the first of two clicks counts."""
@@ -147,9 +161,11 @@ class Router:
                 clicks = Clicks(self._registry, self._sessions, self._drops)
                 if isinstance(found, DroppedClick):
                     return await clicks.drop(click, found)
+                if isinstance(found, Choice):
+                    return await clicks.choose(click, found)
                 return await clicks.store(click, found)
 
-    async def _route(self, event: InboundEvent) -> Routed:
+    async def _route(self, event: Routable) -> Routed:
         with self._queue(event.address) as queue:
             # No checkpoint before the chat's queue is entered: this keeps the order of the offers.
             async with queue.lock:
@@ -168,7 +184,7 @@ class Router:
             await trio.lowlevel.checkpoint()  # with a cached plan there was no other checkpoint
             return Routed(dropped=judged.dropped, held=judged.held)
 
-    async def _judged(self, event: InboundEvent) -> _Judged | Routed:
+    async def _judged(self, event: Routable) -> _Judged | Routed:
         """Return who takes the event and what becomes of it elsewhere, or its result if it was an answer."""
         for _ in range(MAX_CHANGES):
             found = await self._ready(event)
@@ -183,24 +199,24 @@ class Router:
                 return judged
         raise NotAccepted("the rights in this chat keep changing")
 
-    async def _ready(self, event: InboundEvent) -> Plan:
+    async def _ready(self, event: Routable) -> Plan:
         """Return the plan, once earlier messages of the sender that need not wait any more are delivered."""
         async with self._places:
             found = await self._known(event)
         if found.chat is None or not found.releases(self._clock.now()):
             return found
-        await self._release(found.chat.id, event.message.sender_id)
+        await self._release(found.chat.id, sender_of(event))
         async with self._places:
             return await self._plan(event)
 
-    async def _known(self, event: InboundEvent) -> Plan:
+    async def _known(self, event: Routable) -> Plan:
         """Return the plan, once sender and chat have their rows as the network reports them."""
         found = await self._plan(event)
         if found.user_known and found.chat_known(event):
             return found
-        sender = event.message.sender_id
+        sender = sender_of(event)
         if not found.user_known and sender is not None:
-            await self._registry.ask(EnsureUser(sender, event.message.sender))
+            await self._registry.ask(EnsureUser(sender, name_of(event)))
         if not found.chat_known(event):
             direct = None if event.is_group else sender
             await self._registry.ask(EnsureChat(event.address, event.chat_name, event.is_group, direct))
@@ -220,7 +236,7 @@ class Router:
             if not queue.users:
                 del self._chats[key]
 
-    async def _plan(self, event: InboundEvent) -> Plan:
+    async def _plan(self, event: Routable) -> Plan:
         found = self._plans.get(event, self._changes.version)
         if found is None:
             version = self._changes.version
@@ -230,32 +246,30 @@ class Router:
                 _log.error("routing.row_damaged", chat=event.address.platform_id, reason=str(damaged))
         return found
 
-    async def _answer(self, event: InboundEvent, found: Plan) -> Routed | None:
-        """Store the message as an answer if the channel has no buttons. Return None if it answers nothing."""
-        with_buttons = event.address.channel_type in self._with_buttons
-        click = None if with_buttons else as_click(event, found.waiting)
-        if click is None:
+    async def _answer(self, event: Routable, found: Plan) -> Routed | None:
+        """Store the message as an answer to a question. Return None if it answers none."""
+        if isinstance(event, Webhook):
             return None
-        valid = await self._central.run(check_click, click)
+        answering = as_answer(event, found.waiting, self._shows)
+        if answering is None:
+            return None
+        valid = await self._central.run(check_answer, answering, event.address)
         if isinstance(valid, DroppedClick):
             return None
         said = evolve(valid, answer=evolve(valid.answer, said=event))
-        routed = await Clicks(self._registry, self._sessions, self._drops).store(click, said)
+        routed = await Clicks(self._registry, self._sessions, self._drops).store(answering, said)
         return None if routed.dropped else routed
 
-    async def _engaged(self, event: InboundEvent, found: Plan) -> list[_Engaged]:
+    async def _engaged(self, event: Routable, found: Plan) -> list[_Engaged]:
         """Return the targets that take the event. Call it without a place: a match may take seconds."""
-        now = self._clock.now()
-        considered = [
-            (target, await target.engagement(event, self._in_thread))
-            for target in found.targets
-            if target.refused is None or target.waits(now)
-        ]
-        return [
-            _Engaged(target, how == "wake", waits=target.waits(now))
-            for target, how in considered
-            if how != "ignore"
-        ]
+        now, engaged = self._clock.now(), list[_Engaged]()
+        for target in found.targets:
+            if target.refused is None:
+                how = await target.engagement(event, self._engaged_threads, self._in_thread)
+                engaged += [_Engaged(target, how == "wake")] if how != "ignore" else []
+            elif target.waits(now) and await target.would_hear(event, self._engaged_threads, self._in_thread):
+                engaged.append(_Engaged(target, wakes=False, waits=True))
+        return engaged
 
     async def _verdict(self, judged: _Judged, found: Plan) -> _Judged | None:
         """Hold the event where it waits, and count where it is dropped. Return None to look again."""
@@ -273,12 +287,12 @@ class Router:
         waits = HELD if found.targets else UNWIRED_HELD
         return evolve(judged, held=waits) if held == "held" else None
 
-    def _unwired(self, event: InboundEvent, found: Plan) -> str:
+    def _unwired(self, event: Routable, found: Plan) -> str:
         reason = UNWIRED if found.rejected is None else CHAT_REJECTED
         self._count(event, reason, found)
         return reason
 
-    def _dropped(self, event: InboundEvent, found: Plan, engaged: Sequence[_Engaged]) -> str:
+    def _dropped(self, event: Routable, found: Plan, engaged: Sequence[_Engaged]) -> str:
         """Count the event as dropped for the targets that refuse it, or if nobody takes it."""
         now, refused = self._clock.now(), False
         for target in found.targets:
@@ -289,13 +303,13 @@ class Router:
             self._count(event, UNHEARD, found)
         return UNKNOWN if refused else UNHEARD
 
-    def _count(self, event: InboundEvent, reason: str, found: Plan, target: Target | None = None) -> None:
+    def _count(self, event: Routable, reason: str, found: Plan, target: Target | None = None) -> None:
         """Count a dropped event, so that `nanoclaw dropped list` shows it."""
-        message, where = event.message, event.address
+        where, sender = event.address, sender_of(event)
         chat = found.chat.id if found.chat is not None else None
         agent = target.agent_group.id if target is not None else None
-        _log.info("routing.dropped", sender=message.sender_id, chat=where.platform_id, reason=reason)
-        self._drops.count(Drop(where, message.sender_id, message.sender, reason, chat, agent))
+        _log.info("routing.dropped", sender=sender, chat=where.platform_id, reason=reason)
+        self._drops.count(Drop(where, sender, name_of(event), reason, chat, agent))
 
     # -- held messages
 
@@ -325,10 +339,10 @@ class Router:
                 _log.error("routing.held_damaged", message=held.message_id, reason=str(error))
                 await self._registry.ask(RemoveHeld([held], DAMAGED))
             else:
-                if isinstance(event, InboundEvent):
+                if isinstance(event, InboundEvent | SdkMessage):
                     await self._release_one(event, held)
 
-    async def _release_one(self, event: InboundEvent, held: HeldMessage) -> None:
+    async def _release_one(self, event: Routable, held: HeldMessage) -> None:
         async with self._places:
             found = await self._plan(event)
         if found.damaged and not found.targets:
@@ -359,7 +373,7 @@ class Router:
         await self._registry.ask(RemoveHeld([held]))
 
     async def _conversations(
-        self, event: InboundEvent, engaged: Sequence[_Engaged]
+        self, event: Routable, engaged: Sequence[_Engaged]
     ) -> tuple[list[str], list[tuple[_Engaged, Conversation]]]:
         """Park the event for sessions with damaged rows. Return their ids, and the other conversations."""
         parked, conversations = list[str](), list[tuple[_Engaged, Conversation]]()
@@ -372,9 +386,7 @@ class Router:
                 conversations.append((each, await self._conversation(event, each.target, session)))
         return parked, conversations
 
-    async def _conversation(
-        self, event: InboundEvent, target: Target, session: Session | None
-    ) -> Conversation:
+    async def _conversation(self, event: Routable, target: Target, session: Session | None) -> Conversation:
         if session is None:
             session = await self._registry.ask(OpenSession(*target.session_key(event)))
         chat = Address(event.address.channel_type, event.address.platform_id, session.thread_id)
@@ -382,30 +394,36 @@ class Router:
 
     async def _store_all(
         self,
-        event: InboundEvent,
+        event: Routable,
         conversations: list[tuple[_Engaged, Conversation]],
         parked: Sequence[str] = (),
     ) -> Routed:
         for engaged, conversation in conversations:
             await self._store(event, conversation, trigger=engaged.wakes)
+        await self._engaged_threads.store_ends()  # a `/stop` counts only where it is stored
         ids = (*parked, *(conversation.session.id for _, conversation in conversations))
         return Routed(ids, (event.message_id,) * len(ids))
 
-    async def _store(self, event: InboundEvent, conversation: Conversation, *, trigger: bool) -> None:
+    async def _store(self, event: Routable, conversation: Conversation, *, trigger: bool) -> None:
         try:
             await self._sessions.accept(conversation, event, trigger=trigger)
         except SessionDown as error:
             await self._park(event, conversation.session.id, str(error), trigger=trigger)
             self._sessions.replay(conversation)
 
-    async def _park(self, event: InboundEvent, session_id: str, reason: str, *, trigger: bool) -> None:
+    async def _park(self, event: Routable, session_id: str, reason: str, *, trigger: bool) -> None:
         _log.warning("routing.parked", session=session_id, reason=reason)
         parked = dump_parked(event, trigger=trigger)
         await self._registry.ask(ParkEvent(session_id, parked, reason))
 
 
-def _of_person(event: InboundEvent, found: Plan) -> InboundEvent:
+def _of_person(event: Routable, found: Plan) -> Routable:
     """Return the event with the name of the person who sent it."""
-    if event.message.person == found.person:
-        return event
-    return evolve(event, message=evolve(event.message, person=found.person))
+    match event:
+        case InboundEvent(message=message) if message.person != found.person:
+            return evolve(event, message=evolve(message, person=found.person))
+        case SdkMessage(content=content) if content.get("person") != found.person:
+            without = {key: value for key, value in content.items() if key != "person"}
+            return evolve(event, content={**without, "person": found.person} if found.person else without)
+        case _:
+            return event

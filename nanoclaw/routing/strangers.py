@@ -8,11 +8,11 @@ import trio
 from attrs import frozen
 
 from actors import ActorError, Ref
-from nanoclaw.records import InboundEvent, MessagingGroup, NotAccepted
+from nanoclaw.records import MessagingGroup, NotAccepted, Webhook
 from nanoclaw.registry import Changes, Registry
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.holding import TOO_LONG, Ask, Hold, NotHeld, RemoveHeld
-from nanoclaw.routing.plan import Plan
+from nanoclaw.routing.plan import Plan, Routable, sender_of
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import held_messages, messaging_groups, wirings
 from nanoclaw.system.clock import Clock
@@ -33,18 +33,19 @@ class Strangers:
     _ask: Ask
     _most: int
 
-    def may_ask(self, event: InboundEvent, found: Plan, now: datetime) -> bool:
+    def may_ask(self, event: Routable, found: Plan, now: datetime) -> bool:
         """Return whether somebody is asked to wire an unknown chat: the assistant is addressed in it."""
         rejected = found.rejected is not None and found.rejected.holds(now)
-        addressed = not event.is_group or event.message.is_mention
-        return addressed and not rejected and event.message.sender_id is not None
+        if rejected or isinstance(event, Webhook) or event.message.sender_id is None:
+            return False
+        return not event.is_group or event.message.is_mention
 
     async def hold(
-        self, event: InboundEvent, found: Plan, agents: tuple[str, ...]
+        self, event: Routable, found: Plan, agents: tuple[str, ...]
     ) -> Literal["held", "changed"] | NotHeld:
         """Hold an event for these agents, or until its chat has one; see `Hold`."""
-        sender, chat = event.message.sender_id, found.chat
-        if sender is None or chat is None:
+        sender, chat = sender_of(event), found.chat
+        if isinstance(event, Webhook) or sender is None or chat is None:
             return "changed"
         return await self._registry.ask(Hold(event, sender, chat.id, agents, self._most, self._ask))
 

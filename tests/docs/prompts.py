@@ -51,6 +51,25 @@ OTHERS = (
     row(12, "webhook", source="github", event="push", payload={"branch": "main"}),
     row(14, "system", type="question_response", selectedOption="Yes", userId="telegram:1", **QUESTION),
     row(
+        14,
+        "system",
+        type="question_response",
+        selectedOption="Yes, No",
+        selectedOptions=["Yes", "No"],
+        userId="telegram:1",
+        **QUESTION,
+    ),
+    row(
+        14,
+        "system",
+        type="question_response",
+        selectedOption="as you like",
+        freeText=True,
+        userId="telegram:1",
+        **QUESTION,
+    ),
+    row(14, "system", type="question_response", expired=True, **QUESTION),
+    row(
         16, "system", action="schedule_task", status="failed", requestId="out-3", result={"error": "too many"}
     ),
     row(18, "system", type="delivery", status="failed", messageId=5, reason="the chat is gone"),

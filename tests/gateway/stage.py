@@ -23,6 +23,7 @@ from nanoclaw.gateway import (
     open_gateway,
 )
 from nanoclaw.gateway.doors import DoorKeeper, SocketGateway
+from nanoclaw.gateway.meter import Pause, no_pause
 from nanoclaw.system.supervision import Supervision
 from tests.gateway.upstreams import Answerer, Upstream, open_upstream
 
@@ -45,15 +46,18 @@ class Book:
 
     reason: str | None = None
     spendings: list[ModelUsage] = Factory(list)
+    written: list[ModelUsage] = Factory(list)
+    """Those of `spendings` whose pause is over."""
     told: trio.Event = Factory(trio.Event)
 
     def refusal(self, _session_id: str, _agent_group_id: str) -> str | None:
         return self.reason
 
-    async def spent(self, usage: ModelUsage) -> None:
+    async def spent(self, usage: ModelUsage, pause: Pause = no_pause, /) -> None:
         self.spendings.append(usage)
         self.told.set()
-        await trio.lowlevel.checkpoint()
+        await pause()
+        self.written.append(usage)
 
 
 @frozen

@@ -194,8 +194,8 @@ async def test_a_meter_that_hangs_holds_up_nobody_for_long(autojump_clock: MockC
     del autojump_clock
 
     class Hanging(Book):
-        async def spent(self, usage: object) -> None:
-            del usage
+        async def spent(self, usage: object, pause: object = None, /) -> None:
+            del usage, pause
             await trio.sleep_forever()
 
     assert (await asked(Proxy(Scripted(nothing), Hanging()), caller(), request()))[0] == 200

@@ -1,6 +1,7 @@
 """The gateway over real sockets, before a real server: streams, errors, hostile runners, its restarts."""
 
 import json
+import math
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from structlog.testing import CapturingLogger
 from trio.testing import wait_all_tasks_blocked
 
 from agent_runner.system import HttpxClients
-from nanoclaw.gateway import Caller, DoorFailed, SessionModels, doors, proxy
+from nanoclaw.gateway import Caller, DoorFailed, SessionModels, doors, proxy, serving
 from nanoclaw.gateway.doors import MAX_CONNECTIONS
 from nanoclaw.gateway.limits import MAX_AT_ONCE, MAX_BODY, RunnerLimits
 from nanoclaw.gateway.serving import MOST_SMALL_PIECES
@@ -415,6 +416,22 @@ async def test_a_program_that_asks_first_may_send_its_body(tmp_path: Path) -> No
             assert (await stream.receive_some(1000)).startswith(b"HTTP/1.1 100")
             await stream.send_all(b"{}")
             assert (await stream.receive_some(1000)).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("end", ["another request", "the runner leaves"])
+async def test_usage_counts_at_once_and_is_written_when_the_turn_has_had_time_to_end(
+    tmp_path: Path, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "RECORD_AFTER_S", math.inf)
+    async with a_stage(tmp_path, hello) as stage:
+        client = await stage.client()
+        await client.post(CHAT, json={})
+        await stage.meter.told.wait()
+        assert (len(stage.meter.spendings), stage.meter.written) == (1, [])
+        if end == "another request":
+            await client.post(CHAT, json={})
+            assert len(stage.meter.written) == 1
+    assert stage.meter.written == stage.meter.spendings
 
 
 # -- doors --------------------------------------------------------------------------

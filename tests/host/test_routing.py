@@ -23,7 +23,7 @@ from nanoclaw.records import (
     Wiring,
 )
 from nanoclaw.records.content import dump_parked, load_parked, storable
-from nanoclaw.routing.engagement import engagement, rules_of
+from nanoclaw.routing.engagement import judge, rules_of
 from nanoclaw.store import Executor, ThreadExecutor
 from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, rows
@@ -337,4 +337,4 @@ CASES = [
 async def test_the_rules_of_a_wiring_say_whom_it_wakes(case: Case) -> None:
     message = ChatMessage("1", case.text, "Ann", "fake:1", is_mention=case.mention)
     wired = wiring(case.rules, case.scope)
-    assert await engagement(wired, rules_of(wired), message, in_thread) == case.expected
+    assert (await judge(wired, rules_of(wired), message, in_thread)).engagement == case.expected

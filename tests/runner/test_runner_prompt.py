@@ -69,7 +69,20 @@ JSON = st.recursive(
 )
 KNOWN_KEYS = (
     *("text", "sender", "senderId", "attachments", "replyTo", "author", "prompt", "scriptOutput", "source"),
-    *("payload", "action", "result", "reason", "selectedOption", "withdrawn", "operation", "files", "id"),
+    *(
+        "payload",
+        "action",
+        "result",
+        "reason",
+        "selectedOption",
+        "selectedOptions",
+        "freeText",
+        "withdrawn",
+        "expired",
+        "operation",
+        "files",
+        "id",
+    ),
 )
 CONTENTS = st.dictionaries(st.sampled_from(KNOWN_KEYS) | TEXTS, JSON, max_size=6).flatmap(
     lambda content: st.sampled_from(

@@ -7,6 +7,7 @@ from mimetypes import guess_type
 
 from attrs import frozen
 
+from agent_runner.prompt import outcomes
 from agent_runner.prompt.markup import body, element
 from agent_runner.records import Address, Inbound, Sent, Turn
 from agent_runner.times import to_zone
@@ -186,10 +187,17 @@ def _system(view: View, message: Inbound) -> str:
         case {"type": "continuation"}:
             return element("continuation", view.json(_without(content, "type")), **origin)
         case {"action": _}:
-            names = _picked(content, action="action", status="status", request="requestId")
-            return element("result", view.json(content.get("result")), **origin, **names)
+            return _result(view, content, origin)
         case _:
             return _other(view, message)
+
+
+def _result(view: View, content: Mapping[str, object], origin: Mapping[str, object]) -> str:
+    if "approval" in content and "decision" in content:
+        names = _picked(content, action="action", decision="decision", request="approval")
+        return element("outcome", view.text(outcomes.words(content)), **origin, **names)
+    names = _picked(content, action="action", status="status", request="requestId")
+    return element("result", view.json(content.get("result")), **origin, **names)
 
 
 def _picked(content: Mapping[str, object], **keys: str) -> Mapping[str, object]:
@@ -197,18 +205,28 @@ def _picked(content: Mapping[str, object], **keys: str) -> Mapping[str, object]:
 
 
 def _answer(view: View, content: Mapping[str, object], origin: Mapping[str, object]) -> str:
-    withdrawn = content.get("withdrawn") is True
+    withdrawn, expired = content.get("withdrawn") is True, content.get("expired") is True
     words = [str(content[key]) for key in ("title", "question") if content.get(key)]
     question = element("quote", body("\n".join(words), LONGEST_QUOTE)) if words else ""
-    chosen = "" if withdrawn else view.text(content.get("selectedOption") or "")
+    chosen = "" if withdrawn or expired else view.text(_chosen(content))
     return element(
         "answer",
         "\n".join(part for part in (question, chosen) if part),
         **origin,
         question=None if words else content.get("questionId"),
         user=content.get("userId"),
+        own_words="yes" if content.get("freeText") is True else None,
         withdrawn="yes" if withdrawn else None,
+        expired="yes" if expired else None,
     )
+
+
+def _chosen(content: Mapping[str, object]) -> str:
+    """Return what a user answered: one option, several options one each line, or a text."""
+    several = content.get("selectedOptions")
+    if isinstance(several, list) and several:
+        return "\n".join(map(str, several))
+    return str(content.get("selectedOption") or "")
 
 
 def _other(view: View, message: Inbound) -> str:

@@ -3,13 +3,13 @@
 import gc
 import json
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from agent_runner.background import background
 from agent_runner.foreign import describe
@@ -32,6 +32,8 @@ _STATUS_OF_KIND: Mapping[str, int] = {
     "overloaded_error": 529,
 }
 """The statuses of errors that come in the middle of a stream, which has status 200."""
+_OF_ONE_BODY = {b"content-length", b"transfer-encoding"}
+"""Headers of a request that depend on its body."""
 _MOST_TOKENS = 10**9
 """A larger number of tokens is none."""
 
@@ -95,21 +97,31 @@ class SdkClient:
     _settings: ModelSettings
     _http: HttpClient
     _made: Any = field(default=None, init=False)
+    _prepared: dict[str, "_Prepared"] = field(factory=dict, init=False)
+    """What the SDK made of the first request of each path."""
 
     @asynccontextmanager
     async def stream(self, path: str, body: Mapping[str, object]) -> AsyncGenerator[Any]:
         """Send a request for a stream, and yield the `httpx2.Response` when its head is there.
 
         The methods of the SDKs for each kind of request would first look at all that they might convert in
-        the body, which takes 0.15 ms a message. Raises ModelError if the SDK is not installed, and errors of
-        the SDK.
+        the body, which takes 0.15 ms a message. Raises ModelError if the SDK is not installed, errors of the
+        SDK and of httpx2, and _StatusError.
         """
-        client, whole = await self._get(), {**body, "stream": True}
-        response = await client.post(path, cast_to=import_module("httpx2").Response, body=whole, stream=True)
+        whole = {**body, "stream": True}
+        prepared = self._prepared.get(path)
+        response = await (self._first(path, whole) if prepared is None else prepared.send(self._http, whole))
         try:
             yield response
         finally:
             await response.aclose()
+
+    async def _first(self, path: str, body: Mapping[str, object]) -> Any:
+        """Have the SDK send a request, and keep what the next ones have in common with it."""
+        client = await self._get()
+        response = await client.post(path, cast_to=import_module("httpx2").Response, body=body, stream=True)
+        self._prepared[path] = _Prepared.of(response.request)
+        return response
 
     async def _get(self) -> Any:
         """Return the client. Raises ModelError if the SDK is not installed."""
@@ -124,6 +136,52 @@ class SdkClient:
             )
             self._made = _without_thread(client)
         return self._made
+
+
+class _StatusError(Exception):
+    """A status that is an error. It has the attributes of such errors of the SDKs."""
+
+    def __init__(self, response: Any, text: str) -> None:
+        super().__init__(text or f"status {response.status_code}")
+        self.response, self.status_code, self.body = response, response.status_code, _json_or_text(text)
+
+
+def _json_or_text(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+@frozen
+class _Prepared:
+    """The parts of a request that an SDK makes alike for each body: they take it most of its time."""
+
+    method: str
+    url: object
+    headers: Sequence[tuple[bytes, bytes]]
+    extensions: Mapping[str, object]
+
+    @classmethod
+    def of(cls, request: Any) -> "_Prepared":
+        """Return these parts of a request that was sent."""
+        headers = [pair for pair in request.headers.raw if pair[0].lower() not in _OF_ONE_BODY]
+        return cls(request.method, request.url, headers, dict(request.extensions))
+
+    async def send(self, http: Any, body: Mapping[str, object]) -> Any:
+        """Send another body, and return the response. Raises _StatusError and errors of httpx2."""
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        request = import_module("httpx2").Request(
+            self.method, self.url, headers=self.headers, content=content, extensions=dict(self.extensions)
+        )
+        response = await http.send(request, stream=True)
+        if response.is_success:
+            return response
+        try:
+            text = (await response.aread()).decode("utf-8", "replace")
+        finally:
+            await response.aclose()
+        raise _StatusError(response, text)
 
 
 @asynccontextmanager

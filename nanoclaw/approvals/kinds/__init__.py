@@ -1,1 +1,1 @@
-"""The kinds of approvals that come with NanoClaw, one module each."""
+"""The kinds of approvals, one module each. A module names its kind `KIND`."""

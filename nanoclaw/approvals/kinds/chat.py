@@ -134,3 +134,6 @@ def _id(prefix: str, approval: PendingApproval) -> str:
     """Return the id of a row that this approval makes: the same one if it is applied again."""
     digest = blake2b(f"{prefix} {approval.approval_id}".encode(), digest_size=8).hexdigest()
     return f"{prefix}-{digest}"
+
+
+KIND = AdmitChat()

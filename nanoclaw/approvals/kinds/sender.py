@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from nanoclaw.approvals.kind import APPROVE, REJECT, Asked, Effects, Wanted
+from nanoclaw.approvals.visible import visible
 from nanoclaw.records import (
     HeldMessage,
     MessagingGroup,
@@ -127,10 +128,13 @@ def quote(text: object) -> str:
 
 
 def plain(text: str, longest: int) -> str:
-    """Return a text on one line, without control characters, cut at `longest` characters."""
-    line = "".join(each if each.isprintable() else " " for each in text).strip()
+    """Return a text on one line, as `visible` shows it, cut at `longest` characters."""
+    line = visible(text[: longest + 1]).strip()
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def _list(value: object) -> Sequence[object]:
     return value if isinstance(value, list | tuple) else ()
+
+
+KIND = AdmitSender()

@@ -13,6 +13,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from nanoclaw.config.kinds import Bytes, Name
+from nanoclaw.runtimes.backlog import WorkFailed
 from nanoclaw.runtimes.bubblewrap import layout
 from nanoclaw.runtimes.bubblewrap.detect import Ready, compile_runner, examine
 from nanoclaw.runtimes.bubblewrap.groups import Group, name_of
@@ -85,6 +86,17 @@ class BubblewrapRuntime:
     async def serve(self, _install_id: str) -> None:
         """Install the packages of agents, until cancelled."""
         await self.packages.serve()
+
+    async def prepare(self, spec: RunnerSpec) -> None:
+        """Install the packages of a specification.
+
+        Raises:
+            StartFailed: they cannot be installed.
+        """
+        try:
+            await self.packages.install(spec)
+        except (WorkFailed, OSError) as error:
+            raise StartFailed(str(error)) from error
 
     def refusal(self, provider: str) -> str | None:
         """Return why the runner has no such provider. All that it has may run here."""

@@ -9,6 +9,7 @@ from attrs import fields
 from nanoclaw.records import (
     AgentDestination,
     AgentGroup,
+    ClosedQuestion,
     HeldMessage,
     Member,
     MessagingGroup,
@@ -47,6 +48,7 @@ _RECORDS = {
     "agent_destinations": AgentDestination,
     "unregistered_senders": UnregisteredSender,
     "parked_events": ParkedEvent,
+    "closed_questions": ClosedQuestion,
 }
 """The tables whose columns are the fields of their records."""
 

@@ -36,6 +36,8 @@ class NewMessage:
     """The user's message that this message replaces. It is stored as completed, so it gets no answer."""
     source: "Source | None" = None
     """The origin, if the message is from another agent."""
+    target: "Target | None" = None
+    """The message that it is about, if it is an edit, a deletion or a reaction."""
 
 
 @frozen
@@ -46,6 +48,21 @@ class Source:
     """An answer goes back to this session."""
     causation_id: str
     hops: int
+
+
+@frozen
+class Target:
+    """The message that a row is about. `key` is the key of the row's content that gets its number."""
+
+    key: str
+    chat: Address
+    platform_id: str
+    rows: Sequence[str] = ()
+    """The ids that its row may have, if it is a user's."""
+    own: bool = False
+    """True if it is one of the agent's own messages."""
+    required: bool = True
+    """True if the row is stored only where the message is."""
 
 
 @frozen
@@ -206,7 +223,10 @@ def has_enough_reports(connection: apsw.Connection) -> bool:
     waiting = connection.execute(
         """
         SELECT count(*) FROM (
-          SELECT 1 FROM messages_in WHERE status = 'pending' AND kind = 'system' AND trigger = 0 LIMIT :most)
+          SELECT 1 FROM messages_in
+          WHERE status = 'pending' AND kind = 'system' AND trigger = 0
+            AND NOT content GLOB '{"type":"reaction",*' AND NOT content GLOB '{"type":"deleted",*'
+          LIMIT :most)
         """,
         {"most": MAX_REPORTS},
     ).get

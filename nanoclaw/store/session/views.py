@@ -214,7 +214,8 @@ def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
         """
         SELECT d.message_out_id, coalesce(f.status, d.status), d.attempts, d.next_attempt, d.error,
           f.delivered_at, f.platform_message_id,
-          coalesce(f.status = 'failed' AND d.error LIKE :in_doubt || '%', d.doubts > 0), d.causation_id, d.hops
+          coalesce(f.status = 'failed' AND d.error LIKE :in_doubt || '%', d.doubts > 0),
+          d.causation_id, d.hops
         FROM deliveries d LEFT JOIN delivered f USING (message_out_id)
         WHERE d.message_out_id IN (SELECT value FROM json_each(:ids))
         """,
