@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from time import sleep  # noqa: TID251 -- 0.2 ms, which trio cannot time
 from typing import Any, TypeVar, cast
@@ -23,6 +24,8 @@ T = TypeVar("T")
 POLL = 0.5
 JOURNAL = "-journal"
 BRIEF_PAUSES = (0.0002,) * 10
+LONGEST_RUN = 0.005
+"""Seconds of reads and commits, one after the other, before other tasks run."""
 
 
 class SystemClock:
@@ -52,17 +55,26 @@ class ThreadExecutor:
     """Writes files in a worker thread. A cancelled caller waits for its call.
 
     Reads and commits run at once. A thread would add a tenth of a millisecond each way, and the runner has
-    nothing else to do meanwhile.
+    nothing else to do meanwhile. Other tasks run in between after `LONGEST_RUN`, not at each call.
     """
 
     _write: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(1), init=False)
+    _yielded_at: float = field(default=-inf, init=False)
+    """When other tasks could run for the last time, as far as this executor knows."""
 
     async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
         """Run `call` to its end."""
         if lane != "write":
-            await trio.lowlevel.checkpoint()
+            await self._be_fair()
             return _past_a_sync(call)
         return await trio.to_thread.run_sync(call, abandon_on_cancel=False, limiter=self._write)
+
+    async def _be_fair(self) -> None:
+        if trio.current_time() - self._yielded_at < LONGEST_RUN:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return
+        await trio.lowlevel.checkpoint()
+        self._yielded_at = trio.current_time()
 
     def before_commit(self, path: Path) -> None:
         """Do nothing. Simulations use this."""

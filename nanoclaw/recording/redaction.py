@@ -14,7 +14,7 @@ import apsw
 from attrs import evolve
 
 from nanoclaw.recording.notes import Asked, Looked, Note, Offered, RunnerEnded, RunnerRefused
-from nanoclaw.records import InboundEvent
+from nanoclaw.records import InboundEvent, SdkMessage, Webhook
 from nanoclaw.store import Connection
 from nanoclaw.store.engine.connections import open_writable
 
@@ -22,6 +22,8 @@ WORDS = frozenset(
     {"text", "markdown", "prompt", "script", "scriptOutput", "fallbackText", "title", "question", "formatted"}
 )
 """Keys of contents (contract 5) whose values are redacted."""
+OPAQUE = frozenset({"card", "payload", "links", "metadata"})
+"""Keys of values of an unknown shape, all of which may be text."""
 _COLUMNS = {
     "messages_in": ("content",),
     "messages_out": ("content",),
@@ -54,6 +56,10 @@ def redacted(note: Note) -> Note:
             reply = message.reply_to and evolve(message.reply_to, text=crossed_out(message.reply_to.text))
             shown = evolve(message, text=crossed_out(message.text), reply_to=reply)
             return evolve(note, event=evolve(event, message=shown))
+        case Offered(event=SdkMessage() as event):
+            return evolve(note, event=evolve(event, content=_without(event.content)))
+        case Offered(event=Webhook() as event):
+            return evolve(note, event=evolve(event, payload={}))
         case Asked():
             return evolve(note, content=_without(note.content))
         case Looked():
@@ -90,8 +96,10 @@ def _without(value: Any) -> Any:
 
 
 def _item_without(key: object, item: Any) -> Any:
-    if key == "card":  # its shape is unknown, so all of it may be text
+    if key in OPAQUE:
         return "{}" if isinstance(item, str) else {}
+    if key in WORDS and isinstance(item, Mapping | list):  # the chat library's formatted text
+        return {}
     return crossed_out(item) if key in WORDS and isinstance(item, str) else _without(item)
 
 

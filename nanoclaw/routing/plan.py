@@ -85,7 +85,7 @@ class Target:
 
     async def _judge(self, event: Said, engaged: EngagedThreads, in_thread: InThread) -> Verdict:
         verdict = await self._verdict(event, engaged, in_thread)
-        if verdict.engages and is_stop(event.message.text):
+        if verdict.engages and not event.version and is_stop(event.message.text):
             engaged.leave(self.wiring.id, event.address.thread_id)
             return evolve(verdict, engages=False)
         return verdict

@@ -69,7 +69,7 @@ class AdmitChat:
         if approval.status == "approved":
             group = _chosen(connection, approval, chat, at)
             _wire(connection, approval, chat, group, at)
-            return {"agent": group.folder}
+            return {"agent": group.folder, "agent_group_id": group.id}
         by, id_ = approval.decided_by, approval.approval_id
         refusals.put(connection, Refusal(chat.id, None, "rejected", None, by, at, id_))
         waiting = [each for each in held_messages.of_sender(connection, chat.id) if not each.agents]
@@ -77,7 +77,10 @@ class AdmitChat:
         return {"rejected": f"{chat.channel_type}:{chat.platform_id}"}
 
     async def finish(self, approval: PendingApproval, effects: Effects) -> Mapping[str, object] | None:
-        """Deliver what was held of the chat."""
+        """Show the agent its new destination, and deliver what was held of the chat."""
+        agent = (approval.outcome or {}).get("agent_group_id")
+        if isinstance(agent, str):
+            await effects.destinations_changed(agent)
         await effects.deliver_held(str(approval.payload["chat"]), None)
         return None
 
