@@ -117,6 +117,7 @@ def cross_out_file(database: Path) -> None:
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         for table, columns in _COLUMNS.items():
             _cross_out(connection, table, columns)
+        connection.limit(apsw.SQLITE_LIMIT_ATTACHED, 1)  # VACUUM attaches a file of its own
         connection.execute("VACUUM")
     finally:
         connection.close()
