@@ -11,17 +11,15 @@ from contextlib import (
     asynccontextmanager,
     nullcontext,
 )
-from datetime import timedelta
 from functools import partial
-from zoneinfo import ZoneInfo
 
 import structlog
 from attrs import field, frozen
 
 from actors import ActorError, Bury, Escalate, Node, Policy, Ref, Supervisor
-from nanoclaw.approvals.kind import Asked
-from nanoclaw.approvals.kinds.chat import AdmitChat
-from nanoclaw.approvals.kinds.sender import AdmitSender
+from nanoclaw.approvals.desk import ApprovalDesk
+from nanoclaw.approvals.kind import ApprovalKind
+from nanoclaw.approvals.showing import CardSender
 from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.budgets.limits import rules_of
 from nanoclaw.channels.protocol import Channel, types_with_buttons, types_with_card_edits
@@ -37,18 +35,17 @@ from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.gateway import Gateway, HttpServers, Proxy, PublicInternet, SiteKeeper, WebProxy, open_gateway
 from nanoclaw.gateway.meter import Meter
+from nanoclaw.host_effects import HostEffects
 from nanoclaw.host_parts import HostFailed, Parts, Seams
 from nanoclaw.host_status import HostStatus
 from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Operations, SessionFiles
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
-from nanoclaw.records import Address, Answering, Intake, PendingApproval
-from nanoclaw.records.content import dump_options
+from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe, watch_lock
 from nanoclaw.routing import Drops, EngagedThreads, HeldKeeper, QuestionDesk, Router, Shows, Strangers
-from nanoclaw.routing.holding import Ask
 from nanoclaw.runtimes import (
     Runtime,
     Served,
@@ -64,8 +61,8 @@ from nanoclaw.session.owner_alerts import tell_owner
 from nanoclaw.session.places import Places
 from nanoclaw.session.resuming import resume_sessions
 from nanoclaw.session.space import Space
-from nanoclaw.store import Connection, OwnershipLost, Reader, StoreError, open_reader
-from nanoclaw.store.central import meta, pending_approvals
+from nanoclaw.store import OwnershipLost, Reader, StoreError, open_reader
+from nanoclaw.store.central import meta
 from nanoclaw.system.clock import Clock
 from nanoclaw.system.clock_watch import watch_clock
 from nanoclaw.system.foreign import ForeignError, foreign_code
@@ -155,6 +152,7 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     control: Control | bool | None = None,
     record: Record | None = None,
     actions: Mapping[str, ActionHandler] | None = None,
+    approval_kinds: Sequence[ApprovalKind] = (),
     begin_anew: bool = False,
 ) -> AsyncIterator[Host]:
     """Run the host while the context is open. Several hosts may run in one process, each on its own data.
@@ -164,14 +162,15 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     names the parts. If the socket cannot be created, the host logs that and runs on.
 
     `record` records the input at the seams, for `nanoclaw replay`. `actions` has, by name, the handlers of
-    requests that agents may make to the host besides tasks. `begin_anew` begins with an empty `v2.db` where
+    requests that agents may make to the host besides tasks. `approval_kinds` are kinds of approvals besides
+    those that come with NanoClaw. `begin_anew` begins with an empty `v2.db` where
     that file is lost: the old files are moved to a folder beside the new ones.
 
     Raises:
         HostFailed: the host cannot start, or an essential part has given up. It is never in a group.
         BaseException: an exception of the body, unchanged.
     """
-    parts = Parts.of(config, channels, seams or Seams(), actions or {}, begin_anew=begin_anew)
+    parts = Parts.of(config, channels, seams or Seams(), actions or {}, approval_kinds, begin_anew=begin_anew)
     raised: BaseException | None = None
     try:
         async with (
@@ -247,6 +246,8 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         drops = Drops(services.registry, services.clock)
         root.start("drops", drops.recipe)
         router = await _router(services, living, channels, root, drops)
+        desk = _approval_desk(parts, services, living, router)
+        start_up.start("approvals", background(desk.run))
         start_up.start("held", background(_held_keeper(services, router).run))
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if config.zone_doubt is not None:
@@ -265,6 +266,7 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
             partial(state_of, unwrapped(parts.runtime)),
             services.gateway.remarks,
             lambda: services.space.remark,
+            desk.remarks,
         )
         if control is not None:
             operations = Operations(Catalogue.installed(), ground)
@@ -305,7 +307,9 @@ async def _services(
     executor, clock, random = seams.executor, seams.clock, seams.random
     registry = root.start(
         "registry",
-        registry_recipe(config.data, executor, clock, random, changes, begin_anew=parts.begin_anew),
+        registry_recipe(
+            config.data, executor, clock, random, changes, parts.approvals, begin_anew=parts.begin_anew
+        ),
     )
     await registry.wait_started()
     root.start("lock", background(partial(watch_lock, registry, config.runtime.slow_poll_s)))
@@ -331,7 +335,7 @@ async def _services(
     root.start("space", background(space.run))
     # A replay has no sandboxes that ask.
     asked = registry if recorder is None else recorder.registry(registry)
-    sites = SiteKeeper(asked, central, changes, clock, ZoneInfo(config.timezone))
+    sites = SiteKeeper(asked, central, changes)
     gateway = await stack.enter_async_context(_gateway(seams, budgets, sites, supervision, root))
     return Services(
         config=config,
@@ -401,7 +405,7 @@ async def _router(
     services: Services, living: Sessions, channels: Mapping[str, Channel], root: Supervisor, drops: Drops
 ) -> Router:
     """Return the intake of all channels, once it knows in which threads agents are engaged."""
-    central, registry, config = services.central, services.registry, services.config
+    central, registry = services.central, services.registry
     engaged = EngagedThreads(registry, central, services.clock)
     await root.start("engaged-threads", engaged.recipe).wait_started()
     return Router(
@@ -413,7 +417,7 @@ async def _router(
         partial(services.executor.run, lane="match"),
         services.clock,
         drops,
-        Strangers(registry, _asking(config), config.approvals.held_messages),
+        Strangers(registry, services.config.approvals.held_messages),
         Shows(types_with_buttons(channels.values()), types_with_card_edits(channels.values())),
     )
 
@@ -424,37 +428,27 @@ def _question_desk(services: Services, living: Sessions) -> QuestionDesk:
     )
 
 
-def _asking(config: Config) -> Ask:
-    """Return what asks for an approval in a transaction."""
-    kinds = {kind.action: kind for kind in (AdmitSender(), AdmitChat())}
-
-    def ask(connection: Connection, registry: Registry, asked: Asked) -> None:
-        wanted = kinds[asked.action].check(connection, asked)
-        waiting = pending_approvals.for_action(connection, asked.action, "pending")
-        if any(each.request_id == wanted.same for each in waiting):
-            return
-        now = registry.clock.now()
-        approval = PendingApproval(
-            registry.new_id("appr", wanted.same),
-            None,
-            wanted.same,
-            asked.action,
-            wanted.payload,
-            now,
-            asked.agent_group_id,
-            expires_at=now + timedelta(seconds=config.approvals.expire_s),
-            title=wanted.title,
-            options=dump_options(wanted.options),
-        )
-        pending_approvals.create(connection, approval)
-
-    return ask
-
-
 def _held_keeper(services: Services, router: Router) -> HeldKeeper:
     held_s = services.config.approvals.held_s
     clock, changes = services.clock, services.changes
     return HeldKeeper(router, services.registry, services.central, changes, clock, held_s)
+
+
+def _approval_desk(parts: Parts, services: Services, living: Sessions, router: Router) -> ApprovalDesk:
+    """Return the worker of approvals."""
+    config, registry, clock = services.config, services.registry, services.clock
+    cards = CardSender(registry, services.senders, clock, config.delivery.backoff_s, config.timezone)
+    return ApprovalDesk(
+        services.central,
+        registry,
+        services.changes,
+        clock,
+        services.senders,
+        living,
+        parts.approvals,
+        HostEffects(services, living, parts.installation, router.deliver_held),
+        cards,
+    )
 
 
 def _ground(parts: Parts, services: Services, living: Sessions, drops: Drops) -> Ground:

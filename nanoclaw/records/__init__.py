@@ -41,6 +41,7 @@ from nanoclaw.records.inbound import (
     SdkMessage,
     Webhook,
     answer_id,
+    outcome_id,
     received,
 )
 from nanoclaw.records.outgoing import (
@@ -73,6 +74,7 @@ from nanoclaw.records.people import (
     UserRole,
 )
 from nanoclaw.records.sessions import (
+    ApprovalAsker,
     ApprovalCard,
     ApprovalRule,
     ApprovalStatus,
@@ -113,6 +115,7 @@ __all__ = [
     "Answer",
     "Answerer",
     "Answering",
+    "ApprovalAsker",
     "ApprovalCard",
     "ApprovalRule",
     "ApprovalStatus",
@@ -182,5 +185,6 @@ __all__ = [
     "Webhook",
     "Wiring",
     "answer_id",
+    "outcome_id",
     "received",
 ]

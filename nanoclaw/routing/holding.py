@@ -1,9 +1,10 @@
 """Messages to the registry about held messages, which wait until their sender or their chat is let in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+import structlog
 from attrs import field, frozen
 
 from nanoclaw.approvals.kind import Asked
@@ -30,11 +31,11 @@ MOST_IN_ALL = 5000
 TOO_MANY = "held_too_many"
 TOO_LARGE = "held_too_large"
 TOO_MUCH = "held_too_much_in_all"
+NOT_ASKED = "too_many_requests"
 TOO_LONG = "held_too_long"
 """Reasons for dropping messages that nobody has decided about."""
 
-Ask = Callable[[Connection, Registry, Asked], None]
-"""Asks for an approval, unless the same request is open. Raises ActionRefused."""
+_log = structlog.get_logger()
 
 
 @frozen
@@ -54,16 +55,20 @@ class Hold:
     agents: tuple[str, ...]
     most: int
     """Limit of messages of a sender in a chat."""
-    ask: Ask = field(repr=False)
 
     async def handle(self, actor: Registry) -> Literal["held", "changed"] | NotHeld:
         """Store message and request in one transaction. A message that is held already is not stored again.
 
         Return "changed" if the sender or the chat does not wait any more: rights were given or taken.
         """
-        return await actor.commit(self._hold, actor)
+        id_ = actor.new_id("appr", self.messaging_group_id, self.sender, *self.agents)
+        held = await actor.commit(self._hold, actor, id_)
+        actor.changes.tell_approvals()
+        return held
 
-    def _hold(self, connection: Connection, actor: Registry) -> Literal["held", "changed"] | NotHeld:
+    def _hold(
+        self, connection: Connection, actor: Registry, id_: str
+    ) -> Literal["held", "changed"] | NotHeld:
         now = actor.clock.now()
         chat = messaging_groups.require(connection, self.messaging_group_id)
         if not self._waits(connection, chat, now):
@@ -71,13 +76,16 @@ class Hold:
         there = held_messages.by_message(connection, self.event.message_id)
         if there is not None:
             held_messages.wait_for(connection, there.id, self.agents)
+        if there is None and (reason := self._excess(connection)):
+            return NotHeld(reason)
         try:
-            with connection:
+            with connection:  # a savepoint
                 if there is None:
                     self._store(connection, now)
-                self.ask(connection, actor, self._asked())
+                actor.approvals.request(connection, self._asked(), id_, now)
         except ActionRefused as error:
-            return NotHeld(str(error)) if there is None else "held"
+            _log.warning("routing.not_asked", chat=chat.platform_id, sender=self.sender, reason=str(error))
+            return NotHeld(NOT_ASKED) if there is None else "held"
         return "held"
 
     def _waits(self, connection: Connection, chat: MessagingGroup, now: datetime) -> bool:
@@ -88,18 +96,22 @@ class Hold:
         return all(each is not None and each.waits(now) for each in found)
 
     def _store(self, connection: Connection, now: datetime) -> None:
-        event = dump_parked(self.event)
+        event, where, id_ = dump_parked(self.event), self.messaging_group_id, self.event.message_id
         size = len(event.encode())
+        held_messages.hold(connection, HeldMessage(0, id_, where, self.sender, event, size, self.agents, now))
+
+    def _excess(self, connection: Connection) -> str | None:
+        """Return the limit that the message would exceed, or None."""
+        size = len(dump_parked(self.event).encode())
         own = held_messages.amount(connection, self.messaging_group_id, self.sender)
         of_all = held_messages.amount(connection)
         if own.messages >= self.most:
-            raise ActionRefused(TOO_MANY)
+            return TOO_MANY
         if own.bytes + size > MOST_BYTES:
-            raise ActionRefused(TOO_LARGE)
+            return TOO_LARGE
         if of_all.messages >= MOST_IN_ALL or of_all.bytes + size > MOST_BYTES_IN_ALL:
-            raise ActionRefused(TOO_MUCH)
-        where, id_ = self.messaging_group_id, self.event.message_id
-        held_messages.hold(connection, HeldMessage(0, id_, where, self.sender, event, size, self.agents, now))
+            return TOO_MUCH
+        return None
 
     def _asked(self) -> Asked:
         message = self.event.message

@@ -9,7 +9,6 @@ from nanoclaw.records import (
     Address,
     AgentGroup,
     MessagingGroup,
-    PendingQuestion,
     Refusal,
     Said,
     Session,
@@ -18,7 +17,7 @@ from nanoclaw.records import (
 )
 from nanoclaw.registry.trigger_rules import TriggerRules, problem
 from nanoclaw.routing.access import NotAdmitted, person_of, refusal
-from nanoclaw.routing.clicks import waiting_questions
+from nanoclaw.routing.clicks import Waiting, waiting_in
 from nanoclaw.routing.engaged import EngagedThreads, is_stop
 from nanoclaw.routing.engagement import Engagement, Verdict, judge, rules_of
 from nanoclaw.store import Connection, DamagedRow
@@ -116,8 +115,8 @@ class Plan:
     """The agents that wait for held messages of the sender in this chat. An empty name: any agent."""
     rejected: Refusal | None = None
     """The rejection of the chat, if it has one."""
-    waiting: tuple[PendingQuestion, ...] = ()
-    """Questions that wait for an answer in the chat, newest first."""
+    waiting: tuple[Waiting, ...] = ()
+    """Questions and approvals that wait for an answer in the chat, newest first."""
     damaged: tuple[DamagedRow, ...] = ()
     """The errors about wirings and agents of the chat that are left out."""
 
@@ -219,7 +218,7 @@ def plan(connection: Connection, event: Routable) -> Plan:
         if sender is None
         else held_messages.waiting_agents(connection, chat.id, sender),
         rejected=None if targets else refusals.of_chat(connection, chat.id),
-        waiting=waiting_questions(connection, event.address),
+        waiting=waiting_in(connection, event.address),
         damaged=tuple(damaged),
     )
 

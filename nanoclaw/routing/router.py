@@ -33,7 +33,16 @@ from nanoclaw.registry import (
     ParkEvent,
     Registry,
 )
-from nanoclaw.routing.clicks import Choice, Clicks, DroppedClick, Shows, as_answer, check_answer, check_click
+from nanoclaw.routing.clicks import (
+    CardClick,
+    Choice,
+    Clicks,
+    DroppedClick,
+    Shows,
+    as_answer,
+    check_answer,
+    check_click,
+)
 from nanoclaw.routing.drops import Drop, Drops
 from nanoclaw.routing.engaged import EngagedThreads
 from nanoclaw.routing.holding import NotHeld, RemoveHeld
@@ -135,6 +144,7 @@ class Router:
     async def _offer(self, event: Event) -> Routed:
         if isinstance(event, Attended):
             self._sessions.attended(event.address)
+            self._changes.tell_attended()
             return Routed()
         if isinstance(event, Clicked):
             return await self._click(event)
@@ -161,6 +171,10 @@ class Router:
                 clicks = Clicks(self._registry, self._sessions, self._drops)
                 if isinstance(found, DroppedClick):
                     return await clicks.drop(click, found)
+                if isinstance(found, CardClick):
+                    routed = await clicks.decide(found.decision)
+                    clicks.count(click, routed.dropped)
+                    return routed
                 if isinstance(found, Choice):
                     return await clicks.choose(click, found)
                 return await clicks.store(click, found)
@@ -253,6 +267,8 @@ class Router:
         answering = as_answer(event, found.waiting, self._shows)
         if answering is None:
             return None
+        if isinstance(answering, CardClick):
+            return await Clicks(self._registry, self._sessions, self._drops).decide(answering.decision)
         valid = await self._central.run(check_answer, answering, event.address)
         if isinstance(valid, DroppedClick):
             return None

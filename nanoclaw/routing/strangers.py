@@ -11,7 +11,7 @@ from actors import ActorError, Ref
 from nanoclaw.records import MessagingGroup, NotAccepted, Webhook
 from nanoclaw.registry import Changes, Registry
 from nanoclaw.routing.access import refusal
-from nanoclaw.routing.holding import TOO_LONG, Ask, Hold, NotHeld, RemoveHeld
+from nanoclaw.routing.holding import TOO_LONG, Hold, NotHeld, RemoveHeld
 from nanoclaw.routing.plan import Plan, Routable, sender_of
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import held_messages, messaging_groups, wirings
@@ -30,7 +30,6 @@ class Strangers:
     """Asks for senders and chats, and holds what they write until somebody decides."""
 
     _registry: Ref[Registry]
-    _ask: Ask
     _most: int
 
     def may_ask(self, event: Routable, found: Plan, now: datetime) -> bool:
@@ -47,7 +46,7 @@ class Strangers:
         sender, chat = sender_of(event), found.chat
         if isinstance(event, Webhook) or sender is None or chat is None:
             return "changed"
-        return await self._registry.ask(Hold(event, sender, chat.id, agents, self._most, self._ask))
+        return await self._registry.ask(Hold(event, sender, chat.id, agents, self._most))
 
 
 class Deliverer(Protocol):

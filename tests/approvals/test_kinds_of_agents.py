@@ -235,6 +235,13 @@ async def test_a_mount_that_is_there_and_a_taken_place_are_refused(stage: Stage,
         await stage.check(RequestMount, path=str(shared / "more"), name="photos")
 
 
+async def test_an_agent_cannot_have_folders_searched_all_the_time(stage: Stage, files: Path) -> None:
+    shared, kind = _listed(stage, files), RequestMount(stage.installation)
+    await stage.check(lambda _: kind, path=str(shared))
+    with pytest.raises(ActionRefused, match="one folder at a time"):
+        await stage.check(lambda _: kind, path=str(shared))
+
+
 @pytest.mark.parametrize("path", ["relative", "/a/../b", "~nobody-here/x", "/a\0b"])
 async def test_a_path_is_absolute_and_plain(stage: Stage, files: Path, path: str) -> None:
     _listed(stage, files)

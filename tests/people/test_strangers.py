@@ -186,7 +186,7 @@ async def test_held_messages_are_dropped_if_the_chat_becomes_strict(world: World
 
 async def test_an_admin_of_one_agent_lets_a_stranger_talk_to_that_agent_alone(world: World) -> None:
     chat, eve = await a_group(world)
-    await world.wire(chat, "cook", priority=1)
+    await world.wire(chat, "cook")
     ada = world.user("ada")
     await world.grant(ada, "admin", "main")
     await eve.says("hello", in_=chat)
@@ -234,7 +234,8 @@ async def _play(world: World, choice: str, kill: tuple[When, int] | None) -> int
     chat, eve = await a_group(world)
     begun = world.executor.commits
 
-    def at_commit(_path: Path, when: When, n: int) -> None:
+    def at_commit(path: Path, when: When, n: int) -> None:
+        del path
         if kill == (when, n - begun):
             world.kill_host_now()
 

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from attrs import frozen
 
+from nanoclaw.approvals.installation import Installation
 from nanoclaw.approvals.kind import REJECT, Asked, Effects, Wanted
 from nanoclaw.approvals.kinds.sender import drop_held, person, place, plain, quote
 from nanoclaw.records import AgentGroup, MessagingGroup, Option, PendingApproval, Refusal, Wiring
@@ -139,4 +140,8 @@ def _id(prefix: str, approval: PendingApproval) -> str:
     return f"{prefix}-{digest}"
 
 
-KIND = AdmitChat()
+def _kind(_installation: Installation) -> AdmitChat:
+    return AdmitChat()
+
+
+KIND = _kind
