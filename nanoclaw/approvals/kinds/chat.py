@@ -58,7 +58,8 @@ class AdmitChat:
             f"They wrote: {quote(values['text'])}"
         )
         payload = {"chat": chat.id, "user": user.id, "is_group": chat.is_group}
-        return Wanted(payload, chat.id, f"{where} wants an agent"[:200], text, _options(connection))
+        title = f"{where[0].upper()}{where[1:]} wants an agent"[:200]
+        return Wanted(payload, chat.id, title, text, _options(connection))
 
     def apply(self, connection: Connection, approval: PendingApproval) -> Mapping[str, object]:
         """Wire the chat, or drop what is held of it. An expiry changes nothing."""
