@@ -26,6 +26,7 @@ from nanoclaw.budgets.limits import rules_of
 from nanoclaw.channels.protocol import Channel, types_with_buttons, types_with_card_edits
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
+from nanoclaw.channels.state import ChannelState, RegistryState, UsesState, sweep_state
 from nanoclaw.config import Config
 from nanoclaw.control import Control, default_control, open_control
 from nanoclaw.dispatch import ActionHandler, Dispatcher
@@ -63,12 +64,15 @@ from nanoclaw.session.resuming import resume_sessions
 from nanoclaw.session.space import Space
 from nanoclaw.store import OwnershipLost, Reader, StoreError, open_reader
 from nanoclaw.store.central import meta
+from nanoclaw.system.clock import Clock
 from nanoclaw.system.clock_watch import watch_clock
+from nanoclaw.system.foreign import ForeignError, foreign_code
 from nanoclaw.system.supervision import Supervision, background
 from nanoclaw.system.wakeups import Wakeups
 
 __all__ = ["Host", "HostFailed", "Seams", "open_host"]
 
+MAX_CHANNEL_TYPE = 1000
 RETRY_BURIED_S = 60.0
 """Delay before the work of a runtime that keeps failing is tried again."""
 
@@ -94,6 +98,7 @@ class Host:
     answering: Callable[[Address], Awaitable[Sequence[Answering]]] = field(repr=False)
     """Returns the agents that answer in a chat; none if that cannot be read now."""
     _status: StatusSource = field(repr=False)
+    _state: Callable[[str], ChannelState] = field(repr=False)
 
     @property
     def admin(self) -> Admin:
@@ -111,6 +116,16 @@ class Host:
             CannotTell: the central database cannot be read now.
         """
         return await self._status.status()
+
+    def channel_state(self, channel_type: str) -> ChannelState:
+        """Return the state that a channel keeps, by its name. It need not be a channel of this host.
+
+        Raises:
+            ValueError: no channel can have this name.
+        """
+        if not isinstance(channel_type, str) or not 0 < len(channel_type) <= MAX_CHANNEL_TYPE:
+            raise ValueError(f"channel_type must be text of 1 to {MAX_CHANNEL_TYPE:,} characters")
+        return self._state(channel_type)
 
     def tree(self) -> Node:
         """Return the live tree of actors."""
@@ -268,9 +283,14 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
             warn_of_runtime(config)
         _log.info("host.ready", data=str(config.data), runtime=parts.runtime.name)
         intake = router if recorder is None else recorder.intake(router)
+        state = partial(
+            RegistryState, central=services.central, registry=services.registry, clock=services.clock
+        )
         who = partial(answering, services.central, services.executor, config)
         try:
-            yield Host(config, intake, living, ground.registry, ground.central, root, ground, who, status)
+            yield Host(
+                config, intake, living, ground.registry, ground.central, root, ground, who, status, state
+            )
         finally:
             _log.info("host.stopping")
             if recorder is not None:
@@ -295,6 +315,7 @@ async def _services(
     if recorder is not None:
         await recorder.keep_state(config, central, executor)
         root.start("recording", background(recorder.writer.run))
+    _hand_state(parts.channels, central, registry, clock)
     senders = await stack.enter_async_context(open_senders(parts.channels, supervision, under=root))
     runtimes = await stack.enter_async_context(
         supervision.open("runtimes", under=root, policy=Policy(give_up=Bury(RETRY_BURIED_S)))
@@ -302,6 +323,7 @@ async def _services(
     await _serve_runtime(unwrapped(parts.runtime), central, runtimes)
     root.start("wakeups", background(wakeups.run))
     # Those who follow the central database check all their state. A jump of the date needs the same.
+    root.start("channel-state", background(partial(sweep_state, central, registry, changes, clock)))
     root.start("clock", background(partial(watch_clock, clock, partial(_tell_of_jump, changes))))
     presences = Presences(registry)
     root.start("presence", presences.recipe)
@@ -333,6 +355,21 @@ async def _services(
     )
 
 
+def _hand_state(
+    channels: Mapping[str, Channel], central: Reader, registry: Ref[Registry], clock: Clock
+) -> None:
+    """Give their state to the channels that keep some. Raise HostFailed if one cannot take it."""
+    for name, channel in channels.items():
+        if isinstance(channel, UsesState):
+            try:
+                with foreign_code():
+                    channel.use_state(RegistryState(name, central, registry, clock))
+            except ForeignError as error:
+                raise HostFailed(
+                    f"the channel {name} cannot be used: its use_state() failed: {error}"
+                ) from error
+
+
 async def _serve_runtime(runtime: Runtime, central: Reader, under: Supervisor) -> None:
     """Start the work of the runtime that is its own, if it has any. It stops after all sessions."""
     if isinstance(runtime, Served):
@@ -358,6 +395,7 @@ async def _gateway(
 def _tell_of_jump(changes: Changes) -> None:
     changes.tell_budgets()
     changes.tell_questions()
+    changes.tell_state()
     changes.tell_all()
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from math import inf
 from pathlib import Path
-from time import sleep  # noqa: TID251 -- 0.2 ms, which trio cannot time
+from time import sleep  # noqa: TID251 -- less than trio can time
 from typing import Any, TypeVar, cast
 
 import apsw
@@ -23,7 +23,7 @@ from agent_runner.sockets.unix import nameable
 T = TypeVar("T")
 POLL = 0.5
 JOURNAL = "-journal"
-BRIEF_PAUSES = (0.0002,) * 10
+BRIEF_PAUSES = (0.00005,) * 10 + (0.0002,) * 5
 LONGEST_RUN = 0.005
 """Seconds of reads and commits, one after the other, before other tasks run."""
 
@@ -37,7 +37,7 @@ class SystemClock:
 
 
 def _past_a_sync(call: Callable[[], T]) -> T:
-    """Run `call`, and repeat it for up to 2 ms while it meets a lock.
+    """Run `call`, and repeat it for up to two or three milliseconds while it meets a lock.
 
     A commit wakes its readers when it unlinks the journal, and holds its lock until the directory is synced,
     a fraction of a millisecond later. A sleep in trio takes one or two whole milliseconds.

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from actors import Ref
 from nanoclaw.records import Address, Closing, Option, PendingQuestion, QuestionContent
-from nanoclaw.records.content import BadContent, dump_options, load_options
+from nanoclaw.records.content import BadContent, dump_options, load_options, load_request
 from nanoclaw.registry import CloseQuestion, CreateQuestion, DeleteQuestion, Registry
 from nanoclaw.store import NotFound, Reader
 from nanoclaw.store.central import pending_questions
@@ -75,6 +75,22 @@ async def close(registry: Ref[Registry], closing: Closing) -> None:
     """
     with suppress(NotFound):
         await registry.ask(CloseQuestion(closing))
+
+
+def closing_of(question: QuestionContent, answer: str) -> Closing:
+    """Return how a question was closed by an answer that is stored: its content, as JSON."""
+    try:
+        content = load_request(answer)
+    except BadContent:  # the session's file was changed by another program
+        return Closing(question.question_id, "answered")
+    if content.get("expired") or content.get("withdrawn"):
+        return Closing(question.question_id, "expired" if content.get("expired") else "withdrawn")
+    labels = {option.value: option.selected_label for option in question.options}
+    chosen = content.get("selectedOptions")
+    values = chosen if isinstance(chosen, list) else [content.get("selectedOption")]
+    words = ", ".join(labels.get(value, value) for value in values if isinstance(value, str))
+    by = content.get("userId")
+    return Closing(question.question_id, "answered", by if isinstance(by, str) else None, words)
 
 
 @frozen

@@ -25,6 +25,7 @@ class Changes:
     """Number of times that somebody came to a chat where messages may be held."""
     _approvals: trio.Event = Factory(trio.Event)
     _questions: trio.Event = Factory(trio.Event)
+    _state: trio.Event = Factory(trio.Event)
 
     @contextmanager
     def watch(self, agent_group_id: str, changed: Callable[[], None]) -> Iterator[None]:
@@ -96,6 +97,15 @@ class Changes:
         """Wait for changes of questions. One task may call it."""
         await self._questions.wait()
         self._questions = trio.Event()
+
+    def tell_state(self) -> None:
+        """Report a change of the state of a channel, after the commit, or a jump of the date."""
+        self._state.set()
+
+    async def state_changed(self) -> None:
+        """Wait for changes of the state of channels. One task may call it."""
+        await self._state.wait()
+        self._state = trio.Event()
 
     def tell_alerts(self) -> None:
         """Report new alerts for the owner, after the commit."""

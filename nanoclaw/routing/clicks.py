@@ -37,6 +37,7 @@ from nanoclaw.store.central import (
     messaging_groups,
     pending_approvals,
     pending_questions,
+    people,
     sessions,
     user_roles,
     users,
@@ -276,7 +277,7 @@ def _not_for(
     connection: Connection, question: PendingQuestion, agent_group_id: str, user_id: str
 ) -> DroppedClick | None:
     """Return the reason why the question is not for a user whom the agent hears, or None."""
-    if question.who == "asker" and user_id != question.asker:
+    if question.who == "asker" and question.asker not in people.identities(connection, user_id):
         return DroppedClick(f"only {_name(connection, question.asker or '')} may answer the question")
     if question.who == "admin" and not user_roles.may_administer(connection, user_id, agent_group_id):
         return DroppedClick("only an administrator of the agent may answer the question")

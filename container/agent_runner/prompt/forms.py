@@ -207,7 +207,7 @@ def _system(view: View, message: Inbound) -> str:  # noqa: PLR0911 -- one a form
                 "reaction", view.text(content.get("emoji") or ""), **origin, **names, sender=sender
             )
         case {"type": "deleted"}:
-            return element("deleted", **origin, **_picked(content, message="messageId", user="userId"))
+            return element("deleted", "", **origin, **_picked(content, message="messageId", user="userId"))
         case {"action": _}:
             return _result(view, content, origin)
         case _:

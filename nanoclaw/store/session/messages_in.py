@@ -166,6 +166,12 @@ def is_stored(connection: apsw.Connection, message_id: str) -> bool:
     return connection.execute("SELECT 1 FROM messages_in WHERE id = ?", (message_id,)).fetchone() is not None
 
 
+def content_of(connection: apsw.Connection, message_id: str) -> str | None:
+    """Return the content of a message, in any status; None if it is not stored."""
+    row = connection.execute("SELECT content FROM messages_in WHERE id = ?", (message_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def holds(connection: apsw.Connection, message_id: str, content: str) -> bool:
     """Return whether a message with this id and content is stored."""
     query = "SELECT 1 FROM messages_in WHERE id = ? AND content = ?"
