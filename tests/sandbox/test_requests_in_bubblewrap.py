@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ from nanoclaw.testing import FakeChannel
 from tests.host.homes import rows
 from tests.sandbox.hosts import sandboxed
 from tests.sandbox.parcels import wheel
-from tests.sandbox.test_tools_in_bubblewrap import said
+from tests.sandbox.test_tools_in_bubblewrap import SERVER, said
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +98,47 @@ async def test_an_approved_folder_is_in_the_next_sandbox(tmp_path: Path, files: 
         approval = await approved(host, await said(channel, 2, "request_mount", path=str(shared)))
         assert outcome(tmp_path, approval)["result"] == {"path": "/mnt/shared", "readOnly": True}
         assert await said(channel, 3, "bash", command="cat /mnt/shared/note") == "tea\n[exit code 0]"
+
+
+async def test_an_approved_server_has_its_tools_in_the_next_sandbox(tmp_path: Path) -> None:
+    channel = FakeChannel()
+    workspace = tmp_path / "groups" / "main" / "workspace"
+    workspace.mkdir(parents=True)
+    (workspace / "shouting.py").write_text(SERVER)
+    async with sandboxed(tmp_path, channel) as host:
+        answer = await said(
+            channel,
+            1,
+            "add_mcp_server",
+            name="loud",
+            command=sys.executable,
+            args=["/workspace/agent/shouting.py"],
+        )
+        await approved(host, answer)
+        number = 2
+        while "Tool server loud: 1 tool" not in await said(channel, number, "get_status"):
+            number += 1
+        assert await said(channel, 1000, "mcp__loud__shout", text="quack") == "QUACK"
+
+
+async def test_a_turn_ends_before_its_sandbox_is_made_anew(tmp_path: Path) -> None:
+    workspace, channel = tmp_path / "groups/main/workspace", FakeChannel()
+    script = "echo turn >>turns; while [ ! -e go ]; do sleep 0.02; done"
+    async with sandboxed(tmp_path, channel) as host, trio.open_nursery() as nursery:
+        answer = await said(channel, 1, "request_rebuild")
+        await channel.say(f"!bash {json.dumps({'command': script})}", event_id="2")
+        await there(workspace / "turns")
+        nursery.start_soon(approved, host, answer)
+        while (await host.admin.approvals.list())[0].status != "approved":  # noqa: ASYNC110 -- on disk
+            await trio.sleep(0.02)
+        (workspace / "go").touch()
+        await channel.reply_to("2")
+    assert (workspace / "turns").read_text() == "turn\n", "it was neither interrupted nor repeated"
+
+
+async def there(file: Path) -> None:
+    while not await trio.Path(file).exists():  # noqa: ASYNC110 -- a program of the sandbox makes it
+        await trio.sleep(0.02)
 
 
 async def test_apt_is_refused_where_no_image_is_built(tmp_path: Path) -> None:
