@@ -30,7 +30,7 @@ _COLUMNS = {
     "session_state": ("value",),
     "events": ("data",),
     "parked_events": ("event",),
-    "pending_approvals": ("payload", "title", "options_json"),
+    "pending_approvals": ("payload", "title", "options_json", "text", "note", "outcome"),
     "pending_questions": ("title", "options_json", "question", "chosen_json"),
     "closed_questions": ("answer", "card"),
 }
@@ -123,6 +123,7 @@ def cross_out_file(database: Path) -> None:
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         for table, columns in _COLUMNS.items():
             _cross_out(connection, table, columns)
+        connection.limit(apsw.SQLITE_LIMIT_ATTACHED, 1)  # VACUUM attaches a file of its own
         connection.execute("VACUUM")
     finally:
         connection.close()

@@ -77,6 +77,16 @@ OTHERS = (
     row(
         16, "system", action="schedule_task", status="failed", requestId="out-3", result={"error": "too many"}
     ),
+    row(
+        17,
+        "system",
+        action="create_agent",
+        status="completed",
+        requestId="out-4",
+        approval="appr-1",
+        decision="approved",
+        result={"name": "Cook", "destination": "cook"},
+    ),
     row(18, "system", type="delivery", status="failed", messageId=5, reason="the chat is gone"),
     row(20, "system", type="agent_message", status="cut", **{"from": "Cook"}, reason="more than 10 hops"),
     row(22, "system", type="disk", status="nearly_full", reason="6.5 GiB of 8.0 GiB of disk space are used"),

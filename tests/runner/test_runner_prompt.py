@@ -24,6 +24,7 @@ ELEMENTS = {
     *("context", "messages", "message", "quote", "attachment", "task", "script_output", "webhook", "answer"),
     *(
         "result",
+        "outcome",
         "delivery",
         "agent_message",
         "disk",

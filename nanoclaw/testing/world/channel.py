@@ -25,6 +25,7 @@ from nanoclaw.channels.protocol import (
     Repeat,
     Sender,
 )
+from nanoclaw.channels.state import ChannelState
 from nanoclaw.host import Host
 from nanoclaw.records import (
     DONE,
@@ -139,6 +140,8 @@ class FakeChannel:
     """The error of hints."""
     in_groups: bool = field(default=False, init=False)
     """True if the network raises its errors in exception groups, as a channel with a nursery does."""
+    state: ChannelState | None = field(default=None, init=False)
+    """Its state; None before a host has started."""
     _troubles: list[_Trouble] = field(factory=list, init=False)
     _healed: trio.Event = field(factory=trio.Event, init=False)
     _disconnected: trio.Event = field(factory=trio.Event, init=False)
@@ -363,6 +366,10 @@ class FakeChannel:
             self._reception.broken.set()
 
     # -- the channel, as the host sees it
+
+    def use_state(self, state: ChannelState, /) -> None:
+        """Keep the state."""
+        self.state = state
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
