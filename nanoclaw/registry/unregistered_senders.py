@@ -19,8 +19,8 @@ class RecordUnregisteredSender:
     agent_group_id: str | None
 
     async def handle(self, actor: Registry) -> None:
-        """Insert the row, or count one more message."""
-        await actor.commit(
+        """Insert the row, or count one more message. No cached read shows it."""
+        await actor.note(
             unregistered_senders.record,
             channel_type=self.address.channel_type,
             platform_id=self.address.platform_id,

@@ -136,11 +136,10 @@ def plan(connection: Connection, event: Routable) -> Plan:
         return Plan(None, (), known)
     targets = list[Target]()
     found, damaged = wirings.split_for_chat(connection, chat.id)
+    ids = () if isinstance(event, Webhook) else identities(connection, event.message.sender_id)
     for wiring in found:
-        if reason := problem(wiring.trigger_rules):
-            _log.error("routing.wiring_unusable", chat=chat.platform_id, wiring=wiring.id, reason=reason)
         try:
-            targets += filter(None, [_target(connection, event, chat, wiring)])
+            targets += filter(None, [_target(connection, event.address, chat, wiring, ids)])
         except DamagedRow as error:
             damaged.append(error)
     waiting = waiting_in(connection, event.address)
@@ -152,18 +151,20 @@ def _is_known(connection: Connection, event: Said) -> bool:
     return user is not None and user.display_name == event.message.sender
 
 
-def _target(connection: Connection, event: Routable, chat: MessagingGroup, wiring: Wiring) -> Target | None:
+def _target(
+    connection: Connection, address: Address, chat: MessagingGroup, wiring: Wiring, ids: tuple[str, ...]
+) -> Target | None:
+    """Return a target for a sender with these ids. One without ids is no user, so nobody is refused."""
     group = agent_groups.get(connection, wiring.agent_group_id)
     if group is None:
         return None
-    return Target(
-        wiring,
-        rules_of(wiring),
-        group,
-        _open_session(connection, wiring, event.address.thread_id),
-        None if isinstance(event, Webhook) else refusal(connection, chat, group.id, event.message.sender_id),
-        () if isinstance(event, Webhook) else identities(connection, event.message.sender_id),
-    )
+    rules = rules_of(wiring)
+    if rules is None:
+        reason = problem(wiring.trigger_rules)
+        _log.error("routing.wiring_unusable", chat=chat.platform_id, wiring=wiring.id, reason=reason)
+    refused = refusal(connection, chat, group.id, ids[0]) if ids else None
+    session = _open_session(connection, wiring, address.thread_id)
+    return Target(wiring, rules, group, session, refused, ids)
 
 
 def _open_session(

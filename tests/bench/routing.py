@@ -31,6 +31,7 @@ from nanoclaw.records import (
     InboundEvent,
     MessagingGroup,
     Session,
+    UnknownSenderPolicy,
     User,
     Wiring,
 )
@@ -43,7 +44,7 @@ from tests.bench.ingest import NoRuntime
 
 CHATS, USERS, AGENTS, WIRINGS = 1_000, 5_000, 30, 3
 IN_CHAT = 25
-"""Users who write in one chat. They are members of its agents. One chat in three is public, the others strict."""
+"""Users who write in one chat, as members of its agents. One chat in three is public, the others strict."""
 EVENTS, COMMIT_EVERY = 10_000, 100
 TASKS = 16
 """Offers at a time, for the rate."""
@@ -161,8 +162,16 @@ def _fill(connection: apsw.Connection) -> None:
     for n in range(USERS):
         users.create(connection, User(_user(n), "bench", _user(n), NOW))
     for n in range(CHATS):
-        policy = "public" if n % 3 == 0 else "strict"
-        chat = MessagingGroup(f"mg-{n}", "bench", f"chat-{n}", f"Chat {n}", True, policy, NOW)
+        policy: UnknownSenderPolicy = "public" if n % 3 == 0 else "strict"
+        chat = MessagingGroup(
+            f"mg-{n}",
+            "bench",
+            f"chat-{n}",
+            f"Chat {n}",
+            is_group=True,
+            unknown_sender_policy=policy,
+            created_at=NOW,
+        )
         messaging_groups.create(connection, chat)
         _wire(connection, n)
 
