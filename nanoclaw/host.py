@@ -12,12 +12,15 @@ from contextlib import (
     nullcontext,
 )
 from functools import partial
-from zoneinfo import ZoneInfo
 
 import structlog
+import trio
 from attrs import field, frozen
 
 from actors import ActorError, Bury, Escalate, Node, Policy, Ref, Supervisor
+from nanoclaw.approvals.desk import ApprovalDesk
+from nanoclaw.approvals.kind import ApprovalKind
+from nanoclaw.approvals.showing import CardSender
 from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.budgets.limits import rules_of
 from nanoclaw.channels.protocol import Channel, types_with_buttons, types_with_card_edits
@@ -33,6 +36,7 @@ from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.gateway import Gateway, HttpServers, Proxy, PublicInternet, SiteKeeper, WebProxy, open_gateway
 from nanoclaw.gateway.meter import Meter
+from nanoclaw.host_effects import HostEffects
 from nanoclaw.host_parts import HostFailed, Parts, Seams
 from nanoclaw.host_status import HostStatus
 from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Operations, SessionFiles
@@ -149,6 +153,7 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     control: Control | bool | None = None,
     record: Record | None = None,
     actions: Mapping[str, ActionHandler] | None = None,
+    approval_kinds: Sequence[ApprovalKind] = (),
     begin_anew: bool = False,
 ) -> AsyncIterator[Host]:
     """Run the host while the context is open. Several hosts may run in one process, each on its own data.
@@ -158,14 +163,15 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     names the parts. If the socket cannot be created, the host logs that and runs on.
 
     `record` records the input at the seams, for `nanoclaw replay`. `actions` has, by name, the handlers of
-    requests that agents may make to the host besides tasks. `begin_anew` begins with an empty `v2.db` where
+    requests that agents may make to the host besides tasks. `approval_kinds` are kinds of approvals besides
+    those that come with NanoClaw. `begin_anew` begins with an empty `v2.db` where
     that file is lost: the old files are moved to a folder beside the new ones.
 
     Raises:
         HostFailed: the host cannot start, or an essential part has given up. It is never in a group.
         BaseException: an exception of the body, unchanged.
     """
-    parts = Parts.of(config, channels, seams or Seams(), actions or {}, begin_anew=begin_anew)
+    parts = Parts.of(config, channels, seams or Seams(), actions or {}, approval_kinds, begin_anew=begin_anew)
     raised: BaseException | None = None
     try:
         async with (
@@ -237,6 +243,8 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         )
         start_up.start("resume", background(partial(resume_sessions, services, living)))
         start_up.start("owner-alerts", background(partial(tell_owner, services, living)))
+        desk = _approval_desk(parts, services, living)
+        start_up.start("approvals", background(desk.run))
         start_up.start("questions", background(_question_desk(services, living).run))
         router = await _router(services, living, channels, root)
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
@@ -256,6 +264,7 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
             partial(state_of, unwrapped(parts.runtime)),
             services.gateway.remarks,
             lambda: services.space.remark,
+            desk.remarks,
         )
         if control is not None:
             operations = Operations(Catalogue.installed(), ground)
@@ -296,7 +305,9 @@ async def _services(
     executor, clock, random = seams.executor, seams.clock, seams.random
     registry = root.start(
         "registry",
-        registry_recipe(config.data, executor, clock, random, changes, begin_anew=parts.begin_anew),
+        registry_recipe(
+            config.data, executor, clock, random, changes, parts.approvals, begin_anew=parts.begin_anew
+        ),
     )
     await registry.wait_started()
     root.start("lock", background(partial(watch_lock, registry, config.runtime.slow_poll_s)))
@@ -322,7 +333,7 @@ async def _services(
     root.start("space", background(space.run))
     # A replay has no sandboxes that ask.
     asked = registry if recorder is None else recorder.registry(registry)
-    sites = SiteKeeper(asked, central, changes, clock, ZoneInfo(config.timezone))
+    sites = SiteKeeper(asked, central, changes)
     gateway = await stack.enter_async_context(_gateway(seams, budgets, sites, supervision, root))
     return Services(
         config=config,
@@ -404,6 +415,28 @@ def _question_desk(services: Services, living: Sessions) -> QuestionDesk:
     return QuestionDesk(
         services.central, services.registry, services.changes, living, services.senders, services.clock
     )
+
+
+def _approval_desk(parts: Parts, services: Services, living: Sessions) -> ApprovalDesk:
+    """Return the worker of approvals."""
+    config, registry, clock = services.config, services.registry, services.clock
+    cards = CardSender(registry, services.senders, clock, config.delivery.backoff_s, config.timezone)
+    return ApprovalDesk(
+        services.central,
+        registry,
+        services.changes,
+        clock,
+        services.senders,
+        living,
+        parts.approvals,
+        HostEffects(services, living, parts.installation, _hold_nothing),
+        cards,
+    )
+
+
+async def _hold_nothing(_messaging_group_id: str, _user_id: str | None) -> None:
+    """Deliver nothing: no messages are held."""
+    await trio.lowlevel.checkpoint()
 
 
 def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from nanoclaw.agents import BadContainerJson, Change, ContainerConfig, change_container_json
 from nanoclaw.approvals.installation import Installation
+from nanoclaw.config import Config
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.records import AgentGroup, SessionPaths
 from nanoclaw.registry import ActionRefused, RecordUsage
@@ -36,6 +37,7 @@ from nanoclaw.runtimes import (
 from nanoclaw.session import Services, Sessions
 from nanoclaw.session.spec import with_container
 from nanoclaw.store.central import agent_groups, sessions
+from nanoclaw.system.clock import Clock
 
 LONGEST_TURN_S = 600.0
 """Seconds that a turn may go on before its runner is started again with a changed configuration."""
@@ -48,12 +50,11 @@ Deliver = Callable[[str, str | None], Awaitable[None]]
 _log = structlog.get_logger()
 
 
-def installation_of(services: Services) -> Installation:
+def installation_of(config: Config, clock: Clock, runtime: Runtime) -> Installation:
     """Return what kinds of approvals read of a host."""
-    runtime = services.runtime
     return Installation(
-        services.config,
-        services.clock.now,
+        config,
+        clock.now,
         sandboxed=isolates(runtime),
         unhonoured=partial(_unhonoured, unwrapped(runtime)),
     )

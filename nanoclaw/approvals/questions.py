@@ -121,17 +121,18 @@ def given_by_text(question: PendingQuestion, text: str, *, numbered: bool) -> Gi
     chosen, commas separate them. Any other text is an answer if the question takes one. Commands never are.
     """
     options = options_of(question)
-    if named := _named(options, text, numbered=numbered):
-        return Given((named,))
+    if one := named(options, text, numbered=numbered):
+        return Given((one,))
     parts = [part for part in re.split(r"[,;\n]", text) if part.strip()]
-    found = [_named(options, part, numbered=numbered) for part in parts] if question.multiple else []
+    found = [named(options, part, numbered=numbered) for part in parts] if question.multiple else []
     if found and all(found):
         return Given(tuple(option for option in options if option in found))
     is_text = question.free_text and text.strip() and not text.lstrip().startswith("/")
     return Given(text=text.strip()) if is_text else None
 
 
-def _named(options: Iterable[Option], text: str, *, numbered: bool) -> Option | None:
+def named(options: Iterable[Option], text: str, *, numbered: bool) -> Option | None:
+    """Return the option that a text names by its label or value, or by its number, or None."""
     words = text.strip().casefold()
     for n, option in enumerate(options, 1):
         if words in {option.label.casefold(), option.value.casefold()} or (numbered and words == str(n)):

@@ -41,6 +41,7 @@ from nanoclaw.records.inbound import (
     SdkMessage,
     Webhook,
     answer_id,
+    outcome_id,
     received,
 )
 from nanoclaw.records.outgoing import (
@@ -62,6 +63,7 @@ from nanoclaw.records.outgoing import (
 from nanoclaw.records.paths import SessionPaths
 from nanoclaw.records.people import Member, Role, UnregisteredSender, User, UserDm, UserLink, UserRole
 from nanoclaw.records.sessions import (
+    ApprovalAsker,
     ApprovalCard,
     ApprovalRule,
     ApprovalStatus,
@@ -102,6 +104,7 @@ __all__ = [
     "Answer",
     "Answerer",
     "Answering",
+    "ApprovalAsker",
     "ApprovalCard",
     "ApprovalRule",
     "ApprovalStatus",
@@ -168,5 +171,6 @@ __all__ = [
     "Webhook",
     "Wiring",
     "answer_id",
+    "outcome_id",
     "received",
 ]

@@ -363,6 +363,11 @@ def answer_id(message_out_id: str) -> str:
     return f"answer-{message_out_id}"
 
 
+def outcome_id(approval_id: str) -> str:
+    """Return the id, in `messages_in`, of the row that tells the outcome of an approval."""
+    return f"outcome-{approval_id}"
+
+
 @frozen
 class Routed:
     """The result of an offered event: the sessions that stored it, or why it was dropped."""

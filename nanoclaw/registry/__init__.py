@@ -1,13 +1,27 @@
 """The registry: the only writer of the central database."""
 
 from nanoclaw.records import Presence
-from nanoclaw.registry.actor import INSTALL_ID, Registry, registry_recipe, watch_lock
+from nanoclaw.registry.actor import (
+    INSTALL_ID,
+    ApprovalEngine,
+    Registry,
+    Requested,
+    registry_recipe,
+    watch_lock,
+)
 from nanoclaw.registry.agent_groups import CreateAgentGroup, DeleteAgentGroup, UpdateAgentGroup
 from nanoclaw.registry.approvals import (
+    AddCards,
     CreateApproval,
     DecideApproval,
     DeleteApproval,
     ExpireApprovals,
+    FinishApproval,
+    ForgetApprovalRule,
+    OutcomeTold,
+    PruneApprovals,
+    RequestApproval,
+    StoreCard,
 )
 from nanoclaw.registry.changes import Changes
 from nanoclaw.registry.destinations import CreateDestination, DeleteDestination, RenameDestination
@@ -65,8 +79,10 @@ __all__ = [
     "INSTALL_ID",
     "MOST_OPEN",
     "ActionRefused",
+    "AddCards",
     "AddMember",
     "AlertTold",
+    "ApprovalEngine",
     "AskForSite",
     "Bootstrap",
     "Changes",
@@ -94,6 +110,8 @@ __all__ = [
     "EnsureChat",
     "EnsureUser",
     "ExpireApprovals",
+    "FinishApproval",
+    "ForgetApprovalRule",
     "ForgetDm",
     "ForgetSite",
     "ForgetUnregisteredSender",
@@ -103,9 +121,11 @@ __all__ = [
     "NoteCardShown",
     "NoteDm",
     "OpenSession",
+    "OutcomeTold",
     "ParkEvent",
     "PerformAction",
     "Presence",
+    "PruneApprovals",
     "RecordEngaged",
     "RecordPresence",
     "RecordUnregisteredSender",
@@ -114,9 +134,12 @@ __all__ = [
     "RemoveMember",
     "RemoveParked",
     "RenameDestination",
+    "RequestApproval",
+    "Requested",
     "ResetBudget",
     "RevokeRole",
     "SetBudget",
+    "StoreCard",
     "UpdateAgentGroup",
     "UpdateMessagingGroup",
     "UpdateSession",

@@ -7,7 +7,6 @@ from nanoclaw.records import (
     Address,
     AgentGroup,
     MessagingGroup,
-    PendingQuestion,
     Said,
     Session,
     Webhook,
@@ -15,7 +14,7 @@ from nanoclaw.records import (
 )
 from nanoclaw.registry.trigger_rules import TriggerRules, problem
 from nanoclaw.routing.access import refusal
-from nanoclaw.routing.clicks import waiting_questions
+from nanoclaw.routing.clicks import Waiting, waiting_in
 from nanoclaw.routing.engaged import EngagedThreads, is_stop
 from nanoclaw.routing.engagement import Engagement, Verdict, judge, rules_of
 from nanoclaw.store import Connection, DamagedRow
@@ -64,7 +63,7 @@ class Target:
         id_, thread, message = self.wiring.id, event.address.thread_id, event.message
         is_engaged = self.rules is not None and self.rules.sticky and engaged.holds(id_, thread)
         verdict = await judge(self.wiring, self.rules, message, in_thread, self.identities, is_engaged)
-        if verdict.engages and is_stop(message.text):
+        if verdict.engages and not event.version and is_stop(message.text):
             engaged.leave(id_, thread)
             return evolve(verdict, engages=False)
         return verdict
@@ -81,8 +80,8 @@ class Plan:
     chat: MessagingGroup | None
     targets: tuple[Target, ...]
     user_known: bool
-    waiting: tuple[PendingQuestion, ...] = ()
-    """Questions that wait for an answer in the chat, newest first."""
+    waiting: tuple[Waiting, ...] = ()
+    """Questions and approvals that wait for an answer in the chat, newest first."""
     damaged: tuple[DamagedRow, ...] = ()
     """The errors about wirings and agents of the chat that are left out."""
 
@@ -144,7 +143,7 @@ def plan(connection: Connection, event: Routable) -> Plan:
             targets += filter(None, [_target(connection, event, chat, wiring)])
         except DamagedRow as error:
             damaged.append(error)
-    waiting = waiting_questions(connection, event.address)
+    waiting = waiting_in(connection, event.address)
     return Plan(chat, tuple(targets), known, waiting, tuple(damaged))
 
 

@@ -31,7 +31,16 @@ from nanoclaw.registry import (
     RecordUnregisteredSender,
     Registry,
 )
-from nanoclaw.routing.clicks import Choice, Clicks, DroppedClick, Shows, as_answer, check_answer, check_click
+from nanoclaw.routing.clicks import (
+    CardClick,
+    Choice,
+    Clicks,
+    DroppedClick,
+    Shows,
+    as_answer,
+    check_answer,
+    check_click,
+)
 from nanoclaw.routing.engaged import EngagedThreads
 from nanoclaw.routing.plan import Plan, PlanCache, Routable, Target, plan
 from nanoclaw.routing.refused import Refused
@@ -101,6 +110,7 @@ class Router:
     async def _offer(self, event: Event) -> Routed:
         if isinstance(event, Attended):
             self._sessions.attended(event.address)
+            self._changes.tell_attended()
             return Routed()
         if isinstance(event, Clicked):
             return await self._click(event)
@@ -127,6 +137,8 @@ class Router:
                 clicks = Clicks(self._registry, self._sessions)
                 if isinstance(found, DroppedClick):
                     return await clicks.drop(click, found)
+                if isinstance(found, CardClick):
+                    return await clicks.decide(found.decision)
                 if isinstance(found, Choice):
                     return await clicks.choose(click, found)
                 return await clicks.store(click, found)
@@ -181,6 +193,8 @@ class Router:
         answering = as_answer(event, found.waiting, self._shows)
         if answering is None:
             return None
+        if isinstance(answering, CardClick):
+            return await Clicks(self._registry, self._sessions).decide(answering.decision)
         valid = await self._central.run(check_answer, answering, event.address)
         if isinstance(valid, DroppedClick):
             return None

@@ -151,6 +151,17 @@ class TellOwner:
 
 
 @frozen
+class TellAgent:
+    """Store a message of the host to the agent. The reply comes when it is on disk. A repeat is ignored."""
+
+    message: NewMessage
+
+    async def handle(self, actor: "SessionActor") -> None:
+        """Store it, unless its id was used before, then start a runner if there is work."""
+        await actor.tell_agent(self.message)
+
+
+@frozen
 class TellOfSpace:
     """A signal to tell the session's own chat, if it has one, and its agent. A repeat changes nothing."""
 

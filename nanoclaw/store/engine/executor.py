@@ -14,7 +14,7 @@ T = TypeVar("T")
 Lane = Literal["write", "read", "untrusted", "match"]
 """Kind of work. Each lane has workers of its own, so that a hostile file or pattern starves no other lane."""
 
-BRIEF_PAUSES_S = (0.0002,) * 10
+BRIEF_PAUSES_S = (0.00005,) * 10 + (0.0002,) * 5
 """Seconds between a worker's own retries of a locked file. The task does longer waits and is cancellable."""
 LANE_WIDTHS: dict[Lane, int] = {"write": 16, "read": 16, "untrusted": 4, "match": 2}
 
@@ -40,7 +40,7 @@ class Executor(Protocol):
 
 
 def _past_a_sync(call: Callable[[], T]) -> T:
-    """Run `call`, and repeat it for up to 2 ms while the file is locked.
+    """Run `call`, and repeat it for up to two or three milliseconds while the file is locked.
 
     A commit wakes its readers when it unlinks the journal. It holds its lock until the directory is synced, a
     fraction of a millisecond later. A sleep in trio would take one or two milliseconds.

@@ -322,6 +322,19 @@ def answered(connection: apsw.Connection, message_id: str) -> Answered:
     return Answered(id_ if isinstance(id_, str) else None, from_text_or_none(at))
 
 
+def sender_of(connection: apsw.Connection, message_id: str) -> str | None:
+    """Return the user who sent a message of a chat, or None."""
+    found = connection.execute(
+        """
+        SELECT json_extract(content, '$.senderId') FROM messages_in
+        WHERE id = ? AND kind = 'chat' AND json_valid(content)
+        """,
+        (message_id,),
+    ).fetchall()
+    sender = found[0][0] if found else None
+    return sender if isinstance(sender, str) else None
+
+
 def json_array(values: Sequence[str]) -> str:
     """Return a JSON array for `json_each`, which lets one statement take any number of values."""
     return json.dumps(list(values))
