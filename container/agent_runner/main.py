@@ -7,13 +7,14 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from random import SystemRandom
 from typing import Literal
 
 import trio
 
+from agent_runner.asked import ENDING
 from agent_runner.background import background
 from agent_runner.config import RunnerConfig, from_environment
 from agent_runner.errors import ConfigError, OwnerError, ProviderOpenError, RecoverError
@@ -36,11 +37,19 @@ EXIT_CODES: Mapping[type[Exception], int] = {
 STDIN = 0
 
 
-def main(arguments: Sequence[str], providers: Mapping[str, Callable[[], Provider]] | None = None) -> int:
-    """Run a command and return the exit code. `providers`, by name, take precedence over all others."""
+def main(
+    arguments: Sequence[str],
+    providers: Mapping[str, Callable[[], Provider]] | None = None,
+    *,
+    asked: Sequence[int] = (),
+) -> int:
+    """Run a command and return the exit code. `providers`, by name, take precedence over all others.
+
+    `asked` has the signals to end that have come already (`note_signals`).
+    """
     log = Log(to_stderr)
     try:
-        _run(_command(arguments), log, providers or {})
+        _run(_command(arguments), log, providers or {}, asked)
     except Exception as error:  # noqa: BLE001 -- the last frame: one clear line and a code
         return _explain(error, log)
     finally:
@@ -57,13 +66,15 @@ def _end_group() -> None:
         os.killpg(0, signal.SIGTERM)
 
 
-def _run(command: Command, log: Log, providers: Mapping[str, Callable[[], Provider]]) -> None:
+def _run(
+    command: Command, log: Log, providers: Mapping[str, Callable[[], Provider]], asked: Sequence[int]
+) -> None:
     config = from_environment(os.environ)
     if command == "recover":
         trio.run(recover, config, ThreadExecutor())
         return
     lifeline, name = _lifeline(os.environ), config.provider
-    trio.run(_serve, config, lifeline, load(name, providers), log)
+    trio.run(_serve, config, lifeline, load(name, providers), log, asked)
 
 
 def _explain(error: Exception, log: Log) -> int:
@@ -88,9 +99,18 @@ def _lifeline(environ: Mapping[str, str]) -> bool:
     return value == "stdin"
 
 
-async def _serve(config: RunnerConfig, lifeline: bool, provider: Provider, log: Log) -> None:  # noqa: FBT001 -- trio.run passes by position
-    with trio.CancelScope() as scope:
-        end = partial(_cancel_on_end, scope, lifeline=lifeline)
+async def _serve(
+    config: RunnerConfig,
+    lifeline: bool,  # noqa: FBT001 -- trio.run passes by position
+    provider: Provider,
+    log: Log,
+    asked: Sequence[int],
+) -> None:
+    # The receiver is closed last: a second signal must not kill a runner that finishes its commit.
+    with trio.open_signal_receiver(*ENDING) as signals, trio.CancelScope() as scope:
+        if asked:
+            scope.cancel()
+        end = partial(_cancel_on_end, scope, signals, lifeline=lifeline)
         async with background(end), open_web(config, os.environ, log):
             await run_runner(config, _seams(config, provider, log))
 
@@ -103,18 +123,17 @@ def _seams(config: RunnerConfig, provider: Provider, log: Log) -> Seams:
     )
 
 
-async def _cancel_on_end(scope: trio.CancelScope, *, lifeline: bool) -> None:
+async def _cancel_on_end(scope: trio.CancelScope, signals: AsyncIterator[int], *, lifeline: bool) -> None:
     """Cancel `scope` at a signal or at the end of stdin: a runner does not outlive its host."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_cancel_on_signal, scope)
+        nursery.start_soon(_cancel_on_signal, scope, signals)
         if lifeline:
             nursery.start_soon(_cancel_on_eof, scope)
 
 
-async def _cancel_on_signal(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            scope.cancel()
+async def _cancel_on_signal(scope: trio.CancelScope, signals: AsyncIterator[int]) -> None:
+    async for _ in signals:
+        scope.cancel()
 
 
 async def _cancel_on_eof(scope: trio.CancelScope) -> None:

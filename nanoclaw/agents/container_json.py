@@ -242,11 +242,23 @@ def read_container_json(folder: Path) -> ContainerConfig:
     """
     file = folder / FILE
     try:
-        text = read_text(file)
-        values = _parsed(text)
-        found = json_lines(text)
+        return container_of(read_text(file), folder)
     except FileNotFoundError:
         return ContainerConfig()
+    except Unreadable as error:
+        raise BadContainerJson(error.at(file)) from error
+
+
+def container_of(text: str, folder: Path) -> ContainerConfig:
+    """Return what a text says as the `container.json` of a folder.
+
+    Raises:
+        BadContainerJson: it cannot be used; each problem names the file, the line and the whole key.
+    """
+    file = folder / FILE
+    try:
+        values = parsed(text)
+        found = json_lines(text)
     except Unreadable as error:
         raise BadContainerJson(error.at(file)) from error
     origins = _origins(found, file)
@@ -268,7 +280,8 @@ def _server_problems(container: ContainerConfig, file: Path, found: JsonLines) -
             yield f"{place(file, found.lines[path])}: {dotted(path)} {problem}"
 
 
-def _parsed(text: str) -> Mapping[str, Any]:
+def parsed(text: str) -> dict[str, Any]:
+    """Return the object of a text, unchecked. Raises Unreadable."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:

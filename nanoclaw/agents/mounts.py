@@ -50,6 +50,10 @@ class MountPolicy:
         listed = read_mount_list(file, own)
         return cls(listed, Blocked((*own, file), (*NAMES, *listed.blocked)))
 
+    def lists(self, agent: str, source: Path) -> bool:
+        """Return True if the owner lets the agent have a folder that contains this source. Blocking."""
+        return any(self._allowing(agent, _real(source)))
+
     def granted(
         self, agent: str, container: ContainerConfig, writable: Sequence[Path] = ()
     ) -> tuple[Grant, ...]:

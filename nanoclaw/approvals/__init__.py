@@ -1,5 +1,27 @@
 """Questions of agents, from the card to the answer."""
 
-from nanoclaw.approvals.questions import QuestionRefused, option_by_text, option_by_value, record, withdraw
+from nanoclaw.approvals.questions import (
+    Given,
+    QuestionRefused,
+    close,
+    closing_of,
+    given_by_text,
+    given_by_value,
+    named,
+    options_of,
+    record,
+    withdraw,
+)
 
-__all__ = ["QuestionRefused", "option_by_text", "option_by_value", "record", "withdraw"]
+__all__ = [
+    "Given",
+    "QuestionRefused",
+    "close",
+    "closing_of",
+    "given_by_text",
+    "given_by_value",
+    "named",
+    "options_of",
+    "record",
+    "withdraw",
+]

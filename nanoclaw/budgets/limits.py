@@ -1,15 +1,17 @@
 """The limits that hold for a session: those of its scopes, from the configuration or set by an operation."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from math import inf
 from typing import Literal
 
 from attrs import Factory, frozen
 
 from nanoclaw.config import Config
-from nanoclaw.config.costs import NONE, BudgetsConfig
+from nanoclaw.config.costs import MOST_DOLLARS, NONE, BudgetsConfig
 from nanoclaw.config.origins import Origins
 from nanoclaw.records import MEASURES, BudgetReset, BudgetRow, Measure
+from nanoclaw.records.usage import MOST
 
 ScopeKind = Literal["day", "agent", "session"]
 DAY = "day"
@@ -43,6 +45,14 @@ def kind_of(scope: str) -> str:
 def micro_dollars(dollars: float) -> int:
     """Return an amount of money as it is stored."""
     return round(dollars * MICRO)
+
+
+def stored_amount(measure: Measure, given: str | float) -> int | None:
+    """Return a limit as it is stored, or None if that is no amount of this measure."""
+    is_money, stored = measure == "money", -1
+    with suppress(ValueError, OverflowError):  # the latter for infinity
+        stored = micro_dollars(float(given)) if is_money else int(given)
+    return stored if 0 <= stored <= (micro_dollars(MOST_DOLLARS) if is_money else MOST) else None
 
 
 @frozen

@@ -1,13 +1,23 @@
-"""Renders cards as text, for channels without buttons."""
+"""Renders cards: as text for channels without buttons, and with marks where several options may be chosen."""
+
+from collections.abc import Container
+
+from attrs import evolve
 
 from nanoclaw.records import (
+    DONE,
     CardContent,
+    CardEditContent,
     EditContent,
+    Option,
     OutgoingContent,
     QuestionContent,
     ReactionContent,
     TextContent,
 )
+
+MARKS = ("☐ ", "☑ ")
+"""The beginning of the label of an option that is not chosen, and of one that is."""
 
 
 def as_text(content: OutgoingContent) -> TextContent | EditContent | ReactionContent:
@@ -15,6 +25,8 @@ def as_text(content: OutgoingContent) -> TextContent | EditContent | ReactionCon
     match content:
         case QuestionContent():
             return TextContent(_question(content))
+        case CardEditContent():
+            return EditContent(content.message_id, _question(content.question))
         case CardContent():
             return TextContent(content.fallback_text)
         case _:
@@ -23,4 +35,20 @@ def as_text(content: OutgoingContent) -> TextContent | EditContent | ReactionCon
 
 def _question(content: QuestionContent) -> str:
     options = (f"{n}. {option.label}" for n, option in enumerate(content.options, 1))
-    return "\n".join([content.title, content.text, *options, "Answer with a number."])
+    return "\n".join([content.title, content.text, *options, _how(content)])
+
+
+def _how(content: QuestionContent) -> str:
+    """Return how to answer in a chat without buttons."""
+    if not content.options:
+        return "Answer with a message."
+    numbers = "numbers, such as 1, 2" if content.multiple else "a number"
+    return f"Answer with {numbers}, or in your own words." if content.free_text else f"Answer with {numbers}."
+
+
+def with_marks(question: QuestionContent, chosen: Container[object]) -> QuestionContent:
+    """Return a card whose buttons show which options are chosen, with a last button that ends the choice."""
+    marked = (
+        evolve(option, label=f"{MARKS[option.value in chosen]}{option.label}") for option in question.options
+    )
+    return evolve(question, options=(*marked, Option("Done", "Done", DONE)))

@@ -40,6 +40,10 @@ class Capabilities:
     """Wants `Sender.settled`."""
     drafts: bool = False
     """Wants `DraftingSender.draft`: it shows an answer while the agent writes it."""
+    card_edits: bool = False
+    """Delivers `CardEditContent`. Without, a question with several choices arrives as text."""
+    direct_chats: bool = False
+    """Has `DirectSender.open_dm`: it can find or open the direct chat of a user."""
 
 
 class DeliveryRejected(Refusal):
@@ -108,6 +112,21 @@ class DraftingSender(Sender, Protocol):
         ...
 
 
+class DirectSender(Sender, Protocol):
+    """The sending half of a channel with `Capabilities.direct_chats`."""
+
+    async def open_dm(self, user_id: str, /) -> Address:
+        """Return the direct chat with a user; open it if the network needs that.
+
+        `user_id` has the network's prefix. The host asks once for each user, and keeps the answer.
+
+        Raises:
+            DeliveryRejected: the network lets nobody write to this user. The host does not ask again today.
+            ChannelUnavailable: the network cannot say now.
+        """
+        ...
+
+
 class Channel(Protocol):
     """A chat network. The host opens its sender first and receives last, and closes them in reverse."""
 
@@ -145,6 +164,12 @@ def capabilities_of(channel: Channel) -> Capabilities:
     found = getattr(channel, "capabilities", Capabilities())
     own: dict[str, Any] = {key: getattr(channel, key, getattr(found, key)) for key in ("repeat", "buttons")}
     return evolve(found, **own)
+
+
+def types_with_card_edits(channels: Iterable[Channel]) -> frozenset[str]:
+    """Return the types of the channels that show cards with buttons, and changed cards in their place."""
+    found = ((each.channel_type, capabilities_of(each)) for each in channels)
+    return frozenset(name for name, can in found if can.buttons and can.card_edits)
 
 
 def types_with_buttons(channels: Iterable[Channel]) -> frozenset[str]:

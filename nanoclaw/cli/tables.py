@@ -30,6 +30,10 @@ HEADS: Mapping[str, str] = {
     "duration_s": "seconds",
     "percent": "%",
     "source": "from",
+    "writer": "who writes",
+    "writer_type": "from",
+    "reader": "who reads",
+    "reader_type": "to",
     "selectedLabel": "once chosen",
 }
 """Heads of columns that differ from their fields' names."""

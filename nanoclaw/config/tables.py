@@ -111,6 +111,30 @@ class RetentionConfig:
 
 
 @frozen
+class ApprovalsConfig:
+    """Requests to the people who may decide."""
+
+    expire_s: Annotated[float, Number(at_least=60)] = DAY_S
+    """Delay after which a request that nobody decided expires."""
+    held_messages: Annotated[int, Number(at_least=1, whole=True)] = 20
+    """The most messages of one stranger in a chat that are kept until somebody decides."""
+    held_s: Annotated[float, Number(at_least=3600)] = 7 * DAY_S
+    """Time that such a message is kept."""
+
+
+@frozen
+class AgentsConfig:
+    """Conversations of agents with each other."""
+
+    max_hops: Annotated[int, Number(at_least=1, whole=True)] = 10
+    """The most times that a chain of messages may pass from one agent to another."""
+    max_a_minute: Annotated[int, Number(at_least=1, whole=True)] = 20
+    """The most messages that two sessions of agents may exchange within a minute."""
+    max_created_a_day: Annotated[int, Number(at_least=0, whole=True)] = 5
+    """The most agents that one agent may create within 24 hours."""
+
+
+@frozen
 class PromptConfig:
     """Text that agents are given."""
 
@@ -141,6 +165,8 @@ class Config:
     delivery: DeliveryConfig = DeliveryConfig()
     retention: RetentionConfig = RetentionConfig()
     prompt: PromptConfig = PromptConfig()
+    approvals: ApprovalsConfig = ApprovalsConfig()
+    agents: AgentsConfig = AgentsConfig()
     budgets: BudgetsConfig = Factory(BudgetsConfig)
     log: LogConfig = Factory(LogConfig)
     prices: Mapping[str, PriceConfig] = field(factory=dict, kw_only=True, metadata={BY_ENTRY: True})

@@ -105,7 +105,9 @@ class ToAgents:
             attachments=tuple(map(_attachment, files)),
         )
         outcome = await self.inbox.accept_from_agent(receiver, said)
-        return Undeliverable(outcome.cut) if outcome.cut else Delivered(Receipt(None))
+        if outcome.cut:
+            return Undeliverable(outcome.cut)
+        return Delivered(Receipt(f"{other}/{said.message_id}"))
 
     async def _open(self, group: AgentGroup) -> Conversation:
         """Open the session without a chat of an agent that has none."""

@@ -5,10 +5,11 @@ This writes nothing. The result of the attempt is a value, which the session com
 
 from datetime import datetime, timedelta
 
+import structlog
 from attrs import evolve, frozen
 
 from actors import ActorError, Ref, Refusal
-from nanoclaw.approvals import QuestionRefused, record, withdraw
+from nanoclaw.approvals import QuestionRefused, close, closing_of, record, withdraw
 from nanoclaw.channels.chat_sender import OutcomeUnknown
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Unattended
 from nanoclaw.channels.senders import ChannelDown, Senders
@@ -22,7 +23,7 @@ from nanoclaw.records import (
     answer_id,
 )
 from nanoclaw.records.content import BadContent
-from nanoclaw.registry import Registry
+from nanoclaw.registry import NoteCard, Registry
 from nanoclaw.session import outcomes
 from nanoclaw.session.dispatch import Source
 from nanoclaw.session.outcomes import Delivered, DeliveryRefused, Held, Later, Result, Undeliverable
@@ -39,6 +40,8 @@ from nanoclaw.system.foreign import text_of
 
 MAX_REASON = 500
 """Limit of a channel's error text in characters."""
+
+_log = structlog.get_logger()
 
 
 @frozen
@@ -110,6 +113,8 @@ class ToChats:
         try:
             await self._record(source, delivery, outgoing.address, question)
             result = await self._send(source, delivery, outgoing)
+            if isinstance(result, Delivered):
+                await self._note_card(outgoing, question, result)
             if isinstance(result, Undeliverable) and not (result.doubtful or delivery.doubts):
                 await withdraw(self.registry, question.question_id)
         except (ActorError, StoreError) as error:
@@ -117,6 +122,16 @@ class ToChats:
         except (QuestionRefused, Refusal) as error:
             return DeliveryRefused(str(error))
         return result
+
+    async def _note_card(self, outgoing: Outgoing, question: QuestionContent, sent: Delivered) -> None:
+        """Note the platform's id of a card that the channel can edit. Without it the card stays as it is."""
+        id_ = sent.receipt.platform_message_id
+        if id_ is None or not self.senders.edits_cards(outgoing.address.channel_type):
+            return
+        try:
+            await self.registry.ask(NoteCard(question.question_id, outgoing.message_out_id, id_))
+        except (ActorError, StoreError) as error:  # the card is delivered: it must not be sent again
+            _log.warning("questions.card_not_noted", question=question.question_id, reason=str(error))
 
     async def _record(
         self, source: Source, delivery: Delivery, address: Address, question: QuestionContent
@@ -130,8 +145,11 @@ class ToChats:
             question=question,
         )
         # Checked after the question is recorded: from then on the router deletes it with its answer.
-        if delivery.doubts and await source.inbound.run(messages_in.is_stored, answer_id(delivery.id)):
-            await withdraw(self.registry, question.question_id)
+        if not delivery.doubts:
+            return
+        there = await source.inbound.run(messages_in.content_of, answer_id(delivery.id))
+        if there is not None:
+            await close(self.registry, closing_of(question, there))
 
     # -- the channel
 

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from nanoclaw.operations.declaration import Text, operation
 from nanoclaw.operations.errors import BadArguments
+from nanoclaw.operations.graph import Edge, edges
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import AgentRef, OptionalText
@@ -20,6 +21,7 @@ from nanoclaw.store.central.agent_groups import SHARED_FOLDER, AgentGroupChanges
 from nanoclaw.store.engine.names import is_component
 
 COLUMNS = ("folder", "name", "agent_provider", "id")
+GRAPH = ("writer_type", "writer", "reader_type", "reader", "name", "through")
 
 
 @frozen
@@ -43,6 +45,14 @@ class Agents(Noun):
             agent: its folder, name or id.
         """
         return await self._central.run(agent_groups.require, agent)
+
+    @operation(right=Right.ADMIN, reads=True, columns=GRAPH)
+    async def graph(self) -> Sequence[Edge]:
+        """Show who may write to whom: chats to agents, agents to chats, and agents to each other.
+
+        An agent may also always answer in the chat, and to the agent, that it is asked from.
+        """
+        return await self._central.run(edges)
 
     @operation(
         right=Right.OWNER, conflict="there is an agent in the folder {folder} already; choose another folder"

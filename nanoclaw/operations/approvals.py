@@ -105,7 +105,10 @@ class Approvals(Noun):
     async def decide(
         self, approval_id: str, status: Literal["approved", "rejected"], *, by: str
     ) -> PendingApproval:
-        """Record an admin's decision; the first one stays. Raises `NotFound`, `NotAllowed`."""
+        """Decide as a user, who must have the right to it; the first decision stands.
+
+        Raises `NotFound`, `NotAllowed`.
+        """
         return await self._registry.ask(DecideApproval(approval_id, status, by))
 
     async def expire(self) -> Sequence[PendingApproval]:

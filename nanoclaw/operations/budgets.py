@@ -1,7 +1,6 @@
 """The noun `budgets`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -15,10 +14,9 @@ from nanoclaw.budgets.limits import (
     Standing,
     agent_scope,
     kind_of,
-    micro_dollars,
     session_scope,
+    stored_amount,
 )
-from nanoclaw.config.costs import MOST_DOLLARS
 from nanoclaw.operations import references
 from nanoclaw.operations.declaration import Named, Text, operation
 from nanoclaw.operations.errors import BadArguments
@@ -227,10 +225,8 @@ def _amount(measure: Measure, text: str) -> int | None:
     """Return a limit as it is stored. Raises BadArguments."""
     if text == NO_LIMIT:
         return None
-    is_money, stored = measure == "money", -1
-    with suppress(ValueError, OverflowError):  # the latter for infinity
-        stored = micro_dollars(float(text)) if is_money else int(text)
-    if not 0 <= stored <= (micro_dollars(MOST_DOLLARS) if is_money else MOST):
-        what = "an amount of dollars" if is_money else "a whole number"
+    stored = stored_amount(measure, text)
+    if stored is None:
+        what = "an amount of dollars" if measure == "money" else "a whole number"
         raise BadArguments(f"{measure}: must be {what} of at least 0, none or default, got {quoted(text)}")
     return stored

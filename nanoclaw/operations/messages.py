@@ -18,7 +18,7 @@ from nanoclaw.records.status import RunnerReport
 from nanoclaw.store import Connection, NotFound, StoreError
 from nanoclaw.store.central import sessions
 from nanoclaw.store.session import views as session_views
-from nanoclaw.store.session.views import Claim, Delivered, Reply, StoredMessage, Turn
+from nanoclaw.store.session.views import Claim, Delivered, Reply, StoredMessage, ToAgent, Turn
 
 COLUMNS = ("stored_at", "agent", "chat", "sender", "state", "waits_for", "text", "id")
 MOST = 1000
@@ -45,6 +45,27 @@ class ReplyView:
 
 
 @frozen
+class PassedView:
+    """A message of the agent to another agent, and the message that it became there."""
+
+    id: str
+    agent_group_id: str
+    text: str
+    sent_at: datetime | None
+    status: str
+    """As for an answer."""
+    received_in: str | None
+    """The session that received it. None if it did not arrive."""
+    received_as: str | None
+    """Its id in that session."""
+    causation_id: str | None
+    """The id of the first message of the chain."""
+    hops: int | None
+    """Number of times that the chain has gone from one agent to another."""
+    error: str | None = None
+
+
+@frozen
 class MessageView:
     """A message to an agent, and its progress."""
 
@@ -66,13 +87,24 @@ class MessageView:
     """The reason why it has no answer yet; None if it has one, or nothing delays it."""
     tries: int
     error: str | None
+    sent_by: str | None = None
+    """The session of the agent that sent it; None if no agent did."""
+    sent_as: str | None = None
+    """Its id in the session that sent it."""
+    causation_id: str | None = None
+    """The id of the first message of its chain, if an agent sent it."""
+    hops: int | None = None
+    """Number of times that its chain has gone from one agent to another."""
+    caused: tuple[str, ...] = ()
+    """The messages to other agents that the turn over it sent, each as `session/id` of the receiver."""
 
 
 @frozen
 class MessageTrace(MessageView):
-    """A message with its answers."""
+    """A message with its answers, and what its turn sent to other agents."""
 
     replies: tuple[ReplyView, ...] = ()
+    to_agents: tuple[PassedView, ...] = ()
 
 
 @frozen
@@ -147,16 +179,19 @@ class Messages(Noun):
 
     async def _of_session(self, session: Session, rows: Sequence[StoredMessage]) -> Sequence[MessageTrace]:
         ids = [row.id for row in rows]
-        claims, replies, turns = list[Claim](), list[Reply](), list[Turn]()
+        claims, replies, turns, passed = list[Claim](), list[Reply](), list[Turn](), list[ToAgent]()
         try:
-            claims, replies, turns = await self._ground.files.outbound(session, partial(_notes, ids=ids))
+            claims, replies, turns, passed = await self._ground.files.outbound(
+                session, partial(_notes, ids=ids)
+            )
         except StoreError as error:
             self.note(f"session {session.id}: the runner's file cannot be read: {error}")
-        query = partial(session_views.ledger, ids=[reply.id for reply in replies])
-        found: Sequence[InSession] = await self._ground.files.inbound([session], "", query) if replies else ()
+        sent = [*(each.id for each in replies), *(each.id for each in passed)]
+        query = partial(session_views.ledger, ids=sent)
+        found: Sequence[InSession] = await self._ground.files.inbound([session], "", query) if sent else ()
         self._note_problems(found)
         ledger = {entry.message_out_id: entry for one in found for entry in one.value or ()}
-        runner = _Notes({claim.message_id: claim for claim in claims}, _begun(turns), replies, ledger)
+        runner = _Notes({claim.message_id: claim for claim in claims}, _begun(turns), replies, passed, ledger)
         waits_for = await self._hindrance(session)
         return [_view(session, row, runner, waits_for, self._ground.now()) for row in rows]
 
@@ -180,6 +215,7 @@ class _Notes:
     begun: Mapping[str, datetime]
     """When the turn of a message began, by the message's id."""
     replies: Sequence[Reply]
+    passed: Sequence[ToAgent]
     ledger: Mapping[str, Delivered]
 
     def claimed_at(self, message_id: str) -> datetime | None:
@@ -197,6 +233,14 @@ class _Notes:
             if reply.in_reply_to == message_id
         )
 
+    def to_agents(self, message_id: str) -> tuple[PassedView, ...]:
+        """Return what the turn over a message sent to other agents, in order."""
+        claim = self.claims.get(message_id)
+        turn_id = None if claim is None else claim.turn_id
+        return tuple(
+            _passed(sent, self.ledger.get(sent.id)) for sent in self.passed if sent.turn_id == turn_id
+        )
+
 
 def _begun(turns: Sequence[Turn]) -> Mapping[str, datetime]:
     return {id_: turn.started_at for turn in turns if turn.started_at for id_ in turn.message_ids}
@@ -209,11 +253,15 @@ def _failure(runner: RunnerReport) -> str | None:
     return f"its runner failed {runner.failures} times{again}: {runner.last_failure}"
 
 
-def _notes(connection: Connection, ids: Sequence[str]) -> tuple[list[Claim], list[Reply], list[Turn]]:
+def _notes(
+    connection: Connection, ids: Sequence[str]
+) -> tuple[list[Claim], list[Reply], list[Turn], list[ToAgent]]:
+    claims = session_views.claims(connection, ids)
     return (
-        session_views.claims(connection, ids),
+        claims,
         session_views.replies(connection, ids),
         session_views.turns(connection),
+        session_views.to_agents(connection, [claim.turn_id for claim in claims if claim.turn_id]),
     )
 
 
@@ -221,6 +269,7 @@ def _view(
     session: Session, row: StoredMessage, notes: _Notes, waits_for: str | None, now: datetime
 ) -> MessageTrace:
     answers, claim = notes.answers(row.id), notes.claims.get(row.id)
+    passed, cause = notes.to_agents(row.id), row.cause
     delivered = [each.delivered_at for each in answers if each.status == "delivered" and each.delivered_at]
     answered = [each.answered_at for each in answers if each.answered_at]
     state = _state(row, claim, answers, now)
@@ -241,7 +290,13 @@ def _view(
         waits_for=waits_for if state in {"stored", "waiting", "claimed"} else None,
         tries=row.tries,
         error=next((each.error for each in answers if each.error), None) or (claim.error if claim else None),
+        sent_by=None if cause is None else cause.session_id,
+        sent_as=None if cause is None else cause.message_out_id,
+        causation_id=None if cause is None else cause.causation_id,
+        hops=None if cause is None else cause.hops,
+        caused=tuple(f"{each.received_in}/{each.received_as}" for each in passed if each.received_as),
         replies=answers,
+        to_agents=passed,
     )
 
 
@@ -274,4 +329,25 @@ def _reply(reply: Reply, entry: Delivered | None) -> ReplyView:
         entry.attempts,
         entry.next_attempt,
         entry.error,
+    )
+
+
+def _passed(sent: ToAgent, entry: Delivered | None) -> PassedView:
+    """Return a message to another agent. Its receipt names the session and the message there."""
+    if entry is None:
+        return PassedView(
+            sent.id, sent.agent_group_id, sent.text, sent.at, "new", None, None, causation_id=None, hops=None
+        )
+    session_id, _, message_id = (entry.platform_message_id or "").partition("/")
+    return PassedView(
+        id=sent.id,
+        agent_group_id=sent.agent_group_id,
+        text=sent.text,
+        sent_at=sent.at,
+        status=entry.status,
+        received_in=session_id or None,
+        received_as=message_id or None,
+        causation_id=entry.causation_id,
+        hops=entry.hops,
+        error=entry.error,
     )

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from nanoclaw.approvals import withdraw
+from nanoclaw.approvals import close
 from nanoclaw.operations.declaration import operation
 from nanoclaw.operations.errors import BadArguments, Unavailable
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import QuestionRef
-from nanoclaw.records import Address, Answer, PendingQuestion
+from nanoclaw.records import QUESTION_EXPIRES_S, Address, Answer, Answerer, Closing, PendingQuestion
 from nanoclaw.records.content import BadContent, dump_parked, load_options
 from nanoclaw.registry import CreateQuestion, ParkEvent
 from nanoclaw.session.conversations import conversation
@@ -18,7 +18,7 @@ from nanoclaw.session.services import Conversation
 from nanoclaw.store import Connection, NotFound
 from nanoclaw.store.central import pending_questions, sessions
 
-COLUMNS = ("question_id", "agent", "title", "options", "created_at")
+COLUMNS = ("question_id", "agent", "title", "options", "who", "expires_at")
 
 
 @frozen
@@ -57,20 +57,21 @@ class Questions(Noun):
         """
         found = await self._central.run(pending_questions.require, question)
         who = await self._central.run(_waiting, found)
-        if who is not None and not await self._tell(who, _withdrawal(found)):
+        if who is not None and not await self._tell(who, found):
             return found
-        await withdraw(self._registry, question)
+        await close(self._registry, _closing(found))
         return found
 
-    async def _tell(self, who: Conversation, answer: Answer) -> bool:
+    async def _tell(self, who: Conversation, question: PendingQuestion) -> bool:
         """Store the answer before the question is deleted. False: it was parked, and the question is deleted.
 
         So an agent never waits for a question that does not exist, whichever process dies in between.
         """
+        answer = _withdrawal(question)
         try:
             await self._ground.sessions.answer(who, answer)
         except Unavailable as error:
-            parked = ParkEvent(who.session.id, dump_parked(answer), str(error), answer.question_id)
+            parked = ParkEvent(who.session.id, dump_parked(answer), str(error), _closing(question))
             await self._registry.ask(parked)
             return False
         return True
@@ -86,6 +87,12 @@ class Questions(Noun):
         title: str,
         options: Sequence[object],
         address: Address | None = None,
+        question: str = "",
+        who: Answerer = "member",
+        asker: str | None = None,
+        multiple: bool = False,
+        free_text: bool = False,
+        expires_s: int | None = QUESTION_EXPIRES_S,
     ) -> bool:
         """Record a question; return False if it is recorded already. Raises `NotFound`, `BadArguments`."""
         try:
@@ -94,7 +101,20 @@ class Questions(Noun):
         except (BadContent, TypeError) as error:
             raise BadArguments(f"options of question {question_id!r:.140}: {error}") from error
         return await self._registry.ask(
-            CreateQuestion(question_id, session_id, message_out_id, address, title, options)
+            CreateQuestion(
+                question_id,
+                session_id,
+                message_out_id,
+                address,
+                title,
+                options,
+                question,
+                who,
+                asker,
+                multiple,
+                free_text,
+                expires_s,
+            )
         )
 
     async def get(self, question_id: str) -> PendingQuestion | None:
@@ -110,6 +130,10 @@ def _waiting(connection: Connection, question: PendingQuestion) -> Conversation 
     """Return the conversation that waits for an answer; None if it is over."""
     session = sessions.require(connection, question.session_id)
     return None if session.status == "archived" else conversation(connection, session)
+
+
+def _closing(question: PendingQuestion) -> Closing:
+    return Closing(question.question_id, "withdrawn")
 
 
 def _withdrawal(question: PendingQuestion) -> Answer:

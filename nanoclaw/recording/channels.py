@@ -1,6 +1,6 @@
 """Wrappers of channels and of the intake that record their input."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self, cast
 
@@ -33,14 +33,14 @@ from nanoclaw.recording.notes import (
 from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.records import (
     Address,
-    Attachment,
     Event,
-    InboundEvent,
     Intake,
     NotAccepted,
     Outgoing,
     Receipt,
     Routed,
+    Said,
+    SdkMessage,
     received,
 )
 from nanoclaw.system.foreign import ForeignError, foreign_code, result_of, text_of
@@ -77,32 +77,33 @@ class RecordedIntake:
 
 def _offered(n: int, channel: str | None, event: Event) -> Offered:
     """Return the note of an event, without the content of files."""
-    if not isinstance(event, InboundEvent) or not event.message.attachments:
+    if not isinstance(event, Said) or not event.message.attachments:
         return Offered(n, channel, event)
-    attachments = event.message.attachments
-    lengths = tuple(len(attachment.data or "") for attachment in attachments)
-    return Offered(n, channel, _with_files(event, tuple(map(_empty, attachments))), lengths)
+    lengths = tuple(len(attachment.data or "") for attachment in event.message.attachments)
+    return Offered(n, channel, _with_files(event, [""] * len(lengths)), lengths)
 
 
-def _empty(attachment: Attachment) -> Attachment:
-    return attachment if attachment.data is None else evolve(attachment, data="")
-
-
-def _with_files(event: InboundEvent, attachments: tuple[Attachment, ...]) -> InboundEvent:
+def _with_files(event: Said, data: Sequence[str]) -> Said:
+    """Return the event with other data in its files. A file without data stays as it is."""
+    if isinstance(event, SdkMessage):
+        files = [
+            each if each.get("data") is None else {**each, "data": one}
+            for each, one in zip(event.content["attachments"], data, strict=False)
+        ]
+        return evolve(event, content={**event.content, "attachments": files})
+    attachments = tuple(
+        each if each.data is None else evolve(each, data=one)
+        for each, one in zip(event.message.attachments, data, strict=False)
+    )
     return evolve(event, message=evolve(event.message, attachments=attachments))
 
 
 def event_of(note: Offered) -> Event:
     """Return the event of a note. Its files have the recorded sizes and empty content."""
     event = note.event
-    if not isinstance(event, InboundEvent) or not note.lengths:
+    if not isinstance(event, Said) or not note.lengths:
         return event
-    pairs = zip(event.message.attachments, note.lengths, strict=False)
-    return _with_files(event, tuple(_filled(attachment, length) for attachment, length in pairs))
-
-
-def _filled(attachment: Attachment, length: int) -> Attachment:
-    return attachment if attachment.data is None else evolve(attachment, data="A" * min(length, LONGEST))
+    return _with_files(event, ["A" * min(length, LONGEST) for length in note.lengths])
 
 
 @frozen

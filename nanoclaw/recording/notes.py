@@ -29,6 +29,8 @@ class ChannelKind:
     typing: bool = True
     settled: bool = True
     drafts: bool = False
+    card_edits: bool = False
+    direct_chats: bool = False
 
     @property
     def capabilities(self) -> Capabilities:

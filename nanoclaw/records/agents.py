@@ -61,6 +61,18 @@ class Wiring:
 
 
 @frozen
+class EngagedThread:
+    """A thread in which the agent of a wiring stays engaged."""
+
+    wiring_id: str
+    thread_id: str
+    """Empty for the chat outside of its threads."""
+    engaged_at: datetime
+    last_at: datetime
+    """The time of the last message there."""
+
+
+@frozen
 class AgentDestination:
     """An agent's permission to send to a chat (`target_type` channel) or agent, under a local name."""
 

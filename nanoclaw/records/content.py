@@ -3,23 +3,30 @@
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import cattrs
 from attrs import evolve, fields, has
 
 from nanoclaw.records import (
+    DONE,
+    QUESTION_EXPIRES_S,
     Answer,
+    Answerer,
     Attachment,
     CardContent,
     ChatMessage,
+    Deleted,
     EditContent,
     InboundEvent,
     Option,
     OutgoingContent,
     QuestionContent,
+    Reacted,
     ReactionContent,
+    SdkMessage,
     TextContent,
+    Webhook,
 )
 from nanoclaw.records.checking import storable_text
 
@@ -29,14 +36,29 @@ MAX_VALUES = 200_000
 """Limit of commas and brackets in one content. Parsing blocks the whole host, 0.3 s for a million."""
 MAX_QUESTION_ID, MAX_TITLE, MAX_QUESTION = 128, 200, 4000
 MAX_OPTIONS, MAX_LABEL, MAX_VALUE = 25, 100, 128
+MAX_ASKER = 1000
 """Limits of a card with buttons, in characters. No chat network shows more."""
+MARKED = 2
+"""Characters that the mark of a chosen option takes from its label, where several may be chosen."""
+EXPIRES_S = (10, 30 * 86_400)
+"""The shortest and the longest life of a question, in seconds."""
+ANSWERERS: tuple[Answerer, ...] = get_args(Answerer)
 
 
 class BadContent(ValueError):
     """Content that violates contract 5. The text names the field."""
 
 
+_DAMAGED = (ValueError, TypeError, AttributeError, KeyError, RecursionError, cattrs.ClassValidationError)
+"""The errors of reading a damaged event."""
+
+
+Parkable = InboundEvent | SdkMessage | Webhook | Deleted | Reacted | Answer
+"""The events that a session stores."""
+_NAMED: dict[str, Any] = {kind.__name__: kind for kind in (SdkMessage, Webhook, Deleted, Reacted)}
+"""The events that are parked with their names. The others are known by their keys."""
 _JSON = cattrs.Converter()
+_JSON.register_structure_hook_func(lambda type_: type_ is object, lambda value, _: value)
 
 
 def _present(**values: object) -> dict[str, object]:
@@ -72,28 +94,63 @@ def dump_chat(message: ChatMessage) -> str:
     return dump_content(content)
 
 
+def dump_sdk(event: SdkMessage, message: ChatMessage) -> str:
+    """Return the content of a row of kind `chat-sdk`, with the text and the files of `message`."""
+    given = event.content.get("attachments") or []
+    files = [
+        {**_without_data(before), **_present(localPath=after.local_path)}
+        for before, after in zip(given, message.attachments, strict=True)
+    ]
+    rest = {key: value for key, value in event.content.items() if key not in {"id", "text", "attachments"}}
+    return dump_content({"id": message.id, "text": message.text, **rest, **_present(attachments=files)})
+
+
+def _without_data(attachment: Mapping[str, object]) -> Mapping[str, object]:
+    return {key: value for key, value in attachment.items() if key not in {"data", "localPath"}}
+
+
+def dump_webhook(webhook: Webhook) -> str:
+    """Return the content of a row of kind `webhook`."""
+    return dump_content({"source": webhook.source, "event": webhook.event, "payload": webhook.payload})
+
+
+def dump_remark(remark: Deleted | Reacted) -> str:
+    """Return the content, without the number of the message, of a row about a deletion or a reaction."""
+    if isinstance(remark, Deleted):
+        return dump_content({"type": "deleted", **_present(userId=remark.sender_id)})
+    return dump_content(
+        {
+            "type": "reaction",
+            "emoji": remark.emoji,
+            "sender": remark.sender,
+            "senderId": remark.sender_id,
+        }
+    )
+
+
 def dump_answer(answer: Answer) -> str:
     """Return the content of the answer's row, of kind `system`."""
-    if answer.withdrawn:
-        return dump_content(
-            {"type": "question_response", "questionId": answer.question_id, "withdrawn": True}
-        )
+    about = {"type": "question_response", "questionId": answer.question_id}
+    if answer.withdrawn or answer.expired:
+        return dump_content({**about, **_present(withdrawn=answer.withdrawn, expired=answer.expired)})
     content = {
-        "type": "question_response",
-        "questionId": answer.question_id,
+        **about,
         "selectedOption": answer.value,
+        **_present(selectedOptions=list(answer.values), freeText=answer.free_text),
         "userId": answer.user_id,
         **_present(id=answer.said and answer.said.event_id),
     }
     return dump_content(content)
 
 
-def dump_parked(event: InboundEvent | Answer, *, trigger: bool = True) -> str:
+def dump_parked(event: Parkable, *, trigger: bool = True) -> str:
     """Return a whole event as JSON for `parked_events`. `trigger` says whether it may wake an agent."""
-    return json.dumps({**_JSON.unstructure(event), "trigger": trigger}, ensure_ascii=False)
+    name = type(event).__name__
+    named = {"is": name} if name in _NAMED else {}
+    return json.dumps({**named, **_JSON.unstructure(event), "trigger": trigger}, ensure_ascii=False)
 
 
-def load_parked(text: str) -> tuple[InboundEvent | Answer, bool]:
+def load_parked(text: str) -> tuple[Parkable, bool]:
     """Return the event and the `trigger` that `dump_parked` wrote.
 
     Raises:
@@ -103,8 +160,10 @@ def load_parked(text: str) -> tuple[InboundEvent | Answer, bool]:
         values = json.loads(text)
         if "question_id" in values:
             return _JSON.structure(values, Answer), True
+        if "is" in values:
+            return _JSON.structure(values, _NAMED[values["is"]]), bool(values.get("trigger", True))
         return _JSON.structure(values, InboundEvent), bool(values.get("trigger", True))
-    except (ValueError, TypeError, AttributeError, RecursionError, cattrs.ClassValidationError) as error:
+    except _DAMAGED as error:
         raise BadContent(f"the parked event cannot be read: {error}") from error
 
 
@@ -216,26 +275,65 @@ def _text_content(content: Mapping[str, object]) -> TextContent:
 
 
 def _question(content: Mapping[str, object]) -> QuestionContent:
+    multiple, free_text = _flag(content, "multiple"), _flag(content, "freeText")
+    options = content.get("options", [] if free_text else None)
+    who, asker = _answerer(content)
     return QuestionContent(
         _short(content, "questionId", MAX_QUESTION_ID),
         _short(content, "title", MAX_TITLE),
         _short(content, "question", MAX_QUESTION),
-        load_options(content.get("options")),
+        () if free_text and options == [] else load_options(options, multiple=multiple),
+        who,
+        asker,
+        multiple,
+        free_text,
+        _expiry(content),
     )
 
 
-def load_options(options: object) -> tuple[Option, ...]:
+def _flag(content: Mapping[str, object], key: str) -> bool:
+    value = content.get(key, False)
+    if not isinstance(value, bool):
+        raise BadContent(f"{key} is neither true nor false")
+    return value
+
+
+def _answerer(content: Mapping[str, object]) -> tuple[Answerer, str | None]:
+    who = next((each for each in ANSWERERS if each == content.get("who", "member")), None)
+    if who is None:
+        raise BadContent(f"who is none of {', '.join(ANSWERERS)}")
+    return who, _short(content, "asker", MAX_ASKER) if who == "asker" else None
+
+
+def _expiry(content: Mapping[str, object]) -> int:
+    value = content.get("expiresS", QUESTION_EXPIRES_S)
+    shortest, longest = EXPIRES_S
+    if isinstance(value, bool) or not isinstance(value, int) or not shortest <= value <= longest:
+        raise BadContent(f"expiresS is no whole number of seconds from {shortest} to {longest:,}")
+    return value
+
+
+def load_options(options: object, *, multiple: bool = False) -> tuple[Option, ...]:
     """Return the options of a question. Each is a text, or `{label, selectedLabel?, value?}`.
+
+    If several may be chosen, one button and two characters of each label are the host's.
 
     Raises:
         BadContent: the number of options is wrong, two share a label or value, or one has another shape.
     """
-    if not isinstance(options, list) or not 0 < len(options) <= MAX_OPTIONS:
-        raise BadContent(f"options is not a list of 1 to {MAX_OPTIONS} options")
+    most = MAX_OPTIONS - multiple
+    if not isinstance(options, list) or not 0 < len(options) <= most:
+        raise BadContent(f"options is not a list of 1 to {most} options")
     found = tuple(_option(n, option) for n, option in enumerate(options))
     for name, used in (("label", [o.label for o in found]), ("value", [o.value for o in found])):
         if len(set(used)) < len(used):
             raise BadContent(f"two options have the same {name}")
+    for n, option in enumerate(found if multiple else ()):
+        if len(option.label) > MAX_LABEL - MARKED or option.value == DONE:
+            raise BadContent(
+                f"options[{n}]: where several may be chosen, a label has at most {MAX_LABEL - MARKED} "
+                f"characters, and no value is {DONE}"
+            )
     return found
 
 

@@ -1,17 +1,23 @@
 """Values that come in: events of channels, their results, and the `Intake` that takes them."""
 
+from collections.abc import Mapping
+from functools import cached_property
 from hashlib import blake2b
-from typing import Literal, Protocol, cast
+from typing import Annotated, Any, Literal, Protocol, cast
 
 from attrs import field, frozen
 
 from nanoclaw.records.address import AGENT, Address
-from nanoclaw.records.checking import BadValue, Id, Name, checked
+from nanoclaw.records.checking import BadValue, Id, Json, Length, Name, checked
 from nanoclaw.records.people import UserId
 
 MessageKind = Literal["chat", "chat-sdk", "task", "webhook", "system"]
 CatchUp = Literal["skip", "all", "none"]
 """The handling of missed slots: run the latest one, run all, or run none (contract 4, Recurrence)."""
+MAX_PAYLOAD = 256 << 10
+"""Limit, in characters of JSON, of the payload of a webhook."""
+MAX_SDK = 64 << 20
+"""Limit, in characters of JSON, of a message in the form of the chat library, with the data of its files."""
 
 
 @frozen
@@ -66,6 +72,13 @@ class ChatMessage:
     """True if it mentions the assistant by name."""
 
 
+def row_id(address: Address, event_id: str, *more: str) -> str:
+    """Return the id, in `messages_in`, of an event of a chat. `more` begins with the version of an edit."""
+    parts = (address.channel_type, address.platform_id, event_id, *more)
+    key = "".join(f"{len(part)}:{part}" for part in parts)
+    return "in-" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 @frozen
 class InboundEvent:
     """One message event of a chat network, as its channel offers it.
@@ -90,16 +103,129 @@ class InboundEvent:
     @property
     def message_id(self) -> str:
         """Return the id of its rows in `messages_in`."""
-        parts = (self.address.channel_type, self.address.platform_id, self.event_id, self.version)
-        key = "".join(f"{len(part)}:{part}" for part in parts)
-        return "in-" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return row_id(self.address, self.event_id, self.version)
+
+
+@frozen(slots=False)
+class SdkMessage:
+    """A message in the form of the chat library (contract 5, kind `chat-sdk`), as a channel offers it.
+
+    It is routed as an `InboundEvent` is. Its sender is `<channel_type>:<author.userId>`.
+    """
+
+    address: Address
+    """The chat, and its thread, in which it happened."""
+    event_id: Id
+    """The platform's own id of the event, the same whenever the event is offered again."""
+    content: Annotated[Mapping[str, Any], Json(MAX_SDK, only_objects=True)]
+    """The library's message as JSON. It has `id`, `text` and `author` with `userId`. Files with base64 `data`
+    are stored in the inbox.
+    """
+    version: Name = ""
+    """Empty for a new message. Each edit of it has a version of its own."""
+    chat_name: Name | None = None
+    """The name of the chat, for people."""
+    is_group: bool = False
+    """True if the chat has several users."""
+
+    @property
+    def message_id(self) -> str:
+        """Return the id of its rows in `messages_in`."""
+        return row_id(self.address, self.event_id, self.version)
+
+    @cached_property
+    def message(self) -> ChatMessage:
+        """Return what the host reads in it.
+
+        Raises:
+            BadValue: the content is no message of the library.
+        """
+        return said_in(self.content, self.address.channel_type)
+
+
+@frozen
+class Webhook:
+    """An event of a program, for the agents of a chat (contract 5, kind `webhook`).
+
+    It has no sender: that the address is wired is the permission. So a channel must know where it comes from.
+    """
+
+    address: Address
+    """The chat whose agents get it, and where they answer."""
+    event_id: Id
+    """The id of the event at its source, the same whenever it is offered again."""
+    source: Annotated[str, Length(1, 200)]
+    """The program that it comes from, such as `github`."""
+    event: Annotated[str, Length(1, 200)]
+    """The kind of event, in words of the source, such as `push`."""
+    payload: Annotated[object, Json(MAX_PAYLOAD)] = None
+    """Any JSON value."""
+    chat_name: Name | None = None
+    """The name of the chat, for people."""
+    is_group: bool = False
+    """True if the chat has several users."""
+
+    @property
+    def message_id(self) -> str:
+        """Return the id of its rows in `messages_in`."""
+        return row_id(self.address, self.event_id, self.source, "webhook")
+
+
+@frozen
+class Deleted:
+    """A message was deleted on its network. The sessions that have it get this as context."""
+
+    address: Address
+    """The chat, and its thread, of the message."""
+    target: Id
+    """The platform's own id of the message, `ChatMessage.id`."""
+    sender_id: UserId | None = None
+    """The id, with its prefix, of the user who deleted it. None if the network does not say."""
+
+    @property
+    def event_id(self) -> str:
+        """Return the id of the message. A message is deleted once."""
+        return self.target
+
+    @property
+    def message_id(self) -> str:
+        """Return the id of its rows in `messages_in`."""
+        return row_id(self.address, self.target, "", "deleted")
+
+
+@frozen
+class Reacted:
+    """A user reacted to a message. The session that sent the message gets this as context.
+
+    Reactions to messages of others are dropped, and so are reactions that were taken back.
+    """
+
+    address: Address
+    """The chat, and its thread, of the message."""
+    event_id: Id
+    """The platform's own id of the event, the same whenever the event is offered again."""
+    target: Id
+    """The platform's own id of the message, as the channel returned it in its `Receipt`."""
+    emoji: Annotated[str, Length(1, 100)]
+    """The reaction: an emoji, or its name on the network."""
+    sender: Name
+    """The user's name, for the agent to read."""
+    sender_id: UserId
+    """The user's id with the network's prefix."""
+    removed: bool = False
+    """True if the user took the reaction back."""
+
+    @property
+    def message_id(self) -> str:
+        """Return the id of its rows in `messages_in`."""
+        return row_id(self.address, self.event_id, "", "reacted")
 
 
 @frozen
 class Clicked:
     """A user pressed a button of a card: one event of a chat network, as its channel offers it.
 
-    Only the first answer to a question counts.
+    Only the first answer to a question counts. Show the user `Routed.dropped`: why the press changed nothing.
     """
 
     address: Address
@@ -112,6 +238,8 @@ class Clicked:
     """`Option.value` of the button."""
     user_id: UserId
     """The id, with its prefix, of the user who pressed it."""
+    text: str | None = None
+    """The text that the user entered in an input of the card. Then `value` is empty."""
 
 
 @frozen
@@ -127,7 +255,11 @@ class Attended:
         return "attended"
 
 
-Event = InboundEvent | Clicked | Attended
+Said = InboundEvent | SdkMessage
+"""The messages of users, in both of their forms."""
+Remark = Deleted | Reacted
+"""The events about a message that a session has. They never wake an agent."""
+Event = InboundEvent | SdkMessage | Webhook | Deleted | Reacted | Clicked | Attended
 """The events that a channel offers."""
 
 
@@ -140,15 +272,60 @@ class Answer:
     value: str
     user_id: str
     address: Address
-    said: InboundEvent | None = None
+    said: Said | None = None
     """The message that made the choice, if the channel has no buttons."""
     withdrawn: bool = False
     """An administrator deleted the question, so nobody chooses."""
+    values: tuple[str, ...] = ()
+    """The options that were chosen, if the question allows several. `value` has all of them as a text."""
+    free_text: bool = False
+    """True if `value` is a text that the user wrote."""
+    expired: bool = False
+    """Nobody answered in time."""
 
     @property
     def message_id(self) -> str:
         """Return the id of its row in `messages_in`. A question has only one."""
         return answer_id(self.message_out_id)
+
+
+def said_in(content: Mapping[str, Any], channel_type: str) -> ChatMessage:
+    """Return what the host reads in a message of the chat library.
+
+    Raises:
+        BadValue: a part that the host needs is missing or of the wrong type.
+    """
+    author, files = content.get("author"), content.get("attachments") or []
+    if not isinstance(author, Mapping):
+        raise BadValue("an object with userId", author, "content.author")
+    if not isinstance(files, list | tuple) or not all(isinstance(each, Mapping) for each in files):
+        raise BadValue("a list of objects", files, "content.attachments")
+    user_id = author.get("userId")
+    if not isinstance(user_id, str) or not user_id.strip():
+        raise BadValue("text that is not empty", user_id, "content.author.userId")
+    return ChatMessage(
+        _text(content, "id"),
+        _text(content, "text"),
+        str(author.get("fullName") or author.get("userName") or user_id)[:1000],
+        f"{channel_type}:{user_id}",
+        tuple(_sdk_file(each, f"content.attachments[{n}]") for n, each in enumerate(files)),
+        is_from_me=author.get("isMe") is True,
+        is_mention=content.get("isMention") is True,
+    )
+
+
+def _text(content: Mapping[str, Any], key: str) -> str:
+    value = content.get(key)
+    if not isinstance(value, str):
+        raise BadValue("text", value, f"content.{key}")
+    return value
+
+
+def _sdk_file(found: Mapping[str, Any], place: str) -> Attachment:
+    type_, name, data = found.get("type") or "file", found.get("name"), found.get("data")
+    if not isinstance(data, str | None):
+        raise BadValue("text, the base64 of the file", data, f"{place}.data")
+    return Attachment(str(type_)[:1000], str(name or type_)[:1000], data=data)
 
 
 @frozen
@@ -186,6 +363,11 @@ def answer_id(message_out_id: str) -> str:
     return f"answer-{message_out_id}"
 
 
+def outcome_id(approval_id: str) -> str:
+    """Return the id, in `messages_in`, of the row that tells the outcome of an approval."""
+    return f"outcome-{approval_id}"
+
+
 @frozen
 class Routed:
     """The result of an offered event: the sessions that stored it, or why it was dropped."""
@@ -214,11 +396,18 @@ def received(event: object) -> Event:
     Raises:
         BadEvent: a value does not fit.
     """
-    kind = type(event) if isinstance(event, Clicked | Attended) else InboundEvent
+    kind: type[Any] = type(event) if isinstance(event, Event) else InboundEvent
     try:
-        return cast("Event", checked(event, kind))
+        return _with_content_checked(cast("Event", checked(event, kind)))
     except BadValue as error:
         raise BadEvent(f"an event cannot be taken: {error.within(kind.__name__)}") from None
+
+
+def _with_content_checked(event: Event) -> Event:
+    """Return the event. Raises BadValue if it is no message of the chat library, and should be."""
+    if isinstance(event, SdkMessage):
+        checked(event.message, ChatMessage)
+    return event
 
 
 class Intake(Protocol):

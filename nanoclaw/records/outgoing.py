@@ -1,10 +1,18 @@
 """Values that go out: contents, files, and the receipts of channels."""
 
 from datetime import datetime
+from typing import Literal
 
 from attrs import field, frozen
 
 from nanoclaw.records.address import Address
+
+Answerer = Literal["asker", "member", "admin"]
+"""Who may answer a question: one user, everybody whom the agent hears, or its administrators."""
+QUESTION_EXPIRES_S = 7 * 86_400
+"""Seconds after which a question expires that names no other time."""
+DONE = "__done__"
+"""`Option.value` of the button that ends a choice of several options."""
 
 
 @frozen
@@ -62,7 +70,29 @@ class QuestionContent:
     text: str
     """The question."""
     options: tuple[Option, ...]
-    """The buttons, 1 to 25 in their order. No two have the same label or value."""
+    """The buttons, at most 25 in their order. No two have the same label or value. Only a question that takes
+    a text may have none.
+    """
+    who: Answerer = "member"
+    """Who may answer. The host checks it."""
+    asker: str | None = None
+    """The id of the user who may answer, if `who` is `asker`."""
+    multiple: bool = False
+    """True if several options may be chosen. Each press changes the choice; the button `DONE` ends it."""
+    free_text: bool = False
+    """True if a text is an answer, too: a message in the chat, or `Clicked.text`."""
+    expires_s: int = QUESTION_EXPIRES_S
+    """Seconds until it expires."""
+
+
+@frozen
+class CardEditContent:
+    """A new state of a card that was sent before, for channels with `Capabilities.card_edits`."""
+
+    message_id: str
+    """The platform's id of the card."""
+    question: QuestionContent
+    """The whole card as it is now."""
 
 
 @frozen
@@ -75,7 +105,9 @@ class CardContent:
     """The text to show where cards are not supported."""
 
 
-OutgoingContent = TextContent | EditContent | ReactionContent | QuestionContent | CardContent
+OutgoingContent = (
+    TextContent | EditContent | ReactionContent | QuestionContent | CardEditContent | CardContent
+)
 
 
 @frozen
@@ -107,7 +139,7 @@ class Outgoing:
     scheduled_at: datetime | None = field(default=None, eq=False)
     """The time for which it was scheduled: that of its task, or of a message to be sent later. Else None."""
     asks: bool = field(default=False, eq=False)
-    """True if the content is a question as text, for a channel without buttons: a number answers it."""
+    """True if the content is a question as text, without buttons: a number or a text answers it."""
     author: str = field(default="", eq=False)
     """The name of the agent that wrote it, if known."""
 

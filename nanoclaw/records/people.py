@@ -49,6 +49,16 @@ class User:
 
 
 @frozen
+class UserLink:
+    """An identity that belongs to a person with several. `person_id` is the one that names the person."""
+
+    user_id: str
+    person_id: str
+    linked_by: str | None
+    linked_at: datetime
+
+
+@frozen
 class UserRole:
     """A role: owner (always global), or admin (global if `agent_group_id` is None)."""
 

@@ -1,18 +1,31 @@
 """The registry: the only writer of the central database."""
 
 from nanoclaw.records import Presence
-from nanoclaw.registry.actor import INSTALL_ID, Registry, registry_recipe
+from nanoclaw.registry.actor import (
+    INSTALL_ID,
+    ApprovalEngine,
+    Registry,
+    Requested,
+    registry_recipe,
+    watch_lock,
+)
 from nanoclaw.registry.agent_groups import CreateAgentGroup, DeleteAgentGroup, UpdateAgentGroup
 from nanoclaw.registry.approvals import (
+    AddCards,
     CreateApproval,
-    CreateQuestion,
     DecideApproval,
     DeleteApproval,
-    DeleteQuestion,
     ExpireApprovals,
+    FinishApproval,
+    ForgetApprovalRule,
+    OutcomeTold,
+    PruneApprovals,
+    RequestApproval,
+    StoreCard,
 )
 from nanoclaw.registry.changes import Changes
 from nanoclaw.registry.destinations import CreateDestination, DeleteDestination, RenameDestination
+from nanoclaw.registry.engaged_threads import RecordEngaged
 from nanoclaw.registry.first_run import Bootstrap
 from nanoclaw.registry.messaging_groups import (
     CreateMessagingGroup,
@@ -24,6 +37,15 @@ from nanoclaw.registry.messaging_groups import (
 )
 from nanoclaw.registry.network import MOST_OPEN, AskForSite, DecideSite, ForgetSite
 from nanoclaw.registry.performed_actions import ActionRefused, PerformAction
+from nanoclaw.registry.questions import (
+    ChooseOption,
+    CloseQuestion,
+    CreateQuestion,
+    DateBackQuestions,
+    DeleteQuestion,
+    NoteCard,
+    NoteCardShown,
+)
 from nanoclaw.registry.sessions import (
     DeleteSession,
     OpenSession,
@@ -57,12 +79,16 @@ __all__ = [
     "INSTALL_ID",
     "MOST_OPEN",
     "ActionRefused",
+    "AddCards",
     "AddMember",
     "AlertTold",
+    "ApprovalEngine",
     "AskForSite",
     "Bootstrap",
     "Changes",
+    "ChooseOption",
     "ChooseTeller",
+    "CloseQuestion",
     "CreateAgentGroup",
     "CreateApproval",
     "CreateDestination",
@@ -70,6 +96,7 @@ __all__ = [
     "CreateQuestion",
     "CreateUser",
     "CreateWiring",
+    "DateBackQuestions",
     "DecideApproval",
     "DecideSite",
     "DeleteAgentGroup",
@@ -83,16 +110,23 @@ __all__ = [
     "EnsureChat",
     "EnsureUser",
     "ExpireApprovals",
+    "FinishApproval",
+    "ForgetApprovalRule",
     "ForgetDm",
     "ForgetSite",
     "ForgetUnregisteredSender",
     "GrantRole",
     "NewAlert",
+    "NoteCard",
+    "NoteCardShown",
     "NoteDm",
     "OpenSession",
+    "OutcomeTold",
     "ParkEvent",
     "PerformAction",
     "Presence",
+    "PruneApprovals",
+    "RecordEngaged",
     "RecordPresence",
     "RecordUnregisteredSender",
     "RecordUsage",
@@ -100,9 +134,12 @@ __all__ = [
     "RemoveMember",
     "RemoveParked",
     "RenameDestination",
+    "RequestApproval",
+    "Requested",
     "ResetBudget",
     "RevokeRole",
     "SetBudget",
+    "StoreCard",
     "UpdateAgentGroup",
     "UpdateMessagingGroup",
     "UpdateSession",
@@ -110,4 +147,5 @@ __all__ = [
     "UpdateWiring",
     "WireChat",
     "registry_recipe",
+    "watch_lock",
 ]

@@ -96,6 +96,7 @@ class NoteDm(CheckedMessage):
         """Replace the stored direct chat, and return the new one."""
         dm = UserDm(self.user_id, self.channel_type, self.messaging_group_id, actor.clock.now())
         await actor.commit(user_dms.upsert, dm)
+        actor.changes.tell_approvals()
         return dm
 
 

@@ -5,10 +5,11 @@ from datetime import datetime
 
 from attrs import frozen
 
-from nanoclaw.records import ParkedEvent, Presence, Session
+from nanoclaw.records import Closing, ParkedEvent, Presence, Session
 from nanoclaw.registry.actor import CheckedMessage, Registry
+from nanoclaw.registry.questions import close
 from nanoclaw.store import Connection, NotAllowed
-from nanoclaw.store.central import parked_events, pending_questions, sessions
+from nanoclaw.store.central import parked_events, sessions
 from nanoclaw.store.central.sessions import SessionChanges
 
 
@@ -95,18 +96,19 @@ class ParkEvent:
     session_id: str
     event: str
     reason: str
-    answers: str | None = None
-    """Id of the question that it answers. The same transaction deletes the question."""
+    closes: Closing | None = None
+    """The end of the question that it answers. The same transaction closes the question."""
 
     async def handle(self, actor: Registry) -> None:
         """Store the whole event. An answer raises `NotFound` if its question is not waiting."""
         id_ = actor.new_id("park", self.session_id)
         parked = ParkedEvent(id_, self.session_id, self.event, self.reason, actor.clock.now())
         await actor.commit(self._park, parked)
+        actor.changes.tell_questions()
 
     def _park(self, connection: Connection, parked: ParkedEvent) -> None:
-        if self.answers is not None:
-            pending_questions.delete(connection, self.answers)
+        if self.closes is not None:
+            close(connection, self.closes, parked.created_at)
         parked_events.park(connection, parked)
 
 

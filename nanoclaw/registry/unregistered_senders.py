@@ -12,7 +12,7 @@ class RecordUnregisteredSender:
     """Count a message of a sender whom no policy admits."""
 
     address: Address
-    user_id: str
+    user_id: str | None
     sender_name: str
     reason: str
     messaging_group_id: str | None

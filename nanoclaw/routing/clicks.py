@@ -1,33 +1,78 @@
 """Clicks on buttons of cards. A valid click goes to the session that asked; any other is dropped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from datetime import datetime
 
 import structlog
 from attrs import frozen
 
 from actors import Ref
-from nanoclaw.approvals import option_by_text, option_by_value, withdraw
-from nanoclaw.records import Address, Answer, Clicked, InboundEvent, PendingQuestion, Routed
+from nanoclaw.approvals import Given, close, given_by_text, given_by_value, named
+from nanoclaw.approvals.deciding import options_of
+from nanoclaw.records import (
+    DONE,
+    Address,
+    Answer,
+    Clicked,
+    ClosedQuestion,
+    Closing,
+    Option,
+    PendingQuestion,
+    Routed,
+    Said,
+)
+from nanoclaw.records.approvals import Decision
 from nanoclaw.records.content import dump_parked
-from nanoclaw.registry import ParkEvent, RecordUnregisteredSender, Registry
+from nanoclaw.registry import ChooseOption, DecideApproval, ParkEvent, RecordUnregisteredSender, Registry
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.engagement import listens_to
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
-from nanoclaw.store import Connection, DamagedRow, NotFound
-from nanoclaw.store.central import messaging_groups, pending_questions, sessions, wirings
+from nanoclaw.store import Connection, DamagedRow, NotFound, OperationRefused
+from nanoclaw.store.central import (
+    approval_cards,
+    closed_questions,
+    messaging_groups,
+    pending_approvals,
+    pending_questions,
+    people,
+    sessions,
+    user_roles,
+    users,
+    wirings,
+)
+from nanoclaw.store.central.people import identities
 
-ANSWERED = "the question is not open: it was answered already, or never asked"
+NOT_OPEN = "the question is not open: it was never asked here, or was closed long ago"
+ANSWERED = "the question was answered already"
 
 _log = structlog.get_logger()
 
 
 @frozen
 class ValidClick:
-    """A valid click: the answer, and the conversation that asked."""
+    """A valid answer, how it closes the question, and the conversation that asked."""
 
     answer: Answer
     conversation: Conversation
+    closing: Closing
+
+
+@frozen
+class Choice:
+    """A valid click that changes the choice of several options."""
+
+    question_id: str
+    value: str
+
+
+@frozen
+class CardClick:
+    """A click on the card of an approval. The registry decides, and checks the rest."""
+
+    decision: Decision
 
 
 @frozen
@@ -38,47 +83,205 @@ class DroppedClick:
     unregistered: RecordUnregisteredSender | None = None
 
 
-def waiting_questions(connection: Connection, address: Address) -> tuple[PendingQuestion, ...]:
-    """Return the questions that wait in a chat, newest first. Damaged ones are left out."""
-    return tuple(pending_questions.in_chat(connection, address))
+@frozen
+class Answering:
+    """An answer to a question, before it is checked."""
+
+    question_id: str
+    user_id: str
+    given: Given
 
 
-def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked | None:
-    """Return the message as a click, or None if it answers no waiting question."""
-    for question in () if event.message.attachments else waiting:
-        value = option_by_text(question, event.message.text)
-        if value is not None:
-            sender = event.message.sender_id
-            return Clicked(event.address, event.event_id, question.question_id, value, sender)
+@frozen
+class Shows:
+    """How channels show questions."""
+
+    with_buttons: AbstractSet[str] = frozenset()
+    """The types of channels that show cards with buttons. In other chats a message answers a question."""
+    with_card_edits: AbstractSet[str] = frozenset()
+    """The types of channels that can show a changed card, and so a choice of several options."""
+
+    def numbered(self, question: PendingQuestion) -> bool:
+        """Return True if the options of a question were shown as a numbered text."""
+        type_ = question.channel_type
+        return type_ not in self.with_buttons or (question.multiple and type_ not in self.with_card_edits)
+
+
+@frozen
+class WaitingCard:
+    """The card of an approval that waits in a chat."""
+
+    approval_id: str
+    options: tuple[Option, ...]
+    created_at: datetime
+
+
+Waiting = PendingQuestion | WaitingCard
+"""A question or the card of an approval that waits in a chat."""
+
+
+def waiting_in(connection: Connection, address: Address) -> tuple[Waiting, ...]:
+    """Return what waits for an answer in a chat, newest first. Damaged rows are left out."""
+    found: list[Waiting] = [*pending_questions.in_chat(connection, address), *_cards(connection, address)]
+    return tuple(sorted(found, key=lambda each: each.created_at, reverse=True))
+
+
+def _cards(connection: Connection, address: Address) -> Iterator[WaitingCard]:
+    for card in approval_cards.in_chat(connection, address):
+        with suppress(DamagedRow):
+            approval = pending_approvals.require(connection, card.approval_id)
+            sent_at = card.started_at or approval.created_at
+            yield WaitingCard(card.approval_id, options_of(approval), sent_at)
+
+
+def as_answer(event: Said, waiting: Iterable[Waiting], shows: Shows) -> Answering | CardClick | None:
+    """Return the message as an answer, or None if it answers nothing that waits.
+
+    An edit of an earlier message answers nothing, and neither does a message with files.
+    """
+    message = event.message
+    for question in () if message.attachments or event.version else waiting:
+        if isinstance(question, WaitingCard):
+            if event.address.channel_type in shows.with_buttons:
+                continue
+            if chosen := named(question.options, message.text, numbered=True):
+                return CardClick(Decision(question.approval_id, chosen.value, message.sender_id))
+            continue
+        numbered = shows.numbered(question)
+        if numbered or question.free_text:
+            given = given_by_text(question, message.text, numbered=numbered)
+            if given is not None:
+                return Answering(question.question_id, message.sender_id, given)
     return None
 
 
-def check_click(connection: Connection, click: Clicked) -> ValidClick | DroppedClick:
+def check_click(connection: Connection, click: Clicked) -> ValidClick | Choice | CardClick | DroppedClick:
     """Check a click against the central database. Every value in the click may be forged."""
+    if card := _on_card(connection, click):
+        return card
+    question = _open(connection, click.question_id, click.user_id, click.address)
+    if isinstance(question, DroppedClick):
+        return question
+    given = _given(question, click)
+    if isinstance(given, DroppedClick):
+        return given
+    found = _of_session(connection, question, click.user_id, given)
+    if question.multiple and click.text is None and click.value != DONE and isinstance(found, ValidClick):
+        return Choice(question.question_id, click.value)
+    return found
+
+
+def _on_card(connection: Connection, click: Clicked) -> CardClick | DroppedClick | None:
+    """Return a click on the card of an approval, or None if it is on no such card."""
+    where = (click.address.channel_type, click.address.platform_id)
+    cards = approval_cards.of_approval(connection, click.question_id)
+    if not cards:
+        return None
+    if not any((card.channel_type, card.platform_id) == where for card in cards):
+        return DroppedClick("the card was sent to another chat")
+    return CardClick(Decision(click.question_id, click.value, click.user_id))
+
+
+def check_answer(connection: Connection, answering: Answering, address: Address) -> ValidClick | DroppedClick:
+    """Check a message that names an answer against the central database."""
+    question = _open(connection, answering.question_id, answering.user_id, address)
+    if isinstance(question, DroppedClick):
+        return question
+    return _of_session(connection, question, answering.user_id, answering.given)
+
+
+def _open(
+    connection: Connection, question_id: str, user_id: str, address: Address
+) -> PendingQuestion | DroppedClick:
     try:
-        question = pending_questions.get(connection, click.question_id)
+        question = pending_questions.get(connection, question_id)
+        found = question or closed_questions.get(connection, question_id)
     except DamagedRow as error:
         return DroppedClick(str(error))
-    if question is None:
-        return DroppedClick(ANSWERED)
-    where = Address(question.channel_type or "", question.platform_id or "", question.thread_id)
-    if (where.channel_type, where.platform_id) != (click.address.channel_type, click.address.platform_id):
+    if found is None:
+        return DroppedClick(NOT_OPEN)
+    if (found.channel_type, found.platform_id) != (address.channel_type, address.platform_id):
         return DroppedClick("the question was asked in another chat")
-    value = option_by_value(question, click.value)
-    if value is None:
-        return DroppedClick("the question has no such answer")
-    answer = Answer(question.message_out_id, question.question_id, value, click.user_id, where)
-    return _of_session(connection, question, answer)
+    if isinstance(found, ClosedQuestion):
+        return DroppedClick(_why_closed(connection, found, user_id))
+    return found
+
+
+def _why_closed(connection: Connection, closed: ClosedQuestion, user_id: str) -> str:
+    match closed.how:
+        case "expired":
+            return "the question has expired: nobody answered in time"
+        case "withdrawn":
+            return "the question was withdrawn: no answer is needed any more"
+        case "answered":
+            answer = f": {closed.answer:.200}" if closed.answer else ""
+            if closed.by_user == user_id:
+                return f"you have answered the question already{answer}"
+            by = f" by {_name(connection, closed.by_user)}" if closed.by_user else ""
+            return f"{ANSWERED}{by}{answer}"
+
+
+def _name(connection: Connection, user_id: str) -> str:
+    user = users.get(connection, user_id)
+    return user_id if user is None else user.display_name or user_id
+
+
+def _given(question: PendingQuestion, click: Clicked) -> Given | DroppedClick:
+    if click.text is not None:
+        return _given_text(question, click.text)
+    if question.multiple and click.value == DONE:
+        chosen = given_by_value(question, *question.chosen)
+        return chosen if chosen and chosen.options else DroppedClick("choose at least one option first")
+    return given_by_value(question, click.value) or DroppedClick("the question has no such answer")
+
+
+def _given_text(question: PendingQuestion, text: str) -> Given | DroppedClick:
+    if not question.free_text:
+        return DroppedClick("the question takes no text: choose one of its options")
+    return Given(text=text.strip()) if text.strip() else DroppedClick("the text is empty")
 
 
 def _of_session(
-    connection: Connection, question: PendingQuestion, answer: Answer
+    connection: Connection, question: PendingQuestion, user_id: str, given: Given
 ) -> ValidClick | DroppedClick:
     session = sessions.require(connection, question.session_id)
     if session.status == "archived":
         return DroppedClick("the conversation that asked is over")
-    refused = _refused(connection, session.agent_group_id, answer)
-    return refused or ValidClick(answer, conversation(connection, session))
+    answer = _answer(question, user_id, given)
+    refused = _refused(connection, session.agent_group_id, answer) or _not_for(
+        connection, question, session.agent_group_id, user_id
+    )
+    closing = Closing(question.question_id, "answered", user_id, given.words)
+    return refused or ValidClick(answer, conversation(connection, session), closing)
+
+
+def _answer(question: PendingQuestion, user_id: str, given: Given) -> Answer:
+    values = tuple(option.value for option in given.options)
+    return Answer(
+        question.message_out_id,
+        question.question_id,
+        ", ".join(values) if given.text is None else given.text,
+        user_id,
+        address_of(question),
+        values=values if question.multiple and given.text is None else (),
+        free_text=given.text is not None,
+    )
+
+
+def address_of(question: PendingQuestion) -> Address:
+    """Return the chat and thread in which a question was asked."""
+    return Address(question.channel_type or "", question.platform_id or "", question.thread_id)
+
+
+def _not_for(
+    connection: Connection, question: PendingQuestion, agent_group_id: str, user_id: str
+) -> DroppedClick | None:
+    """Return the reason why the question is not for a user whom the agent hears, or None."""
+    if question.who == "asker" and question.asker not in people.identities(connection, user_id):
+        return DroppedClick(f"only {_name(connection, question.asker or '')} may answer the question")
+    if question.who == "admin" and not user_roles.may_administer(connection, user_id, agent_group_id):
+        return DroppedClick("only an administrator of the agent may answer the question")
+    return None
 
 
 def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> DroppedClick | None:
@@ -97,7 +300,7 @@ def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Dro
     wired = [each for each in found if each.agent_group_id == agent_group_id]
     return (
         None
-        if all(listens_to(wiring, user) for wiring in wired)
+        if all(listens_to(wiring, *identities(connection, user)) for wiring in wired)
         else DroppedClick("the agent does not listen to the user")
     )
 
@@ -109,7 +312,7 @@ class Clicks:
     registry: Ref[Registry]
     sessions: Sessions
 
-    async def drop(self, click: Clicked, dropped_click: DroppedClick) -> Routed:
+    async def drop(self, click: Clicked | Answering, dropped_click: DroppedClick) -> Routed:
         """Log the reason for dropping a click, and record a sender who was not admitted."""
         _log.info(
             "routing.click_dropped",
@@ -121,24 +324,47 @@ class Clicks:
             await self.registry.ask(dropped_click.unregistered)
         return Routed(dropped=dropped_click.reason)
 
-    async def store(self, click: Clicked, valid: ValidClick) -> Routed:
+    async def decide(self, decision: Decision) -> Routed:
+        """Decide an approval. It is decided and applied when this returns."""
+        decide = DecideApproval(decision.approval_id, by=decision.by, choice=decision.choice)
+        try:
+            await self.registry.ask(decide)
+        except OperationRefused as error:
+            _log.info(
+                "routing.click_dropped",
+                question=decision.approval_id,
+                user=decision.by,
+                reason=str(error),
+            )
+            return Routed(dropped=str(error))
+        return Routed()
+
+    async def choose(self, click: Clicked, choice: Choice) -> Routed:
+        """Store a change of the choice. The card follows."""
+        try:
+            await self.registry.ask(ChooseOption(choice.question_id, choice.value, click.event_id))
+        except NotFound:
+            return await self.drop(click, DroppedClick(ANSWERED))
+        return Routed()
+
+    async def store(self, click: Clicked | Answering, valid: ValidClick) -> Routed:
         """Deliver the answer to its session, or park it if the session is down."""
         answer, session_id = valid.answer, valid.conversation.session.id
         try:
             new = await self.sessions.accept(valid.conversation, answer)
         except SessionDown as error:
             return await self._park(click, valid, str(error))
-        await withdraw(self.registry, answer.question_id)
+        await close(self.registry, valid.closing if new else Closing(answer.question_id, "answered"))
         if not new:
             return await self.drop(click, DroppedClick(ANSWERED))
         return Routed((session_id,), (answer.message_id,))
 
-    async def _park(self, click: Clicked, valid: ValidClick, reason: str) -> Routed:
+    async def _park(self, click: Clicked | Answering, valid: ValidClick, reason: str) -> Routed:
         answer, session_id = valid.answer, valid.conversation.session.id
         _log.warning("routing.parked", session=session_id, reason=reason)
         try:
             parked = dump_parked(answer)
-            await self.registry.ask(ParkEvent(session_id, parked, reason, answer.question_id))
+            await self.registry.ask(ParkEvent(session_id, parked, reason, valid.closing))
         except NotFound:
             return await self.drop(click, DroppedClick(ANSWERED))
         self.sessions.replay(valid.conversation)

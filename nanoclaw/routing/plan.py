@@ -1,25 +1,29 @@
 """Plans for routing events, each read from the central database in one transaction."""
 
 import structlog
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from nanoclaw.records import (
     Address,
     AgentGroup,
-    InboundEvent,
     MessagingGroup,
-    PendingQuestion,
+    Said,
     Session,
+    Webhook,
     Wiring,
 )
 from nanoclaw.registry.trigger_rules import TriggerRules, problem
 from nanoclaw.routing.access import refusal
-from nanoclaw.routing.clicks import waiting_questions
-from nanoclaw.routing.engagement import Engagement, engagement, rules_of
+from nanoclaw.routing.clicks import Waiting, waiting_in
+from nanoclaw.routing.engaged import EngagedThreads, is_stop
+from nanoclaw.routing.engagement import Engagement, Verdict, judge, rules_of
 from nanoclaw.store import Connection, DamagedRow
 from nanoclaw.store.central import agent_groups, messaging_groups, sessions, users, wirings
+from nanoclaw.store.central.people import identities
 from nanoclaw.system.patterns import InThread
 
+Routable = Said | Webhook
+"""The events that are routed by a plan."""
 MAX_PLANS = 4096
 
 _log = structlog.get_logger()
@@ -38,11 +42,33 @@ class Target:
     refused: str | None
     """The reason why the sender is not admitted, or None if they are."""
 
-    async def engagement(self, event: InboundEvent, in_thread: InThread) -> Engagement:
-        """Return how the wiring treats the event."""
-        return await engagement(self.wiring, self.rules, event.message, in_thread)
+    identities: tuple[str, ...] = ()
+    """All ids of the sender, who may be a person with several. It is empty if there is none."""
 
-    def session_key(self, event: InboundEvent) -> tuple[str, str | None, str | None]:
+    async def engagement(self, event: Routable, engaged: EngagedThreads, in_thread: InThread) -> Engagement:
+        """Return how the wiring treats the event. Note if that engages the agent in a thread, or ends it.
+
+        A webhook is for the agent, as a mention is, but engages it in no thread. An edit that the rules
+        ignore is context for the session, which stores it only beside the message that it edits.
+        """
+        if isinstance(event, Webhook):
+            return "ignore" if self.rules is None else "wake"
+        verdict = await self._judge(event, engaged, in_thread)
+        if verdict.engages:
+            await engaged.engage(self.wiring.id, event.address.thread_id)
+        beside = event.version and self.rules is not None and self.session is not None
+        return "context" if verdict.engagement == "ignore" and beside else verdict.engagement
+
+    async def _judge(self, event: Said, engaged: EngagedThreads, in_thread: InThread) -> Verdict:
+        id_, thread, message = self.wiring.id, event.address.thread_id, event.message
+        is_engaged = self.rules is not None and self.rules.sticky and engaged.holds(id_, thread)
+        verdict = await judge(self.wiring, self.rules, message, in_thread, self.identities, is_engaged)
+        if verdict.engages and not event.version and is_stop(message.text):
+            engaged.leave(id_, thread)
+            return evolve(verdict, engages=False)
+        return verdict
+
+    def session_key(self, event: Routable) -> tuple[str, str | None, str | None]:
         """Return agent group, chat and thread of the session for the event."""
         return session_key(self.wiring, event.address.thread_id)
 
@@ -54,8 +80,8 @@ class Plan:
     chat: MessagingGroup | None
     targets: tuple[Target, ...]
     user_known: bool
-    waiting: tuple[PendingQuestion, ...] = ()
-    """Questions that wait for an answer in the chat, newest first."""
+    waiting: tuple[Waiting, ...] = ()
+    """Questions and approvals that wait for an answer in the chat, newest first."""
     damaged: tuple[DamagedRow, ...] = ()
     """The errors about wirings and agents of the chat that are left out."""
 
@@ -67,11 +93,11 @@ class PlanCache:
     _version: int = -1
     _plans: dict[tuple[Address, str, str], Plan] = Factory(dict)
 
-    def get(self, event: InboundEvent, version: int) -> Plan | None:
+    def get(self, event: Routable, version: int) -> Plan | None:
         """Return the plan for the event if it was read under this version, or None."""
         return self._plans.get(_key(event)) if version == self._version else None
 
-    def put(self, event: InboundEvent, version: int, plan: Plan) -> None:
+    def put(self, event: Routable, version: int, plan: Plan) -> None:
         """Keep a plan. `version` is the version before the plan was read."""
         if version != self._version or len(self._plans) >= MAX_PLANS:
             self._version = version
@@ -79,7 +105,9 @@ class PlanCache:
         self._plans[_key(event)] = plan
 
 
-def _key(event: InboundEvent) -> tuple[Address, str, str]:
+def _key(event: Routable) -> tuple[Address, str, str]:
+    if isinstance(event, Webhook):
+        return event.address, "", ""
     return event.address, event.message.sender_id, event.message.sender
 
 
@@ -94,7 +122,7 @@ def session_key(wiring: Wiring, thread_id: str | None) -> tuple[str, str | None,
             return (wiring.agent_group_id, wiring.messaging_group_id, None)
 
 
-def plan(connection: Connection, event: InboundEvent) -> Plan:
+def plan(connection: Connection, event: Routable) -> Plan:
     """Read the plan for an event. A damaged wiring, agent or session concerns only itself.
 
     Wirings with invalid rules are logged, once for each plan.
@@ -103,8 +131,7 @@ def plan(connection: Connection, event: InboundEvent) -> Plan:
         DamagedRow: the row of the chat or of the sender cannot be read.
     """
     chat = messaging_groups.by_address(connection, event.address.channel_type, event.address.platform_id)
-    user = users.get(connection, event.message.sender_id)
-    known = user is not None and user.display_name == event.message.sender
+    known = isinstance(event, Webhook) or _is_known(connection, event)
     if chat is None:
         return Plan(None, (), known)
     targets = list[Target]()
@@ -116,13 +143,16 @@ def plan(connection: Connection, event: InboundEvent) -> Plan:
             targets += filter(None, [_target(connection, event, chat, wiring)])
         except DamagedRow as error:
             damaged.append(error)
-    waiting = waiting_questions(connection, event.address)
+    waiting = waiting_in(connection, event.address)
     return Plan(chat, tuple(targets), known, waiting, tuple(damaged))
 
 
-def _target(
-    connection: Connection, event: InboundEvent, chat: MessagingGroup, wiring: Wiring
-) -> Target | None:
+def _is_known(connection: Connection, event: Said) -> bool:
+    user = users.get(connection, event.message.sender_id)
+    return user is not None and user.display_name == event.message.sender
+
+
+def _target(connection: Connection, event: Routable, chat: MessagingGroup, wiring: Wiring) -> Target | None:
     group = agent_groups.get(connection, wiring.agent_group_id)
     if group is None:
         return None
@@ -131,7 +161,8 @@ def _target(
         rules_of(wiring),
         group,
         _open_session(connection, wiring, event.address.thread_id),
-        refusal(connection, chat, group.id, event.message.sender_id),
+        None if isinstance(event, Webhook) else refusal(connection, chat, group.id, event.message.sender_id),
+        () if isinstance(event, Webhook) else identities(connection, event.message.sender_id),
     )
 
 

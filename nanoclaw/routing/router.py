@@ -1,7 +1,6 @@
 """The router: the intake of all channels. It runs in the receivers' tasks and keeps the order of a chat."""
 
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
 import structlog
@@ -14,10 +13,12 @@ from nanoclaw.records import (
     Attended,
     Clicked,
     Event,
-    InboundEvent,
     NotAccepted,
+    Remark,
     Routed,
+    Said,
     Session,
+    Webhook,
     received,
 )
 from nanoclaw.records.content import dump_parked
@@ -30,9 +31,20 @@ from nanoclaw.registry import (
     RecordUnregisteredSender,
     Registry,
 )
-from nanoclaw.routing.clicks import Clicks, DroppedClick, as_click, check_click
-from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
+from nanoclaw.routing.clicks import (
+    CardClick,
+    Choice,
+    Clicks,
+    DroppedClick,
+    Shows,
+    as_answer,
+    check_answer,
+    check_click,
+)
+from nanoclaw.routing.engaged import EngagedThreads
+from nanoclaw.routing.plan import Plan, PlanCache, Routable, Target, plan
 from nanoclaw.routing.refused import Refused
+from nanoclaw.routing.remarks import Remarks
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import DamagedRow, Reader, StoreError
 from nanoclaw.store.engine.mutex import Mutex, Places
@@ -70,10 +82,10 @@ class Router:
     _registry: Ref[Registry]
     _changes: Changes
     _sessions: Sessions
+    _engaged_threads: EngagedThreads
     _in_thread: InThread
     """Runs the matching of long texts in a worker thread."""
-    _with_buttons: AbstractSet[str] = frozenset()
-    """Channel types with buttons. In chats of other channels a message may answer a question."""
+    _shows: Shows = Factory(Shows)
     _plans: PlanCache = Factory(PlanCache)
     _chats: dict[tuple[str, str], _ChatQueue] = Factory(dict)
     _places: Places = Factory(lambda: Places(MAX_CONCURRENT))
@@ -98,12 +110,23 @@ class Router:
     async def _offer(self, event: Event) -> Routed:
         if isinstance(event, Attended):
             self._sessions.attended(event.address)
+            self._changes.tell_attended()
             return Routed()
         if isinstance(event, Clicked):
             return await self._click(event)
-        if event.message.is_from_me:
+        if isinstance(event, Remark):
+            return await self._remark(event)
+        if not isinstance(event, Webhook) and event.message.is_from_me:
             return Routed(dropped="the message is the assistant's own")
         return await self._route(event)
+
+    async def _remark(self, remark: Remark) -> Routed:
+        """Handle a deletion or a reaction in the order of its chat's messages."""
+        with self._queue(remark.address) as queue:
+            async with queue.lock:
+                return await Remarks(self._central, self._registry, self._sessions, self._places).store(
+                    remark
+                )
 
     async def _click(self, click: Clicked) -> Routed:
         """Handle a click in the order of its chat's messages. Only the first of two clicks counts."""
@@ -114,9 +137,13 @@ class Router:
                 clicks = Clicks(self._registry, self._sessions)
                 if isinstance(found, DroppedClick):
                     return await clicks.drop(click, found)
+                if isinstance(found, CardClick):
+                    return await clicks.decide(found.decision)
+                if isinstance(found, Choice):
+                    return await clicks.choose(click, found)
                 return await clicks.store(click, found)
 
-    async def _route(self, event: InboundEvent) -> Routed:
+    async def _route(self, event: Routable) -> Routed:
         with self._queue(event.address) as queue:
             # No checkpoint before the chat's queue is entered: this keeps the order of the offers.
             async with queue.lock:
@@ -149,7 +176,7 @@ class Router:
             if not queue.users:
                 del self._chats[key]
 
-    async def _plan(self, event: InboundEvent) -> Plan:
+    async def _plan(self, event: Routable) -> Plan:
         found = self._plans.get(event, self._changes.version)
         if found is None:
             version = self._changes.version
@@ -159,34 +186,37 @@ class Router:
                 _log.error("routing.row_damaged", chat=event.address.platform_id, reason=str(damaged))
         return found
 
-    async def _answer(self, event: InboundEvent, found: Plan) -> Routed | None:
-        """Store the message as an answer if the channel has no buttons. Return None if it answers nothing."""
-        with_buttons = event.address.channel_type in self._with_buttons
-        click = None if with_buttons else as_click(event, found.waiting)
-        if click is None:
+    async def _answer(self, event: Routable, found: Plan) -> Routed | None:
+        """Store the message as an answer to a question. Return None if it answers none."""
+        if isinstance(event, Webhook):
             return None
-        valid = await self._central.run(check_click, click)
+        answering = as_answer(event, found.waiting, self._shows)
+        if answering is None:
+            return None
+        if isinstance(answering, CardClick):
+            return await Clicks(self._registry, self._sessions).decide(answering.decision)
+        valid = await self._central.run(check_answer, answering, event.address)
         if isinstance(valid, DroppedClick):
             return None
         said = evolve(valid, answer=evolve(valid.answer, said=event))
-        routed = await Clicks(self._registry, self._sessions).store(click, said)
+        routed = await Clicks(self._registry, self._sessions).store(answering, said)
         return None if routed.dropped else routed
 
-    async def _engaged(self, event: InboundEvent, found: Plan) -> list[_Engaged]:
+    async def _engaged(self, event: Routable, found: Plan) -> list[_Engaged]:
         """Return the targets that take the event. Call it without a place: a match may take seconds."""
         considered = [
-            (target, await target.engagement(event, self._in_thread))
+            (target, await target.engagement(event, self._engaged_threads, self._in_thread))
             for target in found.targets
             if target.refused is None
         ]
         return [_Engaged(target, how == "wake") for target, how in considered if how != "ignore"]
 
-    async def _admit(self, event: InboundEvent, found: Plan) -> str:
+    async def _admit(self, event: Routable, found: Plan) -> str:
         """Create the user and the chat if they are new, and record refusals.
 
         Return the reason why the event is dropped if no target takes it.
         """
-        if not found.user_known:
+        if not found.user_known and not isinstance(event, Webhook):
             await self._registry.ask(EnsureUser(event.message.sender_id, event.message.sender))
         if found.chat is None:
             await self._registry.ask(EnsureChat(event.address, event.chat_name, event.is_group))
@@ -198,32 +228,30 @@ class Router:
             return UNWIRED
         dropped = "no agent listens to this message"
         for target in found.targets:
-            if target.refused is not None:
+            if target.refused is not None and not isinstance(event, Webhook):
                 await self._record_unregistered(event, target, target.refused)
                 dropped = "the sender is not known here"
         return dropped
 
-    async def _record_unwired(self, event: InboundEvent, found: Plan) -> None:
+    async def _record_unwired(self, event: Routable, found: Plan) -> None:
         """Count a message that no agent gets, so that `nanoclaw dropped list` shows it."""
-        message = event.message
+        id_, name = (None, event.source) if isinstance(event, Webhook) else _sender(event)
         chat = found.chat.id if found.chat is not None else None
-        await self._registry.ask(
-            RecordUnregisteredSender(event.address, message.sender_id, message.sender, UNWIRED, chat, None)
-        )
+        await self._registry.ask(RecordUnregisteredSender(event.address, id_, name, UNWIRED, chat, None))
 
-    async def _record_unregistered(self, event: InboundEvent, target: Target, reason: str) -> None:
-        message, wiring = event.message, target.wiring
+    async def _record_unregistered(self, event: Said, target: Target, reason: str) -> None:
+        (id_, name), wiring = _sender(event), target.wiring
         _log.warning(
             "routing.unregistered_sender",
-            sender=message.sender_id,
+            sender=id_,
             chat=event.address.platform_id,
             reason=reason,
         )
         await self._registry.ask(
             RecordUnregisteredSender(
                 event.address,
-                message.sender_id,
-                message.sender,
+                id_,
+                name,
                 reason,
                 wiring.messaging_group_id,
                 wiring.agent_group_id,
@@ -231,7 +259,7 @@ class Router:
         )
 
     async def _conversations(
-        self, event: InboundEvent, engaged: Sequence[_Engaged]
+        self, event: Routable, engaged: Sequence[_Engaged]
     ) -> tuple[list[str], list[tuple[_Engaged, Conversation]]]:
         """Park the event for sessions with damaged rows. Return their ids, and the other conversations."""
         parked, conversations = list[str](), list[tuple[_Engaged, Conversation]]()
@@ -244,9 +272,7 @@ class Router:
                 conversations.append((each, await self._conversation(event, each.target, session)))
         return parked, conversations
 
-    async def _conversation(
-        self, event: InboundEvent, target: Target, session: Session | None
-    ) -> Conversation:
+    async def _conversation(self, event: Routable, target: Target, session: Session | None) -> Conversation:
         if session is None:
             session = await self._registry.ask(OpenSession(*target.session_key(event)))
         chat = Address(event.address.channel_type, event.address.platform_id, session.thread_id)
@@ -254,23 +280,29 @@ class Router:
 
     async def _store_all(
         self,
-        event: InboundEvent,
+        event: Routable,
         conversations: list[tuple[_Engaged, Conversation]],
         parked: Sequence[str] = (),
     ) -> Routed:
         for engaged, conversation in conversations:
             await self._store(event, conversation, trigger=engaged.wakes)
+        await self._engaged_threads.store_ends()  # a `/stop` counts only where it is stored
         ids = (*parked, *(conversation.session.id for _, conversation in conversations))
         return Routed(ids, (event.message_id,) * len(ids))
 
-    async def _store(self, event: InboundEvent, conversation: Conversation, *, trigger: bool) -> None:
+    async def _store(self, event: Routable, conversation: Conversation, *, trigger: bool) -> None:
         try:
             await self._sessions.accept(conversation, event, trigger=trigger)
         except SessionDown as error:
             await self._park(event, conversation.session.id, str(error), trigger=trigger)
             self._sessions.replay(conversation)
 
-    async def _park(self, event: InboundEvent, session_id: str, reason: str, *, trigger: bool) -> None:
+    async def _park(self, event: Routable, session_id: str, reason: str, *, trigger: bool) -> None:
         _log.warning("routing.parked", session=session_id, reason=reason)
         parked = dump_parked(event, trigger=trigger)
         await self._registry.ask(ParkEvent(session_id, parked, reason))
+
+
+def _sender(event: Said) -> tuple[str, str]:
+    """Return the id and the name of the sender."""
+    return event.message.sender_id, event.message.sender

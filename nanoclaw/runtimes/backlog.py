@@ -80,6 +80,17 @@ class Backlog:
             self._queue.setdefault(work.key, work)
             self._more.set()
 
+    async def finish(self, work: Work) -> str | None:
+        """Have work done, even if it failed a short while ago. Return why it failed, or None once it is done.
+
+        Somebody else may have `drop` forget the failure: so look if what it makes is there.
+        """
+        self._failures.pop(work.key, None)
+        self.want(work)
+        while work.key in self._queue:
+            await self._ended.wait()
+        return self.failure(work.key)
+
     async def serve(self) -> None:
         """Do what is wanted, until cancelled."""
         while True:

@@ -226,6 +226,22 @@ class ReportsUnhonoured(Protocol):
 
 
 @runtime_checkable
+class Prepares(Protocol):
+    """A runtime that can make what a specification needs before a runner starts with it."""
+
+    async def prepare(self, spec: RunnerSpec, /) -> None:
+        """Build the image of a specification, or install its packages. Return when they are there.
+
+        It uses the agent's workspace, image and packages alone.
+
+        Raises:
+            NotNow: it is not possible now.
+            StartFailed: it has failed. The text says why.
+        """
+        ...
+
+
+@runtime_checkable
 class Isolates(Protocol):
     """A runtime that says if it isolates its runners. One that does not say so isolates nothing."""
 

@@ -15,7 +15,8 @@ from attrs import define, evolve, frozen
 from outcome import Error, Outcome, Value
 
 from actors import Context, Ref
-from nanoclaw.records import Address, AgentMessage, Answer, InboundEvent
+from nanoclaw.records import Address, AgentMessage, Answer
+from nanoclaw.records.content import Parkable
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.registry import RemoveParked
 from nanoclaw.runtimes import isolates
@@ -75,10 +76,11 @@ class SessionDamaged(Exception):
 class Accept:
     """Store one event or answer. The reply comes when it is on disk.
 
-    The reply is False if the event was stored before, or the question already has another answer.
+    The reply is False if the event was stored before, or the question already has another answer. The reply
+    to an event about another message is True if it is stored, and False if that message is not here.
     """
 
-    event: InboundEvent | Answer
+    event: Parkable
     trigger: bool = True
 
     async def handle(self, actor: "SessionActor") -> bool:
@@ -146,6 +148,17 @@ class TellOwner:
     async def handle(self, actor: "SessionActor") -> None:
         """Store it, unless the ledger has had it."""
         await actor.tell_owner(self.address, self.key, self.text)
+
+
+@frozen
+class TellAgent:
+    """Store a message of the host to the agent. The reply comes when it is on disk. A repeat is ignored."""
+
+    message: NewMessage
+
+    async def handle(self, actor: "SessionActor") -> None:
+        """Store it, unless its id was used before, then start a runner if there is work."""
+        await actor.tell_agent(self.message)
 
 
 @frozen
@@ -268,7 +281,8 @@ class SessionActor:
                 said = evolve(said, text=text)
                 now = self.services.clock.now()
                 try:
-                    outcome = await self.inbound.run(agents.take, said, files, now)
+                    limits = self.services.config.agents
+                    outcome = await self.inbound.run(agents.take, said, files, now, limits)
                 except (CorruptDatabase, ForeignDatabase) as error:
                     raise SessionDamaged(str(error)) from error
             self.shell.stored([outcome.opened] if outcome.opened else [])
@@ -284,8 +298,12 @@ class SessionActor:
 
     async def _is_accepted(self, arrival: Accept, message: NewMessage, stored: OpenMessage | None) -> bool:
         """Return True if the arrival is new, or repeats an answer whose confirmation was interrupted."""
-        if stored is not None or not isinstance(arrival.event, Answer):
-            return stored is not None
+        if stored is not None:
+            return True
+        if message.target is not None:
+            return await self.inbound.run(messages_in.is_stored, message.id)
+        if not isinstance(arrival.event, Answer):
+            return False
         return await self.inbound.run(messages_in.holds, message.id, message.content)
 
     async def refresh(self) -> None:

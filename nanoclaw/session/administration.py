@@ -140,3 +140,24 @@ class RestartRunner:
             return True
         actor.shell.restart_runner()
         return runner.alive or bool(runner.failures)
+
+
+@frozen
+class RenewRunner:
+    """Have the session's runner end after its turn, because the agent's configuration has changed."""
+
+    async def handle(self, actor: SessionActor) -> None:
+        """Mark the runner, and stop it if it is in no turn. One that starts later reads the new files."""
+        await trio.lowlevel.checkpoint()
+        actor.shell.renew_runner()
+        actor.shell.wake()
+
+
+@frozen
+class IsRenewed:
+    """Ask if the runner that was to end has ended."""
+
+    async def handle(self, actor: SessionActor) -> bool:
+        """Return False while it is in its last turn, or ends."""
+        await trio.lowlevel.checkpoint()
+        return not actor.shell.state.runner.outdated

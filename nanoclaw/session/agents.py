@@ -9,16 +9,12 @@ from hashlib import blake2b
 import structlog
 from attrs import frozen
 
+from nanoclaw.config.tables import AgentsConfig
 from nanoclaw.records import AgentMessage, Attachment, ChatMessage
 from nanoclaw.records.content import dump_chat, dump_content
 from nanoclaw.store import Connection
 from nanoclaw.store.session import agent_messages, messages_in
 from nanoclaw.store.session.messages_in import NewMessage, OpenMessage, Source
-
-MAX_HOPS = 10
-"""Limit of hops. A message of a longer chain is cut."""
-MAX_A_MINUTE = 20
-"""Limit of messages between two sessions in a minute, in both directions. Further messages are cut."""
 
 _log = structlog.get_logger()
 
@@ -34,24 +30,28 @@ class AgentMessageOutcome:
 
 
 def take(
-    connection: Connection, said: AgentMessage, attachments: tuple[Attachment, ...], now: datetime
+    connection: Connection,
+    said: AgentMessage,
+    attachments: tuple[Attachment, ...],
+    now: datetime,
+    limits: AgentsConfig,
 ) -> AgentMessageOutcome:
     """Store a message once, or cut it and report that to this session once per chain."""
     if messages_in.is_stored(connection, said.message_id):
         return AgentMessageOutcome()
-    reason = _refusal(connection, said, now)
+    reason = _refusal(connection, said, now, limits)
     if reason is not None:
         _log.warning("agents.cut", source=said.source_session_id, chain=said.causation_id, reason=reason)
         return AgentMessageOutcome(messages_in.insert(connection, _cut(said, reason, now)), reason)
     return AgentMessageOutcome(messages_in.insert(connection, _new(said, attachments, now)))
 
 
-def _refusal(connection: Connection, said: AgentMessage, now: datetime) -> str | None:
-    if said.hops > MAX_HOPS:
-        return f"the chain of messages has more than {MAX_HOPS} hops between agents"
+def _refusal(connection: Connection, said: AgentMessage, now: datetime, limits: AgentsConfig) -> str | None:
+    if said.hops > limits.max_hops:
+        return f"the chain of messages has more than {limits.max_hops} hops between agents"
     received = agent_messages.received(connection, said.source_session_id, now)
-    if received + said.exchanged >= MAX_A_MINUTE:
-        return f"the two sessions have exchanged {MAX_A_MINUTE} messages within a minute"
+    if received + said.exchanged >= limits.max_a_minute:
+        return f"the two sessions have exchanged {limits.max_a_minute} messages within a minute"
     return None
 
 

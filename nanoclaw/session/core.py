@@ -47,6 +47,7 @@ from nanoclaw.session.events import (
     PlaceAwaited,
     RecoveryEnded,
     ReleaseAsked,
+    RenewalAsked,
     RestartAsked,
     RoundBegan,
     RoundEnded,
@@ -120,6 +121,8 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
         case RestartAsked():
             stopping, effects = stop_runner(state, "shutdown")
             return Decisions(evolve(stopping, runner=stopping.runner.without_failures()), (*effects, Wake()))
+        case RenewalAsked():
+            return _end_outdated(evolve(state, runner=state.runner.outdate()))
         case ReleaseAsked(between_turns):
             return _release(state, now, between_turns=between_turns)
         case InboundBlocked():
@@ -214,6 +217,13 @@ def _release(state: SessionState, now: Moment, *, between_turns: bool) -> Decisi
     return Decisions(state)
 
 
+def _end_outdated(state: SessionState) -> Decisions:
+    """Stop a runner whose configuration has changed, unless it is in a turn."""
+    if state.runner.outdated and needs.is_between_turns(state):
+        return Decisions(*stop_runner(state, "idle"))
+    return Decisions(state)
+
+
 def _recovered(state: SessionState, failure: str | None, now: Moment) -> Decisions:
     effects: tuple[Effect, ...] = ()
     if failure is not None:
@@ -238,6 +248,9 @@ def _tick(state: SessionState, now: Moment) -> Decisions:
         and runner.may_start(now.monotonic)
     ):
         return Decisions(_starting(state, now), (*effects, StartRunner()))
+    if runner.outdated and needs.is_between_turns(state):
+        state, stopped = stop_runner(state, "idle")
+        return Decisions(state, (*effects, *stopped))
     if runner.alive and needs.ends_for_breaker_s(state, now) <= 0:
         state, stopped = stop_runner(state, "shutdown")
         return Decisions(state, (*effects, *stopped))

@@ -13,7 +13,8 @@ import trio
 from attrs import Factory, define, field
 
 from actors import Bury, Crashed, Message, Node, Policy, Ref, Stopped, Supervisor
-from nanoclaw.records import Address, AgentMessage, Answer, InboundEvent
+from nanoclaw.records import Address, AgentMessage
+from nanoclaw.records.content import Parkable
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.session.actor import (
     Accept,
@@ -24,18 +25,23 @@ from nanoclaw.session.actor import (
     Replay,
     SessionActor,
     SessionDamaged,
+    TellAgent,
     TellOwner,
     session_recipe,
 )
+from nanoclaw.session.administration import IsRenewed, RenewRunner, RestartRunner
 from nanoclaw.session.agents import AgentMessageOutcome
 from nanoclaw.session.dispatch import AgentInbox, Dispatch
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase, StaleSidecar
 from nanoclaw.store.central import parked_events
+from nanoclaw.store.session.messages_in import NewMessage
 from nanoclaw.store.session.open_work import has_open_work
 from nanoclaw.system.supervision import Supervision
 
 RETRY_BURIED_S = 60.0
+RENEWED_AGAIN_S = 0.2
+"""Interval of looks at a runner that is to end after its turn."""
 T = TypeVar("T")
 
 MAX_ASKS = 3
@@ -68,10 +74,11 @@ class Sessions:
             name, session_recipe(self._services, self._dispatch, conversation)
         )
 
-    async def accept(
-        self, conversation: Conversation, event: InboundEvent | Answer, *, trigger: bool = True
-    ) -> bool:
+    async def accept(self, conversation: Conversation, event: Parkable, *, trigger: bool = True) -> bool:
         """Store an event or answer. When this returns, it is on disk. Return False if it was stored before.
+
+        An event about another message, such as a reaction, is stored only by a session that has the message.
+        Return True for it if it is stored, also before.
 
         Raises:
             SessionDown: the session is buried, or crashed repeatedly on this message.
@@ -127,6 +134,25 @@ class Sessions:
         """
         await self._ask(conversation, TellOwner(address, key, text))
 
+    async def tell_agent(self, conversation: Conversation, message: NewMessage) -> None:
+        """Store a message of the host to an agent, once per id. When this returns, it is on disk.
+
+        Raises:
+            SessionDown: the session is buried, or crashed repeatedly on this message.
+            StoreError: the message could not be stored.
+        """
+        await self._ask(conversation, TellAgent(message))
+
+    async def renew(self, session_ids: Collection[str], within_s: float) -> None:
+        """Have the runners of living sessions start again after their turns. Return when the old ones end.
+
+        A turn that lasts for more than `within_s` seconds is interrupted, and repeated by the next runner.
+        """
+        refs = [ref for id_ in session_ids if (ref := self._supervisor.get(id_)) is not None]
+        async with trio.open_nursery() as nursery:
+            for ref in refs:
+                nursery.start_soon(_renew, ref, within_s)
+
     def replay(self, conversation: Conversation) -> None:
         """Tell the session that events were parked for it. Synchronous."""
         with suppress(Stopped):  # the host is stopping: the next start replays them
@@ -165,6 +191,16 @@ class Sessions:
         session = conversation.session
         used = session.last_active is not None and session.status != "archived"
         return await self._services.executor.run(partial(has_open_work, inbound, missing=used), lane="read")
+
+
+async def _renew(ref: Ref[SessionActor], within_s: float) -> None:
+    with suppress(Crashed, Stopped):  # a session that starts again has a new runner
+        await ref.ask(RenewRunner())
+        with trio.move_on_after(within_s):
+            while not await ref.ask(IsRenewed()):  # noqa: ASYNC110 -- another actor has the state
+                await trio.sleep(RENEWED_AGAIN_S)
+            return
+        await ref.ask(RestartRunner())
 
 
 @asynccontextmanager

@@ -39,6 +39,11 @@ class RestartAsked:
 
 
 @frozen
+class RenewalAsked:
+    """The agent's configuration has changed. The runner starts again after its turn."""
+
+
+@frozen
 class ReleaseAsked:
     """Others need what the runner holds: stop it, if it has no work."""
 
@@ -224,6 +229,7 @@ Event = (
     Stored
     | TasksChanged
     | RestartAsked
+    | RenewalAsked
     | ReleaseAsked
     | StatusChanged
     | BreakerChanged

@@ -20,7 +20,7 @@ from nanoclaw.session.outcomes import (
 )
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store import Connection
-from nanoclaw.store.session import agent_messages, deliveries, messages_in, refusals
+from nanoclaw.store.session import agent_messages, deliveries, messages_in, projections, refusals
 from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.store.session.messages_in import NewMessage, OpenMessage
 from nanoclaw.store.session.outbound import MessageOut
@@ -50,7 +50,7 @@ class AttemptEnded:
 def finish(connection: Connection, finished: Finished, begun: Delivery | None, now: datetime) -> AttemptEnded:
     """Commit the result of an attempt with the start of the next one."""
     id_, result = finished.delivery.id, finished.result
-    _record(connection, id_, result, now)
+    _record(connection, finished.delivery, result, now)
     if isinstance(result, DeliveryRefused):
         refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
     if finished.following is not None:
@@ -63,11 +63,13 @@ def finish(connection: Connection, finished: Finished, begun: Delivery | None, n
     return AttemptEnded(_told(connection, finished.delivery, result, now), begins)
 
 
-def _record(connection: Connection, id_: str, result: Result, now: datetime) -> None:
+def _record(connection: Connection, delivery: Delivery, result: Result, now: datetime) -> None:
     """Record the result of an attempt in the ledger."""
+    id_ = delivery.id
     match result:
         case Delivered(receipt):
-            deliveries.deliver(connection, id_, receipt, now)
+            chat = delivery.address or projections.routing(connection)
+            deliveries.deliver(connection, id_, receipt, now, chat)
         case Undeliverable(reason):
             deliveries.fail(connection, id_, reason, now)
         case Performed(_, _, error) if error is not None:

@@ -118,6 +118,8 @@ class Runner:
     claimed_at: float = -inf
     """The time at which a look last found a new claim."""
     kind: RunnerKind = "ours"
+    outdated: bool = False
+    """True if its configuration has changed since it was started. It ends between two turns."""
 
     # -- its condition
 
@@ -170,7 +172,7 @@ class Runner:
 
     def start(self, monotonic: float) -> "Runner":
         """Begin a start. The last death must be settled."""
-        return evolve(self, condition=Starting(), heartbeat_moved_at=monotonic)
+        return evolve(self, condition=Starting(), heartbeat_moved_at=monotonic, outdated=False)
 
     def started(self) -> "Runner":
         """Apply the runtime's report that it is up."""
@@ -182,6 +184,12 @@ class Runner:
             case condition:
                 raise IllegalTransition(f"the runtime reported a start, but the runner is {condition}")
 
+    def outdate(self) -> "Runner":
+        """Note that its configuration has changed. One that waits for its place has not read it yet."""
+        if isinstance(self.condition, Starting | Running) and not self.waits:
+            return evolve(self, outdated=True)
+        return self
+
     def stop(self, why: StopReason) -> "Runner":
         """Begin a stop. Return the same value if there is no runner, or it is stopping already."""
         match self.condition:
@@ -192,6 +200,9 @@ class Runner:
 
     def ended(self, death: Death) -> "Runner":
         """Apply its death, which must be settled next."""
+        return evolve(self._ended(death), outdated=False)
+
+    def _ended(self, death: Death) -> "Runner":
         match self.condition:
             case Starting():
                 return evolve(self, condition=Dead(death))

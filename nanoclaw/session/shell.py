@@ -106,6 +106,10 @@ class Shell:
         """Stop the runner. If there is work, another one starts without a back-off."""
         self._handle(events.RestartAsked())
 
+    def renew_runner(self) -> None:
+        """Have the runner start again after its turn, because its configuration has changed."""
+        self._handle(events.RenewalAsked())
+
     def release(self, *, between_turns: bool = False) -> None:
         """Stop a runner without work, or between two turns, because others need what it holds."""
         self._handle(events.ReleaseAsked(between_turns))

@@ -26,6 +26,7 @@ from nanoclaw.store.session import (
     projections,
     refusals,
     restored,
+    targets,
     tasks,
 )
 from nanoclaw.store.session.deliveries import NOTICE
@@ -75,14 +76,19 @@ def read_session(connection: Connection) -> StoredSession:
 
 
 def store(connection: Connection, message: NewMessage) -> OpenMessage | None:
-    """Store a new message. Return None if it is stored already."""
-    return messages_in.insert(connection, message)
+    """Store a new message. Return None if it is stored already, or is about a message that is not here."""
+    completed = targets.complete(connection, message)
+    return messages_in.insert(connection, completed) if completed else None
 
 
 def store_and_follow(connection: Connection, message: NewMessage) -> OpenMessage | None:
-    """Store a new message of a session without a chat of its own. Replies go to the message's address."""
-    projections.write_routing(connection, message.address)
-    return messages_in.insert(connection, message)
+    """Store a new message of a session without a chat of its own. Replies go to the message's address.
+
+    A message that wakes no agent about another one, such as a reaction, does not change where replies go.
+    """
+    if message.target is None or message.trigger:
+        projections.write_routing(connection, message.address)
+    return store(connection, message)
 
 
 def project(connection: Connection, view: CentralView, chat: Address | None) -> None:

@@ -106,6 +106,11 @@ WRONG = {
     "retention.acks_s": [("-1", f"{NUMBER}, got -1")],
     "retention.files_s": [("5", "0 or a number of at least 3600, got 5")],
     "retention.messages_s": [("3600", "0 or a number of at least 86400, got 3600")],
+    "approvals.expire_s": [("59", "a number of at least 60, got 59")],
+    "approvals.held_messages": [("0", "a whole number of at least 1, got 0")],
+    "approvals.held_s": [("60", "a number of at least 3600, got 60")],
+    "agents.max_hops": [("0", "a whole number of at least 1, got 0")],
+    "agents.max_a_minute": [("1.5", "a whole number of at least 1, got 1.5")],
     "prompt.assistant_name": [("''", 'a non-empty string, got ""'), ('"a\\u0000b"', "a non-empty string")],
     **{
         f"budgets.{scope}.{measure}": [

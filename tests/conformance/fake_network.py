@@ -67,6 +67,16 @@ class View:
         file = Attachment("file", name, data=b64encode(data).decode())
         await self.channel.say("", attachments=[file])
 
+    async def edits(self, text: str) -> None:
+        await self.channel.edit(self.channel.said[-1], text, thread=self.thread)
+
+    async def deletes(self) -> None:
+        await self.channel.delete(self.channel.said[-1], thread=self.thread)
+
+    async def reacts(self, emoji: str) -> None:
+        newest, _ = list(self.sent())[-1]
+        await self.channel.react(newest, emoji, thread=self.thread)
+
     async def presses(self, label: str) -> None:
         [card] = [one.content for one in self.channel.sent if isinstance(one.content, QuestionContent)]
         [button] = [option for option in card.options if option.label == label]
@@ -91,6 +101,9 @@ def under_test(channel: FakeChannel, silence: Fault = "crash after") -> ChannelU
         chat.texts,
         says=chat.says,
         presses=chat.presses,
+        edits=chat.edits,
+        deletes=chat.deletes,
+        reacts=chat.reacts,
         down=lambda: failing("unavailable"),
         rejecting=lambda: failing("rejected"),
         silent=lambda: failing(silence),

@@ -18,6 +18,7 @@ from nanoclaw.records import (
     Attended,
     CardContent,
     Clicked,
+    Deleted,
     Event,
     Intake,
     NotAccepted,
@@ -115,7 +116,7 @@ class Broken(FakeChannel):
         match self.wrong:
             case "another button" if isinstance(event, Clicked):
                 event = evolve(event, value="No!")
-            case "one id" if not isinstance(event, Attended):
+            case "one id" if not isinstance(event, Attended | Deleted):
                 event = evolve(event, event_id="event")
             case "another chat":
                 event = evolve(event, address=self.address("another"))
@@ -242,7 +243,7 @@ class BrokenIntake:
             case "confirms first":
                 trio.lowlevel.spawn_system_task(self.intake.offer, event)
                 return Routed()
-            case "a new id each time" if not isinstance(event, Attended):
+            case "a new id each time" if not isinstance(event, Attended | Deleted):
                 self.channel.offers += 1
                 event = evolve(event, event_id=f"event-{self.channel.offers}")
             case "confirms what was refused":

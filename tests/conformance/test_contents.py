@@ -12,10 +12,12 @@ from nanoclaw.channels.protocol import DeliveryRejected
 from nanoclaw.channels.terminal.terminal import render
 from nanoclaw.records import (
     Address,
+    Deleted,
     EditContent,
     Event,
     InboundEvent,
     Outgoing,
+    Reacted,
     ReactionContent,
     Receipt,
     Routed,
@@ -34,7 +36,7 @@ class Odd(FakeChannel):
     """A network that alters or confuses messages."""
 
     keeps: Callable[[Outgoing], list[Outgoing]] = lambda outgoing: [outgoing]
-    hears: Callable[[InboundEvent], InboundEvent] = lambda event: event
+    hears: Callable[[Event], Event] = lambda event: event
     receipt: Callable[[Receipt], Receipt] = lambda receipt: receipt
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
@@ -43,7 +45,7 @@ class Odd(FakeChannel):
         return self.receipt(kept[0] if kept else Receipt("fake-0"))
 
     async def offer(self, event: Event) -> Routed:
-        return await super().offer(self.hears(event) if isinstance(event, InboundEvent) else event)
+        return await super().offer(self.hears(event))
 
 
 async def run(name: str, channel: Odd) -> str | None:
@@ -164,25 +166,39 @@ def knows_no_threads(outgoing: Outgoing) -> list[Outgoing]:
     return [evolve(outgoing, address=evolve(outgoing.address, thread_id=None))]
 
 
-def hears(**changes: Any) -> Callable[[InboundEvent], InboundEvent]:
+def messages(change: Callable[[InboundEvent], InboundEvent]) -> Callable[[Event], Event]:
+    """Change messages, and no other events."""
+    return lambda event: change(event) if isinstance(event, InboundEvent) else event
+
+
+def hears(**changes: Any) -> Callable[[Event], Event]:
     """Replace a part of the message."""
-    return lambda event: evolve(event, message=evolve(event.message, **changes))
+    return messages(lambda event: evolve(event, message=evolve(event.message, **changes)))
 
 
-def hears_a_little(event: InboundEvent) -> InboundEvent:
-    return hears(text=event.message.text[:200])(event)
+def hears_as(**changes: Callable[[InboundEvent], Any]) -> Callable[[Event], Event]:
+    """Replace a part of the message by what a function makes of it."""
+    return messages(
+        lambda event: evolve(
+            event, message=evolve(event.message, **{key: make(event) for key, make in changes.items()})
+        )
+    )
 
 
-def hears_one_line(event: InboundEvent) -> InboundEvent:
-    return hears(text=event.message.text.replace("\n", " "))(event)
+hears_a_little = hears_as(text=lambda event: event.message.text[:200])
+hears_one_line = hears_as(text=lambda event: event.message.text.replace("\n", " "))
+hears_a_user_each_time = hears_as(sender_id=lambda event: f"fake:{event.event_id}")
+hears_no_threads = messages(lambda event: evolve(event, address=Address("fake", "chat")))
+hears_edits_as_messages = messages(lambda event: evolve(event, version=""))
+hears_edits_of_others = messages(lambda event: evolve(event, event_id=f"{event.event_id}{event.version}"))
 
 
-def hears_a_user_each_time(event: InboundEvent) -> InboundEvent:
-    return hears(sender_id=f"fake:{event.event_id}")(event)
+def hears_of_others(event: Event) -> Event:
+    return evolve(event, target="another") if isinstance(event, Deleted | Reacted) else event
 
 
-def hears_no_threads(event: InboundEvent) -> InboundEvent:
-    return evolve(event, address=Address("fake", "chat"))
+def hears_users_without_a_prefix(event: Event) -> Event:
+    return evolve(event, sender_id="me") if isinstance(event, Reacted) else event
 
 
 OUT: list[tuple[str, Callable[[Outgoing], list[Outgoing]]]] = [
@@ -198,7 +214,12 @@ OUT: list[tuple[str, Callable[[Outgoing], list[Outgoing]]]] = [
     ("files_arrive_as_they_are", has_no_files),
     ("what_is_for_a_thread_arrives_there", knows_no_threads),
 ]
-IN: list[tuple[str, Callable[[InboundEvent], InboundEvent]]] = [
+IN: list[tuple[str, Callable[[Event], Event]]] = [
+    ("what_users_edit_is_offered", hears_edits_as_messages),
+    ("what_users_edit_is_offered", hears_edits_of_others),
+    ("what_users_delete_is_offered", hears_of_others),
+    ("how_users_react_is_offered", hears_of_others),
+    ("how_users_react_is_offered", hears_users_without_a_prefix),
     ("what_users_send_is_offered", hears(attachments=())),
     ("what_is_said_in_a_thread_is_offered_as_from_there", hears_no_threads),
     ("what_users_say_arrives_whole", hears_a_little),
@@ -220,7 +241,7 @@ async def test_content_lost_on_the_way_out_is_found(
 
 @pytest.mark.parametrize(("name", "wrong"), IN)
 async def test_content_lost_on_the_way_in_is_found(
-    name: str, wrong: Callable[[InboundEvent], InboundEvent], autojump_clock: trio.testing.MockClock
+    name: str, wrong: Callable[[Event], Event], autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
     with pytest.raises(NotConforming, match=f"^{name}: "):

@@ -80,6 +80,8 @@ class Broken(SimulatedRuntime):
                 raise StartFailed("one is enough")
             case "is content with anything" if spec.provider != "echo":
                 return Death(orderly=True, reason="")
+            case "finds a survivor and looks away" if spec.session_id in self.runners:
+                await trio.sleep(1)
             case "stops once":
                 task_status = Told(task_status, StopsOnce)
             case "leaves a survivor":
@@ -190,7 +192,12 @@ async def test_the_simulated_runtime_conforms(
 
 
 @pytest.mark.parametrize(
-    "check", ["one_that_outlives_its_host_is_adopted", "one_that_was_started_otherwise_is_not_adopted"]
+    "check",
+    [
+        "one_that_outlives_its_host_is_adopted",
+        "an_adoption_that_is_cancelled_leaves_nobody",
+        "one_that_was_started_otherwise_is_not_adopted",
+    ],
 )
 async def test_the_simulated_runtime_with_surviving_runners_conforms(
     check: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
@@ -221,6 +228,7 @@ FAULTS = [
     ("a_start_that_is_cancelled_leaves_nobody", "starts a survivor and looks away"),
     ("without_a_dead_host_nobody_has_survived", "dreams"),
     ("one_that_outlives_its_host_is_adopted", "forgets survivors"),
+    ("an_adoption_that_is_cancelled_leaves_nobody", "finds a survivor and looks away"),
     ("one_that_was_started_otherwise_is_not_adopted", "adopts any survivor"),
     ("what_a_dead_runner_left_half_done_is_rolled_back", "recovers nothing"),
     ("a_sound_database_is_left_as_it_is", "damages"),

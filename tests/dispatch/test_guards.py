@@ -8,9 +8,9 @@ import trio
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
+from nanoclaw.config.tables import AgentsConfig
 from nanoclaw.records import AgentMessage
 from nanoclaw.session import agents
-from nanoclaw.session.agents import MAX_A_MINUTE, MAX_HOPS
 from nanoclaw.store.session import agent_messages, deliveries, messages_in
 from nanoclaw.store.session.agent_messages import Chain
 from nanoclaw.store.session.messages_in import NewMessage, Source
@@ -19,6 +19,8 @@ from nanoclaw.testing import World
 from tests.dispatch.pairs import Pair, a_pair, said, tell
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LIMITS = AgentsConfig()
+MAX_HOPS, MAX_A_MINUTE = LIMITS.max_hops, LIMITS.max_a_minute
 
 
 # -- hops ----------------------------------------------------------------------
@@ -177,20 +179,20 @@ def offered(n: int, *, hops: int = 1, exchanged: int = 0) -> AgentMessage:
 
 
 def test_a_message_that_is_offered_twice_is_stored_once(inbound: apsw.Connection) -> None:
-    assert agents.take(inbound, offered(1), (), NOW).opened
-    again = agents.take(inbound, offered(1), (), NOW)
+    assert agents.take(inbound, offered(1), (), NOW, LIMITS).opened
+    again = agents.take(inbound, offered(1), (), NOW, LIMITS)
     assert (again.opened, again.cut) == (None, None)
 
 
 def test_messages_to_the_sender_count_too(inbound: apsw.Connection) -> None:
-    assert agents.take(inbound, offered(1, exchanged=MAX_A_MINUTE - 1), (), NOW).cut is None
-    assert agents.take(inbound, offered(2, exchanged=MAX_A_MINUTE - 1), (), NOW).cut
+    assert agents.take(inbound, offered(1, exchanged=MAX_A_MINUTE - 1), (), NOW, LIMITS).cut is None
+    assert agents.take(inbound, offered(2, exchanged=MAX_A_MINUTE - 1), (), NOW, LIMITS).cut
     later = NOW + timedelta(seconds=61)
-    assert agents.take(inbound, offered(3, exchanged=MAX_A_MINUTE - 1), (), later).cut is None
+    assert agents.take(inbound, offered(3, exchanged=MAX_A_MINUTE - 1), (), later, LIMITS).cut is None
 
 
 def test_a_cut_is_reported_once_per_chain(inbound: apsw.Connection) -> None:
-    first = agents.take(inbound, offered(1, hops=MAX_HOPS + 1), (), NOW)
-    again = agents.take(inbound, offered(1, hops=MAX_HOPS + 1), (), NOW)
+    first = agents.take(inbound, offered(1, hops=MAX_HOPS + 1), (), NOW, LIMITS)
+    again = agents.take(inbound, offered(1, hops=MAX_HOPS + 1), (), NOW, LIMITS)
     assert first.opened
     assert (again.opened, again.cut) == (None, first.cut)

@@ -75,6 +75,20 @@ async def test_the_container_of_a_killed_host_is_adopted_and_answers_on(
     assert not [each for each in containers_of_home(engine, tmp_path) if each["State"] == "running"]
 
 
+async def test_a_host_that_stops_also_stops_survivors_that_it_has_not_adopted(
+    engine: EngineForTests, tmp_path: Path
+) -> None:
+    spec = await make_session(tmp_path)
+    with trio.fail_after(GUARD_S):
+        async with served(engine, tmp_path.name) as runtime:
+            async with running(runtime, spec) as runner:
+                await until_it_lives(spec.paths)
+                runner.host_is_dead = True
+            assert await runtime.survivors() == ["sess-1"]
+        assert not lives(spec.paths)
+        assert containers(engine.engine, tmp_path.name) == []
+
+
 def containers_of_home(engine: EngineForTests, home: Path) -> list[dict[str, object]]:
     """Return the containers with a mount below a home."""
     return [

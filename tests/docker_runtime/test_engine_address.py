@@ -7,11 +7,13 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+import requests
 import trio
 
 from nanoclaw.runtimes import NothingLeft, NotNow, StartFailed
 from nanoclaw.runtimes.denied_calls import DENIED
 from nanoclaw.runtimes.docker.address import NoSocket, engine_socket
+from nanoclaw.runtimes.docker.client import client_of_version
 from nanoclaw.runtimes.docker.engine import Engine
 from nanoclaw.runtimes.docker.errors import (
     EngineAway,
@@ -90,6 +92,18 @@ async def test_a_server_that_is_no_engine_is_an_engine_that_is_away(tmp_path: Pa
                 async with Engine(str(tmp_path / "odd.sock")).stream("/events"):
                     pass
             nursery.cancel_scope.cancel()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_client_that_cannot_connect_leaves_no_socket(tmp_path: Path) -> None:
+    with client_of_version(tmp_path / "none.sock", "1.41", 1) as client:
+        before = open_files()
+        with pytest.raises(requests.ConnectionError) as raised:
+            client.ping()
+        assert open_files() == before, f"{raised.value!r} holds one"
 
 
 @pytest.mark.parametrize(

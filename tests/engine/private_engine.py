@@ -48,13 +48,10 @@ class PrivateEngine:
 
     @contextmanager
     def client(self, timeout: int = 60) -> Iterator["APIClient"]:
-        import docker  # noqa: PLC0415 -- slow to import, and not needed to skip
+        from nanoclaw.runtimes.docker.client import client_of_version  # noqa: PLC0415 -- slow to import
 
-        client = docker.APIClient(f"unix://{self.socket}", timeout=timeout, version="1.41")
-        try:
+        with client_of_version(self.socket, "1.41", timeout) as client:
             yield client
-        finally:
-            client.close()
 
     def start(self) -> None:
         """Start it, and return when it answers. Raises NoEngine."""

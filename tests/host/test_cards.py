@@ -21,7 +21,7 @@ from nanoclaw.records import (
     TextContent,
 )
 from nanoclaw.records.content import BadContent, dump_parked, load_outgoing, load_parked
-from nanoclaw.registry.approvals import MAX_WAITING
+from nanoclaw.registry.questions import MAX_WAITING
 from nanoclaw.session.conversations import conversation
 from nanoclaw.testing import FakeChannel
 from tests.host.runtimes import FakeRuntime
@@ -66,6 +66,18 @@ BAD: dict[str, tuple[Any, str]] = {
         {"options": [{"label": "a", "value": 1}]},
         "options[0].value is missing, empty or",
     ),
+    "an unknown answerer": ({"who": "everybody"}, "who is none of asker, member, admin"),
+    "an asker without an id": ({"who": "asker"}, "asker is missing"),
+    "a flag of a text": ({"multiple": "yes"}, "multiple is neither true nor false"),
+    "many of several": (
+        {"multiple": True, "options": [str(n) for n in range(25)]},
+        "options is not a list of 1 to 24",
+    ),
+    "a long label of several": ({"multiple": True, "options": ["x" * 99]}, "a label has at most 98"),
+    "the host's value": ({"multiple": True, "options": [{"label": "a", "value": "__done__"}]}, "no value is"),
+    "an early end": ({"expiresS": 9}, "expiresS is no whole number of seconds from 10 to 2,592,000"),
+    "a late end": ({"expiresS": 2_592_001}, "expiresS is no whole number"),
+    "an end of a truth": ({"expiresS": True}, "expiresS is no whole number"),
     "two of one label": ({"options": ["a", "a"]}, "two options have the same label"),
     "two of one value": ({"options": ["a", {"label": "b", "value": "a"}]}, "two options have the same value"),
 }

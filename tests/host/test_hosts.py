@@ -15,6 +15,7 @@ from nanoclaw.cli.status import status_lines
 from nanoclaw.host import HostFailed, Seams, open_host
 from nanoclaw.operations.labels import plain
 from nanoclaw.records import Address
+from nanoclaw.registry.actor import CheckLock
 from nanoclaw.store import StoreFull, ThreadExecutor
 from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, supervisor
@@ -56,6 +57,32 @@ async def test_a_host_can_be_opened_again_on_the_same_data(tmp_path: Path) -> No
 async def test_a_second_host_on_the_same_data_fails_and_names_the_first(tmp_path: Path) -> None:
     async with open_host(config(tmp_path), seams=QUIET):
         with pytest.raises(HostFailed, match=r"process \d+ owns it"):
+            async with open_host(config(tmp_path), seams=QUIET):
+                pass
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_host_whose_lock_file_is_gone_stops_at_its_next_check(
+    tmp_path: Path, *, replaced: bool
+) -> None:
+    async def lose_the_lock() -> None:
+        async with open_host(config(tmp_path), seams=QUIET) as host:
+            (tmp_path / "data" / "owner").unlink()
+            if replaced:
+                (tmp_path / "data" / "owner").touch()
+            host.registry.signal(CheckLock())
+            await trio.sleep_forever()
+
+    with trio.fail_after(GUARD_S), pytest.raises(HostFailed, match="owner: this lock file was deleted"):
+        await lose_the_lock()
+
+
+async def test_a_host_refuses_v2_db_while_sqlite3_of_its_process_has_it_open(tmp_path: Path) -> None:
+    async with open_host(config(tmp_path), seams=QUIET):
+        pass
+    with closing(sqlite3.connect(tmp_path / "data" / "v2.db")) as connection:
+        connection.execute("SELECT * FROM meta").fetchall()
+        with pytest.raises(HostFailed, match="close it before the host starts"):
             async with open_host(config(tmp_path), seams=QUIET):
                 pass
 

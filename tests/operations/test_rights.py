@@ -115,4 +115,6 @@ def test_every_destructive_operation_asks_and_no_reading_one_does() -> None:
     for operation in Catalogue.installed().operations.values():
         destroys = operation.verb in {"delete", "remove", "revoke", "archive", "cancel"}
         assert bool(operation.declared.asks) == destroys, operation.name
-        assert operation.declared.reads == (operation.verb in {"list", "show", "history"}), operation.name
+        assert operation.declared.reads == (operation.verb in {"list", "show", "history", "graph"}), (
+            operation.name
+        )

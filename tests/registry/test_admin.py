@@ -254,6 +254,10 @@ async def test_approvals(office: Office) -> None:
     await office.admin.sessions.archive(session.id)
     with pytest.raises(StillReferenced, match="pending approvals out-7"):
         await office.admin.sessions.delete(session.id)
+    with pytest.raises(NotAllowed, match="tg:1 may not decide"):
+        await approvals.decide("out-7", "approved", by="tg:1")
+    await office.admin.users.create("tg:1")
+    await office.admin.roles.grant("tg:1", "admin", session.agent_group_id)
     decided = await approvals.decide("out-7", "approved", by="tg:1")
     assert (decided.status, decided.decided_by, decided.decided_at) == ("approved", "tg:1", NOW)
     with pytest.raises(NotAllowed, match="already approved"):

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,18 +18,27 @@ import os, signal, sys, time
 from agent_runner import init
 init.LOOK_S = 0.05
 init.GRACE_S = float(os.environ.get("GRACE", 30))
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # it is waited for, whenever it comes
 init.fork_below_init(os.environ)
 exec(sys.argv[1])
 """
 
 
-def started(program: str, lifeline: Path, **environment: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+@contextmanager
+def started(program: str, lifeline: Path, **environment: str) -> "Iterator[subprocess.Popen[str]]":
+    """Yield a first process whose runner is a program. Nothing of both is left at the end."""
+    with subprocess.Popen(
         [sys.executable, "-c", CHILD, program],
         env={"PYTHONPATH": str(CONTAINER), "NANOCLAW_LIFELINE": str(lifeline), **environment},
         stdout=subprocess.PIPE,
         text=True,
-    )
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -47,7 +58,7 @@ def test_it_ends_with_the_code_of_the_runner(lifeline: Path, program: str, code:
 
 
 def test_it_passes_signals_on(lifeline: Path) -> None:
-    program = "signal.signal(signal.SIGTERM, lambda *_: exit(7)); print('up', flush=True); signal.pause()"
+    program = "print('up', flush=True); signal.sigwait([signal.SIGTERM]); exit(7)"
     with started(program, lifeline) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -56,7 +67,7 @@ def test_it_passes_signals_on(lifeline: Path) -> None:
 
 
 def test_a_lifeline_that_is_removed_ends_the_runner_in_order(lifeline: Path) -> None:
-    program = "signal.signal(signal.SIGTERM, lambda *_: exit(0)); print('up', flush=True); signal.pause()"
+    program = "print('up', flush=True); signal.sigwait([signal.SIGTERM])"
     with started(program, lifeline) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -65,7 +76,7 @@ def test_a_lifeline_that_is_removed_ends_the_runner_in_order(lifeline: Path) -> 
 
 
 def test_a_lifeline_that_nobody_touches_ends_the_runner(lifeline: Path) -> None:
-    program = "signal.signal(signal.SIGTERM, lambda *_: exit(0)); signal.pause()"
+    program = "signal.sigwait([signal.SIGTERM])"
     began = time.monotonic()
     with started(program, lifeline, NANOCLAW_LIFELINE_S="0.3") as process:
         assert process.wait(GUARD_S) == 0
@@ -73,7 +84,7 @@ def test_a_lifeline_that_nobody_touches_ends_the_runner(lifeline: Path) -> None:
 
 
 def test_a_runner_that_ignores_the_end_of_its_lifeline_is_killed(lifeline: Path) -> None:
-    program = "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(1000)"
+    program = "print('up', flush=True); time.sleep(1000)"
     with started(program, lifeline, GRACE="0.2") as process:
         assert process.stdout is not None
         process.stdout.readline()

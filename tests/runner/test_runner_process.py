@@ -109,6 +109,36 @@ async def test_a_signal_ends_it_in_order_within_a_second(world: World, how: sign
             assert await running.process.wait() == 0
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_signals_that_come_until_it_has_ended_do_not_kill_it(world: World, how: signal.Signals) -> None:
+    async with program(environment(world)) as running:
+        await running.event("runner.started")
+        while running.process.poll() is None:
+            running.process.send_signal(how)
+            await trio.lowlevel.checkpoint()
+        assert running.process.returncode == 0
+
+
+ASKS_AT_IMPORT = """
+import os, signal, sys
+
+class AskAtImport:
+    def find_spec(self, name, path=None, target=None):
+        if name == "agent_runner.main":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, AskAtImport())
+"""
+
+
+async def test_a_signal_while_it_starts_ends_it_in_order(world: World, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(ASKS_AT_IMPORT)
+    environ = environment(world)
+    environ["PYTHONPATH"] = f"{tmp_path}:{environ['PYTHONPATH']}"
+    code, _ = await run(environ)
+    assert code == 0
+
+
 async def test_while_a_runner_lives_a_second_one_and_recover_exit_with_three(world: World) -> None:
     refusal = (3, f"another runner holds {world.config.owner_lock}")
 

@@ -126,3 +126,36 @@ async def test_the_same_question_may_be_asked_twice_in_a_turn_also_when_that_is_
         await world.until_acked(message)
     assert chosen == ["first", "second"]
     assert len(cards(world)) == 2
+
+
+async def test_the_card_says_who_may_answer_how_and_until_when(world: World) -> None:
+    arguments = {
+        **QUESTION,
+        "who": "asker",
+        "multiple": True,
+        "free_text": True,
+        "expires_s": 3600,
+        "timeout_s": 1,
+    }
+    call = f"!ask_user_question {json.dumps(arguments)}"
+    message = world.put(2, call, platform_id="chat-5")
+    await world.serve(Listener(), message)
+    ((id_, _, content),) = cards(world)
+    assert content == {
+        "type": "ask_question",
+        **QUESTION,
+        "multiple": True,
+        "freeText": True,
+        "expiresS": 3600,
+        "who": "asker",
+        "asker": "tg:1",
+        "questionId": id_,
+    }
+
+
+async def test_several_options_are_more_narrowly_limited(world: World) -> None:
+    many = {**QUESTION, "multiple": True, "options": [str(n) for n in range(25)]}
+    message = world.put(2, f"!ask_user_question {json.dumps(many)}")
+    await world.serve(Listener(), message)
+    assert world.texts()[-1] == "with multiple, there are at most 24 options of 98 characters"
+    assert cards(world) == []

@@ -160,7 +160,7 @@ def question(options: object, **more: object) -> str:
         ("!send_message [1]", "the arguments are not an object"),
         ("!send_message {", "the arguments are not JSON: Expecting property name"),
         (question("c"), "the argument 'options' must be an array"),
-        (question([]), "the argument 'options' must have at least 1 item"),
+        (question([]), "options is missing: without options, a question needs free_text"),
         (question([5]), "the argument 'options[0]' must be a string"),
         (question(["c" * 101]), "the argument 'options[0]' is longer than 100 characters"),
         (question(["c", "c"]), "the argument 'options' has an item twice"),

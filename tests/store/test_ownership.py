@@ -3,8 +3,10 @@
 import fcntl
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -17,11 +19,14 @@ from nanoclaw.store import (
     ForbiddenConnection,
     ForeignDatabase,
     Owned,
+    OwnershipLost,
     ReadOnlyStore,
+    StoreError,
     create_outbound,
     owner_of,
 )
 from nanoclaw.store.engine.locks import holding
+from nanoclaw.store.engine.other_openings import OpenElsewhere
 from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import a_session, central, inbound, keys, leave_hot_journal, on_disk, paths_in, put
 
@@ -251,6 +256,59 @@ async def test_only_the_owner_may_open_a_writable_connection_below_its_directory
         assert on_disk(writer.path) == []
 
 
+@pytest.mark.parametrize("place", ["{}", "file:{}", "file:{}?mode=rw"])
+@pytest.mark.parametrize("statement", ["ATTACH ? AS x", "ATTACH '{}' AS x"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        "INSERT INTO x.meta (key, value) VALUES ('mine', '')",
+        "UPDATE x.meta SET value = ''",
+        "PRAGMA x.user_version = 7",
+        "PRAGMA x.journal_mode = DELETE",
+        "CREATE TABLE x.mine (y)",
+    ],
+)
+async def test_an_owned_database_cannot_be_written_by_attaching_it(
+    tmp_path: Path, place: str, statement: str, use: str
+) -> None:
+    async with central(tmp_path / "data") as registry, a_session(tmp_path) as writer:
+        for path in (registry.path, writer.path):
+            before = path.read_bytes()
+            other = in_memory()
+            with pytest.raises(ForbiddenConnection, match="has an owner"):
+                attach(other, statement, place.format(path), use)
+            other.close()
+            assert path.read_bytes() == before
+
+
+async def test_an_owned_database_can_be_attached_to_read_and_others_to_write(tmp_path: Path) -> None:
+    async with a_session(tmp_path) as writer:
+        await writer.run(put, "theirs")
+        other = in_memory()
+        attach(other, "ATTACH ? AS x", f"file:{writer.path}?mode=ro")
+        assert "theirs" in [key for (key,) in other.execute("SELECT key FROM x.meta")]
+        attach(other, "ATTACH ? AS mine", str(tmp_path / "mine.db"))
+        other.execute("CREATE TABLE mine.t (y); INSERT INTO mine.t VALUES (1)")
+        other.close()
+
+
+async def test_a_transaction_attaches_nothing(tmp_path: Path) -> None:
+    async with central(tmp_path / "data") as registry, a_session(tmp_path) as writer:
+        with pytest.raises(StoreError, match="too many attached databases"):
+            await registry.run(lambda connection: attach(connection, "ATTACH ? AS x", str(writer.path)))
+
+
+def in_memory() -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+    return apsw.Connection(":memory:", flags=flags)
+
+
+def attach(connection: apsw.Connection, statement: str, place: str, use: str = "SELECT 1") -> None:
+    bindings = (place,) if "?" in statement else ()
+    connection.execute(statement.format(place), bindings)
+    connection.execute(use)
+
+
 async def test_outbound_other_and_in_memory_databases_can_still_be_opened(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
     async with central(tmp_path / "data"), a_session(tmp_path):
@@ -265,6 +323,68 @@ async def test_the_directory_is_free_after_the_owners_scope(tmp_path: Path) -> N
     async with central(tmp_path):
         pass
     apsw.Connection(str(tmp_path / "v2.db")).close()
+
+
+# -- a lock file that is gone, and other SQLite libraries ------------------------
+
+
+def remove(lock: Path) -> None:
+    lock.unlink()
+
+
+def replace(lock: Path) -> None:
+    (lock.parent / "new").write_text("1\n")
+    (lock.parent / "new").rename(lock)
+
+
+@pytest.mark.parametrize("change", [remove, replace])
+async def test_an_owner_whose_lock_file_is_gone_commits_nothing_more(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    async with central(tmp_path / "data") as registry, a_session(tmp_path) as writer:
+        for each, lock in ((registry, tmp_path / "data" / "owner"), (writer, paths_in(tmp_path).lock)):
+            await each.run(put, "before")
+            change(lock)
+            with pytest.raises(OwnershipLost, match="deleted or replaced"):
+                await each.run(put, "after")
+            with pytest.raises(OwnershipLost):
+                await each.check_owner()
+            assert "before" in on_disk(each.path)
+            assert "after" not in on_disk(each.path)
+
+
+async def test_a_second_host_beside_a_deleted_lock_file_leaves_one_writer(tmp_path: Path) -> None:
+    async with central(tmp_path) as first:
+        (tmp_path / "owner").unlink()
+        async with central(tmp_path) as second:
+            with pytest.raises(OwnershipLost):
+                await first.run(put, "first")
+            await second.run(put, "second")
+    assert "second" in on_disk(tmp_path / "v2.db")
+    assert "first" not in on_disk(tmp_path / "v2.db")
+
+
+async def test_v2_db_is_refused_while_another_library_of_the_process_has_it_open(tmp_path: Path) -> None:
+    async with central(tmp_path):
+        pass
+    other = sqlite3.connect(tmp_path / "v2.db")
+    other.execute("SELECT count(*) FROM meta").fetchall()
+    with pytest.raises(OpenElsewhere, match="close it before the host starts"):
+        async with central(tmp_path):
+            pass
+    other.close()
+    async with central(tmp_path) as writer:
+        await writer.run(put, "mine")
+
+
+async def test_v2_db_may_be_open_read_only_in_the_same_library(tmp_path: Path) -> None:
+    async with central(tmp_path):
+        pass
+    reading = apsw.Connection(str(tmp_path / "v2.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    reading.execute("SELECT count(*) FROM meta").fetchall()
+    async with central(tmp_path) as writer:
+        await writer.run(put, "mine")
+    reading.close()
 
 
 # -- outbound.db ---------------------------------------------------------------

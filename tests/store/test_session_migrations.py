@@ -49,7 +49,7 @@ async def test_another_builds_file_is_completed_without_loss(tmp_path: Path) -> 
         )
         assert messages == [("m-1", None, 1, 0, None), ("m-2", "m-2", 1, 0, None)]
         delivered = await theirs.run(lambda c: c.execute("SELECT * FROM delivered ORDER BY 1").fetchall())
-        assert sorted(map(str, delivered[0])) == sorted(["o-1", FIRST, "None", "delivered"])
+        assert sorted(map(str, delivered[0])) == sorted(["o-1", FIRST, "None", "delivered", "None", "None"])
         assert await theirs.run(lambda c: c.execute("SELECT x FROM theirs").get) == "kept"
         newest = inbound_migrations()[-1].number
         assert await theirs.run(lambda c: c.execute("PRAGMA user_version").get) == newest
@@ -69,8 +69,8 @@ async def test_the_next_start_completes_an_adoption_cut_short_by_a_kill(tmp_path
 async def test_a_newer_session_file_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     path = another_builds(tmp_path)
     with made_by_hand(path) as connection:
-        connection.execute("PRAGMA user_version = 99").fetchall()
-    with pytest.raises(NewerDatabase, match="version 99"):
+        connection.execute("PRAGMA user_version = 999").fetchall()
+    with pytest.raises(NewerDatabase, match="version 999"):
         async with a_session(tmp_path):
             pass
     with made_by_hand(path) as connection:

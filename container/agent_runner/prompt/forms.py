@@ -7,6 +7,8 @@ from mimetypes import guess_type
 
 from attrs import frozen
 
+from agent_runner.commands.call import EDIT_OF
+from agent_runner.prompt import outcomes
 from agent_runner.prompt.markup import body, element
 from agent_runner.records import Address, Inbound, Sent, Turn
 from agent_runner.times import to_zone
@@ -62,7 +64,11 @@ class View:
 def view_of(turn: Turn, longest: int) -> View:
     """Return the view of a turn."""
     named = {_chat(each.address): each.name for each in reversed(turn.destinations)}
-    rows = ((row.content.get("id"), row.seq) for row in (*turn.context, *turn.messages))
+    rows = (
+        (row.content.get("id"), row.seq)
+        for row in (*turn.context, *turn.messages)
+        if EDIT_OF not in row.content  # an edit has the id of its message
+    )
     return View(turn, longest, named, {id_: seq for id_, seq in rows if isinstance(id_, str)})
 
 
@@ -100,7 +106,16 @@ def _said(view: View, message: Inbound, sender: object, sender_id: object, from_
         from_you="yes" if from_me is True else None,
         role=_role(view, address, sender_id),
         mentions_you="yes" if content.get("isMention") is True else None,
+        edit_of=_edited(content),
     )
+
+
+def _edited(content: Mapping[str, object]) -> object:
+    """Return the number of the message that an edit changes."""
+    if EDIT_OF not in content:
+        return None
+    number = content[EDIT_OF]
+    return number if isinstance(number, int) else "unknown"
 
 
 def _origin(view: View, message: Inbound) -> Mapping[str, object]:
@@ -169,7 +184,7 @@ def _webhook(view: View, message: Inbound) -> str:
     return element("webhook", view.json(content.get("payload")), **_origin(view, message), **names)
 
 
-def _system(view: View, message: Inbound) -> str:
+def _system(view: View, message: Inbound) -> str:  # noqa: PLR0911 -- one a form
     content, origin = message.content, _origin(view, message)
     reason = view.text(content.get("reason") or "")
     match content:
@@ -185,11 +200,26 @@ def _system(view: View, message: Inbound) -> str:
             )
         case {"type": "continuation"}:
             return element("continuation", view.json(_without(content, "type")), **origin)
+        case {"type": "reaction"}:
+            sender = content.get("sender") or content.get("senderId")
+            names = _picked(content, message="messageId")
+            return element(
+                "reaction", view.text(content.get("emoji") or ""), **origin, **names, sender=sender
+            )
+        case {"type": "deleted"}:
+            return element("deleted", "", **origin, **_picked(content, message="messageId", user="userId"))
         case {"action": _}:
-            names = _picked(content, action="action", status="status", request="requestId")
-            return element("result", view.json(content.get("result")), **origin, **names)
+            return _result(view, content, origin)
         case _:
             return _other(view, message)
+
+
+def _result(view: View, content: Mapping[str, object], origin: Mapping[str, object]) -> str:
+    if "approval" in content and "decision" in content:
+        names = _picked(content, action="action", decision="decision", request="approval")
+        return element("outcome", view.text(outcomes.words(content)), **origin, **names)
+    names = _picked(content, action="action", status="status", request="requestId")
+    return element("result", view.json(content.get("result")), **origin, **names)
 
 
 def _picked(content: Mapping[str, object], **keys: str) -> Mapping[str, object]:
@@ -197,18 +227,28 @@ def _picked(content: Mapping[str, object], **keys: str) -> Mapping[str, object]:
 
 
 def _answer(view: View, content: Mapping[str, object], origin: Mapping[str, object]) -> str:
-    withdrawn = content.get("withdrawn") is True
+    withdrawn, expired = content.get("withdrawn") is True, content.get("expired") is True
     words = [str(content[key]) for key in ("title", "question") if content.get(key)]
     question = element("quote", body("\n".join(words), LONGEST_QUOTE)) if words else ""
-    chosen = "" if withdrawn else view.text(content.get("selectedOption") or "")
+    chosen = "" if withdrawn or expired else view.text(_chosen(content))
     return element(
         "answer",
         "\n".join(part for part in (question, chosen) if part),
         **origin,
         question=None if words else content.get("questionId"),
         user=content.get("userId"),
+        own_words="yes" if content.get("freeText") is True else None,
         withdrawn="yes" if withdrawn else None,
+        expired="yes" if expired else None,
     )
+
+
+def _chosen(content: Mapping[str, object]) -> str:
+    """Return what a user answered: one option, several options one each line, or a text."""
+    several = content.get("selectedOptions")
+    if isinstance(several, list) and several:
+        return "\n".join(map(str, several))
+    return str(content.get("selectedOption") or "")
 
 
 def _other(view: View, message: Inbound) -> str:

@@ -21,6 +21,13 @@ COPIED: Mapping[str, str] = {
     "url": "url",
 }
 """Arguments that a row has unchanged, with their keys in the row."""
+UNCHANGED = frozenset(
+    {
+        *("install_packages", "add_mcp_server", "request_rebuild", "request_mount", "request_budget"),
+        "create_agent",
+    }
+)
+"""Tools whose row has all arguments unchanged."""
 
 
 @define(eq=False)
@@ -55,6 +62,8 @@ def _tool(content: Mapping[str, object]) -> str:
 
 
 def _fits(content: Mapping[str, object], arguments: Mapping[str, object]) -> bool:
+    if content.get("action") in UNCHANGED:
+        return {**arguments, "action": content["action"]} == content
     card = content.get("card")
     content = card if isinstance(card, Mapping) else content
     copied = ((COPIED[name], value) for name, value in arguments.items() if name in COPIED)

@@ -7,8 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -143,23 +143,10 @@ class Shell:
                 await self._state.set(FOLDER_KEY, now)
 
 
-@asynccontextmanager
-async def open_shell(session: Session) -> AsyncGenerator[Shell]:
-    """Run commands while the block runs. An error of the block is raised unchanged."""
-    failure: Exception | None = None
+def shell_of(session: Session, nursery: trio.Nursery) -> Shell:
+    """Return the shell of a turn. Its owner calls `end` before it closes the nursery."""
     state = StoredState(session.outbound, session.seams.clock)
-    async with trio.open_nursery() as nursery:
-        shell = Shell(session.config, state, session.seams.new_id("bash"), nursery)
-        try:
-            yield shell
-        except Exception as error:  # noqa: BLE001 -- raised again below, outside the nursery
-            failure = error
-        finally:
-            with trio.CancelScope(shield=True):
-                await shell.end()
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    return Shell(session.config, state, session.seams.new_id("bash"), nursery)
 
 
 def _is_folder(path: str) -> bool:

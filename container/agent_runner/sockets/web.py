@@ -44,7 +44,7 @@ async def open_web(
         yield
         return
     try:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        listeners = await trio.open_tcp_listeners(0, host=b"127.0.0.1")  # a text would import idna
     except OSError as error:
         log("web.unavailable", level="warning", reason=str(error))
         yield

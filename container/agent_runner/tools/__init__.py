@@ -6,6 +6,7 @@ from agent_runner.tools import (
     add_reaction,
     ask_user_question,
     cancel_task,
+    create_agent,
     edit_message,
     forget,
     get_status,
@@ -13,6 +14,7 @@ from agent_runner.tools import (
     pause_task,
     recall,
     remember,
+    request_budget,
     resume_task,
     schedule_task,
     send_card,
@@ -43,5 +45,7 @@ TOOLS: Mapping[str, BuiltinTool] = {
         recall,
         forget,
         use_skill,
+        create_agent,
+        request_budget,
     )
 }

@@ -10,13 +10,16 @@ from agent_runner.errors import ToolError
 from agent_runner.providers import ToolSpec
 from agent_runner.records import Address, Inbound
 from agent_runner.store import Connection
-from agent_runner.tools.base import TO, BuiltinTool, ToolContext, find_address, schema, send, text
+from agent_runner.tools.base import AGENT, TO, BuiltinTool, ToolContext, find_address, schema, send, text
 from agent_runner.tools.requests import claim_answer, wait_for_answer
 
 ANSWER_TIMEOUT = 60
 """Seconds that a call waits at most, and without an argument: so long an open question blocks its session."""
 NO_ANSWER = "no answer yet"
 """The beginning of the result if nobody has chosen in time."""
+EXPIRED = "the question has expired: nobody answered in time"
+MOST_OF_SEVERAL, LONGEST_OF_SEVERAL = 24, 98
+"""Limits where several options may be chosen: a button and two characters of each label are the host's."""
 STAYS_OPEN = (
     "The question stays open, and its answer will come as a message. Do not ask again. Do what you can "
     "without the answer, or end your turn."
@@ -25,11 +28,8 @@ STAYS_OPEN = (
 
 async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
     """Show the card and wait. A question that an interrupted turn has asked is not asked again."""
-    content = {
-        "type": "ask_question",
-        **{name: arguments[name] for name in ("title", "question", "options")},
-    }
     address = await find_address(context, arguments.get("to"))
+    content = {"type": "ask_question", **_card(arguments), **_answerers(context, arguments, address)}
     before, floor = _asked_before(context, content), await context.session.inbound.read(inbound.largest_seq)
     id_ = before or context.session.seams.new_id("out")
     with context.turn_state.reserved(f"answer-{id_}"):
@@ -42,9 +42,67 @@ async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
         if answer.kind != "system":  # it is taken as a follow-up, or has a turn of its own
             return f"{NO_ANSWER}: somebody wrote a message instead. {STAYS_OPEN}"
         await claim_answer(context, answer)
-    if answer.content.get("withdrawn"):
-        raise ToolError("an administrator deleted the question: nobody will answer it")
-    return str(answer.content.get("selectedOption"))
+    return _in_words(answer.content)
+
+
+def _card(arguments: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the part of the content that describes the card. Raises ToolError."""
+    options = cast("list[str]", arguments.get("options", []))
+    multiple, free_text = arguments.get("multiple") is True, arguments.get("free_text") is True
+    if not options and not free_text:
+        raise ToolError("options is missing: without options, a question needs free_text")
+    if multiple and (len(options) > MOST_OF_SEVERAL or any(len(one) > LONGEST_OF_SEVERAL for one in options)):
+        raise ToolError(
+            f"with multiple, there are at most {MOST_OF_SEVERAL} options of {LONGEST_OF_SEVERAL} characters"
+        )
+    given = {name: arguments[name] for name in ("title", "question", "options") if arguments.get(name)}
+    flags = {"multiple": multiple and bool(options), "freeText": free_text}
+    expiry = {"expiresS": arguments["expires_s"]} if "expires_s" in arguments else {}
+    return {**given, **{name: True for name, on in flags.items() if on}, **expiry}
+
+
+def _answerers(
+    context: ToolContext, arguments: Mapping[str, object], address: Address
+) -> Mapping[str, object]:
+    """Return the part of the content that says who may answer. Raises ToolError."""
+    who = arguments.get("who", "member")
+    if who != "asker":
+        return {} if who == "member" else {"who": who}
+    said = [*context.turn.messages, *context.turn_state.follow_ups]
+    senders = (_sender(each) for each in reversed(said) if _same_chat(each.address, address))
+    asker = next(filter(None, senders), None)
+    if asker is None:
+        raise ToolError("no user of that chat has written in this turn: who must be member or admin")
+    return {"who": who, "asker": asker}
+
+
+def _sender(message: Inbound) -> str | None:
+    """Return the id of the user who wrote a message, with the prefix of its network."""
+    author = message.content.get("author")
+    found = message.content.get("senderId") or (
+        author.get("userId") if isinstance(author, Mapping) else message.content.get("userId")
+    )
+    if not isinstance(found, str) or not found or message.address is None:
+        return None
+    return found if ":" in found else f"{message.address.channel_type}:{found}"
+
+
+def _same_chat(one: Address | None, other: Address) -> bool:
+    chat = (other.channel_type, other.platform_id)
+    return one is not None and (one.channel_type, one.platform_id) == chat and one.channel_type != AGENT
+
+
+def _in_words(content: Mapping[str, object]) -> str:
+    """Return an answer as the result of the call. Raises ToolError if the question was withdrawn."""
+    match content:
+        case {"withdrawn": True}:
+            raise ToolError("an administrator deleted the question: nobody will answer it")
+        case {"expired": True}:
+            return EXPIRED
+        case {"selectedOptions": list(chosen)}:
+            return "\n".join(map(str, chosen))
+        case _:
+            return str(content.get("selectedOption"))
 
 
 def answer_timeout(arguments: Mapping[str, object]) -> float:
@@ -81,21 +139,36 @@ def _answer(id_: str, connection: Connection, now: datetime) -> Inbound | None:
 TOOL = BuiltinTool(
     ToolSpec(
         "ask_user_question",
-        "Ask a question with buttons, and wait until a user chooses. Returns the option that was chosen. If "
-        "nobody chooses in time, or somebody writes instead, it says so; the answer then comes as a message, "
-        "in a later turn.",
+        "Ask a question with buttons, and wait until a user answers. Returns the option that was chosen; "
+        "with `multiple` one option each line; with `free_text` perhaps a text. If nobody answers in time, "
+        "or somebody writes instead, it says so; the answer then comes as a message, in a later turn.",
         schema(
             {
                 "title": text("A few words above it.", maxLength=200),
                 "question": text("The question.", maxLength=4000),
-                "options": {
-                    "type": "array",
-                    "items": text("The label of a button.", maxLength=100),
-                    "minItems": 1,
-                    "maxItems": 25,
-                    "uniqueItems": True,
-                    "description": "The options, one button each.",
-                },
+            },
+            options={
+                "type": "array",
+                "items": text("The label of a button.", maxLength=100),
+                "maxItems": 25,
+                "uniqueItems": True,
+                "description": "The options, one button each. Needed unless free_text is true.",
+            },
+            who={
+                "enum": ["asker", "member", "admin"],
+                "description": "Who may answer: the user who wrote the newest message of this turn in that "
+                "chat, everybody whom you hear there (the default), or your administrators.",
+            },
+            multiple={"type": "boolean", "description": "True if several options may be chosen."},
+            free_text={
+                "type": "boolean",
+                "description": "True if a message in the chat is an answer, too. In a group, say who.",
+            },
+            expires_s={
+                "type": "integer",
+                "minimum": 10,
+                "maximum": 2_592_000,
+                "description": "Seconds until the question expires, which you are told; 7 days without it.",
             },
             timeout_s={
                 "type": "integer",

@@ -2,15 +2,12 @@
 
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from agent_runner.providers.toolbox import ShownFile
 from agent_runner.records import Claim, Inbound
-
-if TYPE_CHECKING:  # a runner without a sandbox never imports it
-    from agent_runner.sandbox.shell import Shell
+from agent_runner.turns.shell import TurnShell
 
 
 @define(eq=False)
@@ -25,7 +22,7 @@ class TurnState:
     follow_ups: list[Inbound] = field(factory=list, init=False)
     shown: list[ShownFile] = field(factory=list, init=False)
     """Files that tools show to the model."""
-    shell: "Shell | None" = field(default=None, init=False)
+    shell: TurnShell | None = field(default=None, init=False)
     """Runs the agent's commands in a sandbox. None without one, and while no provider works on the turn."""
 
     @contextmanager

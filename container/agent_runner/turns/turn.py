@@ -19,6 +19,7 @@ from agent_runner.turns.endings import given_up
 from agent_runner.turns.outcome import ClaimedTurn, Ending, commit_outcome
 from agent_runner.turns.provider_call import ask, supervise
 from agent_runner.turns.selection import Batch
+from agent_runner.turns.shell import open_shell
 from agent_runner.turns.state import TurnState
 
 
@@ -68,8 +69,6 @@ async def _shell(session: Session, state: TurnState) -> AsyncGenerator[None]:
     if not session.config.sandboxed:
         yield
         return
-    from agent_runner.sandbox.shell import open_shell  # noqa: PLC0415 -- only sandboxes need it
-
     async with open_shell(session) as shell:
         state.shell = shell
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 from attrs import Factory, define, evolve, field
 
-from nanoclaw.runtimes.backlog import Backlog, Report, Words, Work
+from nanoclaw.runtimes.backlog import Backlog, Report, Words, Work, WorkFailed
 from nanoclaw.runtimes.bubblewrap.installing import Bounds, install, version_of
 from nanoclaw.runtimes.protocol import Packages, RunnerSpec
 from nanoclaw.system.trees import remove_tree
@@ -54,8 +54,22 @@ class PackageFolders:
         async with self._cleaning:
             there = await trio.to_thread.run_sync(self._there, folder, wanted)
         if there != wanted:
-            self._want(spec.workspace.parent.name, wanted, packages)
+            self._backlog.want(self._work(spec.workspace.parent.name, wanted, packages))
         return there
+
+    async def install(self, spec: RunnerSpec) -> None:
+        """Install the packages of a specification, unless they are there. Return when they are.
+
+        Raises:
+            WorkFailed: they cannot be installed.
+        """
+        packages = evolve(spec.packages, apt=())
+        wanted = folder_of(spec.workspace.parent) / version_of(packages)
+        if packages == Packages() or await trio.to_thread.run_sync(wanted.is_dir):
+            return
+        reason = await self._backlog.finish(self._work(spec.workspace.parent.name, wanted, packages))
+        if not await trio.to_thread.run_sync(wanted.is_dir):
+            raise WorkFailed(reason or f"{wanted} is missing again")
 
     def _there(self, folder: Path, wanted: Path) -> Path | None:
         """Return the version to use; the first time, remove the others. Blocking."""
@@ -70,11 +84,11 @@ class PackageFolders:
             self._cleaned.add(folder)
         return kept
 
-    def _want(self, agent: str, wanted: Path, packages: Packages) -> None:
+    def _work(self, agent: str, wanted: Path, packages: Packages) -> Work:
         async def work(report: Report) -> None:
             await install(packages, wanted.parent, self.bounds, report)
 
-        self._backlog.want(Work(str(wanted), f"the packages of {agent}", work))
+        return Work(str(wanted), f"the packages of {agent}", work)
 
     async def idle(self) -> None:
         """Wait until all that was wanted is installed, or could not be."""

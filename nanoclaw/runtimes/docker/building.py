@@ -6,9 +6,9 @@ from typing import Any
 import requests
 import trio
 from attrs import field, frozen
-from docker import APIClient
 from docker.errors import APIError, DockerException
 
+from nanoclaw.runtimes.docker.client import open_client
 from nanoclaw.runtimes.docker.engine import Engine
 from nanoclaw.runtimes.docker.errors import EngineError
 from nanoclaw.runtimes.images import REPOSITORY, Build, BuildFailed, Progress, build
@@ -52,7 +52,7 @@ class EngineBuilder:
 
         def in_thread() -> None:
             try:
-                client: Any = APIClient(f"unix://{socket}", version="auto", timeout=SILENCE_S)
+                client: Any = open_client(socket, SILENCE_S)  # its stubs name each option
                 with client:
                     build(client, wanted, tell)
             except APIError as error:

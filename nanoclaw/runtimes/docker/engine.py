@@ -8,8 +8,6 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
-from socket import AF_UNIX, SOCK_STREAM
-from socket import socket as Socket  # noqa: N812 -- the name is that of a path here
 from typing import TypeVar
 
 import h11
@@ -20,6 +18,7 @@ from docker import APIClient
 from docker.errors import APIError, DockerException
 
 from nanoclaw.runtimes.docker.address import NoSocket, engine_socket
+from nanoclaw.runtimes.docker.client import open_client
 from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, refused, silent, unreachable
 
 T = TypeVar("T")
@@ -61,7 +60,7 @@ class Engine:
         socket = self.socket
 
         def in_thread() -> T:
-            return ask(self._connected(socket, within_s))
+            return ask(self._connected(socket))
 
         try:
             with trio.fail_after(within_s):
@@ -75,16 +74,10 @@ class Engine:
             self._client = None
             raise unreachable(socket, _os_error(error)) from error
 
-    def _connected(self, socket: Path, within_s: float) -> APIClient:
-        """Return the client. A new one asks the engine for its version. Blocking.
-
-        The client tells no reason if it cannot connect, and leaks its socket. So this connects first.
-        """
-        with socket_of_unix() as probe:
-            probe.settimeout(within_s)
-            probe.connect(str(socket))
+    def _connected(self, socket: Path) -> APIClient:
+        """Return the client. A new one asks the engine for its version. Blocking."""
         if self._client is None:
-            self._client = APIClient(f"unix://{socket}", version="auto", timeout=THREAD_S)
+            self._client = open_client(socket, THREAD_S)
         return self._client
 
     @asynccontextmanager
@@ -155,11 +148,6 @@ class _Answer:
             yield
         except (OSError, trio.BrokenResourceError, h11.ProtocolError) as error:
             raise unreachable(self.socket, _os_error(error)) from error
-
-
-def socket_of_unix() -> Socket:
-    """Return a new socket, which is not connected."""
-    return Socket(AF_UNIX, SOCK_STREAM)
 
 
 def _os_error(error: BaseException) -> OSError | None:

@@ -25,7 +25,7 @@ from nanoclaw.runtimes.docker.errors import EngineAway, EngineError, NameTaken, 
 from nanoclaw.runtimes.docker.kept import KeptOutput
 from nanoclaw.runtimes.docker.meanwhile import StopAfter, for_another, working
 from nanoclaw.runtimes.docker.output import Output, followed
-from nanoclaw.runtimes.docker.runner import ContainerRunner, drop_lifeline, hold_lifeline
+from nanoclaw.runtimes.docker.runner import GIVE_UP_S, ContainerRunner, drop_lifeline, hold_lifeline
 from nanoclaw.runtimes.docker.seccomp import profile
 from nanoclaw.runtimes.docker.watch import ANSWER_S, Changes, Watch
 from nanoclaw.runtimes.images import ImageMissing, Images, Recipe
@@ -97,6 +97,8 @@ class DockerRuntime:
     """The number of losses after which the kind was asked for. Another engine may have come since."""
     _busy: set[str] = field(factory=set, init=False)
     """The sessions whose containers a task of this host starts, follows or ends."""
+    _unadopted: set[str] = field(factory=set, init=False)
+    """The sessions whose containers outlived the last host, and which this host has not adopted yet."""
 
     @property
     def state(self) -> RuntimeState:
@@ -105,11 +107,34 @@ class DockerRuntime:
         return evolve(found, text="; ".join((found.text, *self.images.problems)))
 
     async def serve(self, install_id: str) -> None:
-        """Watch the engine, build missing images, and remove the remains of containers."""
+        """Watch the engine, build missing images, and remove the remains of containers.
+
+        On cancellation, the survivors that were not adopted are stopped: a host that stops leaves no runner.
+        """
         self.install_id = self.images.install_id = install_id
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.images.serve)
-            await self.watch.run(install_id)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.images.serve)
+                await self.watch.run(install_id)
+        finally:
+            if _is_cancelled():
+                await self._stop_survivors(*self._unadopted)
+
+    async def prepare(self, spec: RunnerSpec) -> None:
+        """Build the image for a specification.
+
+        Raises:
+            NotNow: the engine is away, or the image of all agents is being built.
+            StartFailed: it cannot be built.
+        """
+        with trio.move_on_after(ANSWER_S):
+            await self.watch.asked.wait()
+        if not self.watch.state.ready or self.install_id is None:
+            raise NotNow(self.watch.state.text)
+        try:
+            await self.images.prepare(spec)
+        except ImageMissing as missing:
+            raise (NotNow if missing.built else StartFailed)(str(missing)) from missing
 
     def refusal(self, provider: str) -> str | None:
         """Return why no runner has such a provider. All that there are may run in a container."""
@@ -129,11 +154,14 @@ class DockerRuntime:
             StartFailed: the engine refused the container. The text has its words.
         """
         try:
-            container = await self._prepared(spec)
+            async with self._survivor_stops_on_cancellation(spec.session_id):
+                container = await self._prepared(spec)
         except ImageMissing as missing:
             return await self._meanwhile(spec, missing, task_status)
         async with self._for_session(spec):
-            container_id, adopted = await self._claimed(container, spec.command[1:], adopts=True)
+            async with self._survivor_stops_on_cancellation(spec.session_id):
+                container_id, adopted = await self._claimed(container, spec.command[1:], adopts=True)
+            self._unadopted.discard(spec.session_id)
             with self.watch.watching(container_id) as changes:
                 if not adopted:
                     await self._start(container, container_id)
@@ -157,7 +185,9 @@ class DockerRuntime:
         except EngineError as error:
             raise start_failed(error) from error
         running = (each["Labels"][SESSION] for each in found if each["State"] == "running")
-        return [session for session in running if session not in self._busy]
+        survivors = [session for session in running if session not in self._busy]
+        self._unadopted.update(survivors)
+        return survivors
 
     async def recover(self, spec: RunnerSpec) -> None:
         """Run a container once with `recover`: same user, same mounts, no network.
@@ -197,6 +227,34 @@ class DockerRuntime:
             raise start_failed(error) from error
         finally:
             self._busy.discard(spec.session_id)
+
+    # -- survivors
+
+    @asynccontextmanager
+    async def _survivor_stops_on_cancellation(self, session_id: str) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            if _is_cancelled() and session_id in self._unadopted:
+                await self._stop_survivors(session_id)
+
+    async def _stop_survivors(self, *sessions: str) -> None:
+        """Stop and remove the containers of sessions that no task follows, also if this is cancelled.
+
+        An engine that hangs does not hold up the host: each container then ends by its lifeline.
+        """
+        with trio.move_on_after(self.grace_s + GIVE_UP_S, shield=True):
+            async with trio.open_nursery() as nursery:
+                for session_id in sessions:
+                    nursery.start_soon(self._stop_survivor, session_id)
+
+    async def _stop_survivor(self, session_id: str) -> None:
+        self._unadopted.discard(session_id)
+        with suppress(EngineError):
+            found = await self._found(container_name(self.install_id or "", session_id))
+            if found is not None:
+                _log.info("runtime.survivor_stopped", session=session_id)
+                await self._stop(found)
 
     # -- starting
 
@@ -300,9 +358,14 @@ class DockerRuntime:
 
     async def _replace(self, found: Json) -> None:
         """Stop a container, which may commit what it works on, and remove it. Raises EngineError."""
-        container_id, grace_s = found["Id"], self.grace_s
         if found["State"]["Running"]:
             _log.info("runtime.replaced", session=found["Config"]["Labels"].get(SESSION))
+        await self._stop(found)
+
+    async def _stop(self, found: Json) -> None:
+        """Stop a container if it runs, keep the end of its output, and remove it. Raises EngineError."""
+        container_id, grace_s = found["Id"], self.grace_s
+        if found["State"]["Running"]:
             with suppress(NotThere):
                 await self.engine.call(
                     lambda api: api.stop(container_id, timeout=math.ceil(grace_s)), CALL_S + grace_s
@@ -385,6 +448,10 @@ class DockerRuntime:
             return True
         own = [Path(each["Source"]) for each in found["Mounts"] if each["Destination"] == str(WORKSPACE)]
         return bool(own) and not own[0].exists()
+
+
+def _is_cancelled() -> bool:
+    return trio.current_effective_deadline() == -math.inf
 
 
 def _fits(found: Json, container: ContainerSpec) -> bool:

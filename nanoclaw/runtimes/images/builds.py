@@ -109,6 +109,22 @@ class Images:
         self._want(order)
         return self._newest(partial(self._is_of, folder)) or base
 
+    async def prepare(self, spec: RunnerSpec) -> None:
+        """Build the image of an agent with packages, unless it is there. Return when it is.
+
+        Raises:
+            ImageMissing: it cannot be built, or the image that it is built from is missing.
+        """
+        base = await self._base(spec)
+        if spec.packages == Packages():
+            return
+        order = await trio.to_thread.run_sync(self._of_agent, spec.workspace.parent.name, base, spec.packages)
+        if self.has(order):
+            return
+        reason = await self._backlog.finish(self._work(order))
+        if not self.has(order):
+            raise ImageMissing(reason or f"{order.purpose} is missing again", built=False)
+
     def _of_agent(self, folder: str, base: str, packages: Packages) -> Order:
         try:
             return self.of_agent(folder, base, packages)
@@ -196,10 +212,13 @@ class Images:
     # -- building
 
     def _want(self, order: Order) -> None:
+        self._backlog.want(self._work(order))
+
+    def _work(self, order: Order) -> Work:
         async def work(report: Report) -> None:
             await self.build(order, partial(_report_step, report))
 
-        self._backlog.want(Work(order.image, order.purpose, work))
+        return Work(order.image, order.purpose, work)
 
     async def build(self, order: Order, report: ReportProgress) -> None:
         """Build an image now. Raises BuildFailed, OSError."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from nanoclaw.records import (
     Address,
+    CardEditContent,
     EditContent,
     Outgoing,
     OutgoingContent,
@@ -131,6 +132,8 @@ def _heard(content: OutgoingContent) -> Words:
             return "edit", content.text, content.message_id, ()
         case ReactionContent():
             return "reaction", content.emoji, content.message_id, ()
+        case CardEditContent():
+            return "card edit", content.question.text, content.message_id, ()
         case QuestionContent():
             labels = tuple(option.label for option in content.options)
             return "question", content.text, content.question_id, labels

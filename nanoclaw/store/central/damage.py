@@ -9,12 +9,14 @@ from attrs import fields
 from nanoclaw.records import (
     AgentDestination,
     AgentGroup,
+    ClosedQuestion,
     Member,
     MessagingGroup,
     ParkedEvent,
     UnregisteredSender,
     User,
     UserDm,
+    UserLink,
     UserRole,
 )
 from nanoclaw.store.central import (
@@ -38,9 +40,11 @@ _RECORDS = {
     "user_roles": UserRole,
     "agent_group_members": Member,
     "user_dms": UserDm,
+    "user_links": UserLink,
     "agent_destinations": AgentDestination,
     "unregistered_senders": UnregisteredSender,
     "parked_events": ParkedEvent,
+    "closed_questions": ClosedQuestion,
 }
 """The tables whose columns are the fields of their records."""
 

@@ -5,7 +5,7 @@ from datetime import datetime
 import apsw
 
 from nanoclaw.records import Member
-from nanoclaw.store.central import agent_groups, user_roles, users
+from nanoclaw.store.central import agent_groups, people, user_roles, users
 from nanoclaw.store.engine import rows
 
 
@@ -68,9 +68,14 @@ def for_user(connection: apsw.Connection, user_id: str) -> list[Member]:
 
 
 def is_member(connection: apsw.Connection, user_id: str, agent_group_id: str) -> bool:
-    """Return whether the user may talk to the agent: as a member, its admin, a global admin or an owner."""
+    """Return whether the person may talk to the agent: as a member, its admin, a global admin or an owner."""
     row = connection.execute(
-        "SELECT 1 FROM agent_group_members WHERE user_id = :user_id AND agent_group_id = :agent_group_id",
-        {"user_id": user_id, "agent_group_id": agent_group_id},
-    ).fetchone()
-    return row is not None or user_roles.may_administer(connection, user_id, agent_group_id)
+        f"""
+        SELECT EXISTS (
+          SELECT 1 FROM agent_group_members
+          WHERE agent_group_id = :group AND user_id IN ({people.IDENTITIES})
+        )
+        """,  # noqa: S608 -- a constant
+        {"user_id": user_id, "group": agent_group_id},
+    ).get
+    return bool(row) or user_roles.may_administer(connection, user_id, agent_group_id)

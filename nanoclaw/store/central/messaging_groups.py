@@ -108,7 +108,7 @@ _REFERENCES = (
 
 
 def delete(connection: apsw.Connection, id_: str) -> MessagingGroup:
-    """Delete a chat with the `user_dms` rows that lead to it.
+    """Delete a chat with the `user_dms` rows that lead to it, and what is held or refused in it.
 
     Raises:
         NotFound: no chat has this id.
@@ -116,6 +116,11 @@ def delete(connection: apsw.Connection, id_: str) -> MessagingGroup:
     """
     group = require(connection, id_)
     refuse_if_referenced(connection, f"chat {group.channel_type}:{group.platform_id}", id_, _REFERENCES)
-    connection.execute("DELETE FROM user_dms WHERE messaging_group_id = :id", {"id": id_})
-    connection.execute("DELETE FROM messaging_groups WHERE id = :id", {"id": id_})
+    for owned in (
+        "DELETE FROM user_dms WHERE messaging_group_id = :id",
+        "DELETE FROM held_messages WHERE messaging_group_id = :id",
+        "DELETE FROM refusals WHERE messaging_group_id = :id",
+        "DELETE FROM messaging_groups WHERE id = :id",
+    ):
+        connection.execute(owned, {"id": id_})
     return group

@@ -5,7 +5,7 @@ from datetime import datetime
 import apsw
 
 from nanoclaw.records import Role, UserRole
-from nanoclaw.store.central import agent_groups, users
+from nanoclaw.store.central import agent_groups, people, users
 from nanoclaw.store.engine import rows
 from nanoclaw.store.engine.errors import NotAllowed
 
@@ -83,54 +83,52 @@ def every(connection: apsw.Connection) -> list[UserRole]:
 
 
 def is_owner(connection: apsw.Connection, user_id: str) -> bool:
-    """Return whether the user owns this installation."""
-    row = connection.execute(
-        "SELECT 1 FROM user_roles WHERE user_id = :user_id AND role = 'owner'", {"user_id": user_id}
-    ).fetchone()
-    return row is not None
+    """Return whether the person owns this installation, by any of their identities."""
+    return _has(connection, "role = 'owner'", user_id)
 
 
 def is_global_admin(connection: apsw.Connection, user_id: str) -> bool:
-    """Return whether the user is a global admin. An owner without this role is not."""
-    row = connection.execute(
-        """
-        SELECT 1 FROM user_roles WHERE user_id = :user_id AND role = 'admin' AND agent_group_id IS NULL
-        """,
-        {"user_id": user_id},
-    ).fetchone()
-    return row is not None
+    """Return whether the person is a global admin. An owner without this role is not."""
+    return _has(connection, "role = 'admin' AND agent_group_id IS NULL", user_id)
 
 
 def is_admin_of(connection: apsw.Connection, user_id: str, agent_group_id: str) -> bool:
-    """Return whether the user is an admin of exactly this agent group."""
-    row = connection.execute(
-        """
-        SELECT 1 FROM user_roles
-        WHERE user_id = :user_id AND role = 'admin' AND agent_group_id = :agent_group_id
-        """,
-        {"user_id": user_id, "agent_group_id": agent_group_id},
-    ).fetchone()
-    return row is not None
+    """Return whether the person is an admin of exactly this agent group."""
+    return _has(connection, "role = 'admin' AND agent_group_id = :group", user_id, agent_group_id)
 
 
 def may_administer(connection: apsw.Connection, user_id: str, agent_group_id: str) -> bool:
-    """Return whether the user is an owner, a global admin, or an admin of this agent group."""
-    return user_id in admins(connection, agent_group_id)
+    """Return whether the person is an owner, a global admin, or an admin of this agent group."""
+    return _has(connection, _ADMINISTERS, user_id, agent_group_id)
+
+
+_ADMINISTERS = "(role = 'owner' OR (role = 'admin' AND coalesce(agent_group_id, :group) = :group))"
+
+
+def _has(connection: apsw.Connection, role: str, user_id: str, agent_group_id: str = "") -> bool:
+    """Return whether an identity of the person has a role. `role` is SQL."""
+    return bool(
+        connection.execute(
+            f"SELECT EXISTS (SELECT 1 FROM user_roles WHERE {role} AND user_id IN ({people.IDENTITIES}))",  # noqa: S608 -- constants
+            {"user_id": user_id, "group": agent_group_id},
+        ).get
+    )
 
 
 def admins(connection: apsw.Connection, agent_group_id: str) -> list[str]:
-    """Return all users who may administer an agent group: owners, global admins, and its admins.
+    """Return all identities of those who may administer an agent group: owners, global admins, its admins.
 
-    Owners come first, then global admins; within each, the oldest role comes first.
+    Owners come first, then global admins; within each, the oldest role comes first. The identity that has the
+    role is followed by the others of its person.
     """
     found = connection.execute(
-        """
-        SELECT user_id FROM user_roles
-        WHERE role = 'owner' OR (role = 'admin' AND coalesce(agent_group_id, :group) = :group)
+        f"""
+        SELECT user_id FROM user_roles WHERE {_ADMINISTERS}
         GROUP BY user_id
         ORDER BY
           max(role = 'owner') DESC, max(agent_group_id IS NULL) DESC, min(julianday(granted_at)), user_id
-        """,
+        """,  # noqa: S608 -- constants
         {"group": agent_group_id},
     )
-    return [str(user_id) for (user_id,) in found]
+    holders = [str(user_id) for (user_id,) in found]
+    return list(dict.fromkeys(each for user_id in holders for each in people.identities(connection, user_id)))

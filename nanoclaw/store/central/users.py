@@ -5,6 +5,7 @@ from typing import TypedDict
 import apsw
 
 from nanoclaw.records import User
+from nanoclaw.store.central import people
 from nanoclaw.store.central.references import refuse_if_referenced
 from nanoclaw.store.engine import rows
 
@@ -86,7 +87,7 @@ _REFERENCES = (
 
 
 def delete(connection: apsw.Connection, id_: str) -> User:
-    """Delete a user with their roles, memberships and `user_dms` rows (contract 3).
+    """Delete a user with their roles, memberships, `user_dms` and link, and what is held or refused of them.
 
     Raises:
         NotFound: no user has this id.
@@ -94,7 +95,10 @@ def delete(connection: apsw.Connection, id_: str) -> User:
     """
     user = require(connection, id_)
     refuse_if_referenced(connection, f"user {id_}", id_, _REFERENCES)
+    people.forget(connection, id_)
     for owned in (
+        "DELETE FROM held_messages WHERE user_id = :id",
+        "DELETE FROM refusals WHERE user_id = :id",
         "DELETE FROM user_roles WHERE user_id = :id",
         "DELETE FROM agent_group_members WHERE user_id = :id",
         "DELETE FROM user_dms WHERE user_id = :id",

@@ -148,5 +148,6 @@ def delete(connection: apsw.Connection, id_: str) -> Wiring:
     """
     wiring = require(connection, id_)
     connection.execute("DELETE FROM agent_destinations WHERE wiring_id = :id", {"id": id_})
+    connection.execute("DELETE FROM engaged_threads WHERE wiring_id = :id", {"id": id_})
     connection.execute("DELETE FROM messaging_group_agents WHERE id = :id", {"id": id_})
     return wiring

@@ -3,10 +3,12 @@
 import os
 import stat
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import ENOTDIR
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -43,9 +45,11 @@ def open_writable(path: Path) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
     _ours.opening = True
     try:
-        return apsw.Connection(os.path.realpath(path.parent) + f"/{path.name}", flags=flags)
+        connection = apsw.Connection(os.path.realpath(path.parent) + f"/{path.name}", flags=flags)
     finally:
         _ours.opening = False
+    connection.limit(apsw.SQLITE_LIMIT_ATTACHED, 0)  # a transaction concerns its own file
+    return connection
 
 
 def open_readonly(path: Path) -> apsw.Connection:
@@ -132,11 +136,38 @@ def guarding(directory: Path) -> Iterator[None]:
 def _refuse_others(connection: apsw.Connection) -> None:
     """Raise if a new connection is writable, below an owned directory, and not opened by the store.
 
-    apsw calls this hook for each new connection.
+    apsw calls this hook for each new connection. A connection may attach such a file later, so its authorizer
+    looks at what it attaches. A program that sets an authorizer of its own loses that check.
     """
-    if getattr(_ours, "opening", False) or not connection.filename or connection.readonly("main"):
+    if getattr(_ours, "opening", False) or connection.readonly("main"):
         return
-    path = connection.filename
+    _refuse_if_owned(connection.filename)
+    connection.authorizer = partial(_authorize, weakref.ref(connection))
+
+
+def _authorize(
+    of: "weakref.ref[apsw.Connection]",
+    action: int,
+    first: str | None,
+    _second: str | None,
+    database: str | None,
+    _cause: str | None,
+) -> int:
+    """Raise if a statement attaches a writable file of an owner, or uses one that is attached.
+
+    SQLite does not tell the name of a file that is a bound parameter of ATTACH. So each use is looked at.
+    """
+    connection = of()
+    if not _owned or connection is None:
+        return apsw.SQLITE_OK
+    if action == apsw.SQLITE_ATTACH and first and not first.startswith("file:"):
+        _refuse_if_owned(os.path.realpath(first))
+    elif database not in {None, "main", "temp"} and not connection.readonly(str(database)):
+        _refuse_if_owned(connection.db_filename(str(database)))
+    return apsw.SQLITE_OK
+
+
+def _refuse_if_owned(path: str) -> None:
     for directory in tuple(_owned):
         if path.startswith(f"{directory}/") and not _is_runners(path.removeprefix(directory)):
             raise ForbiddenConnection(

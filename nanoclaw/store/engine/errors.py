@@ -34,6 +34,19 @@ class Owned(StoreError):
         return f"process {self.pid}" if self.pid is not None else "another process"
 
 
+class OwnershipLost(Exception):
+    """The lock file of an owner was deleted or replaced, so another process may own the database now.
+
+    It is no `Refusal`: the owner's actor crashes, and nothing more is committed.
+    """
+
+    def __init__(self, lock: Path) -> None:
+        super().__init__(
+            f"{printable(lock)}: this lock file was deleted or replaced while it was held, so another "
+            "process may own the directory now; stop that process, and start this one again"
+        )
+
+
 class StoreBusy(StoreError):
     """The file stayed locked for the whole waiting time."""
 

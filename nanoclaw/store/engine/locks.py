@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 import trio
+from attrs import frozen
 
 from nanoclaw.store.engine.connections import PRIVATE_FILE, grant, make_private_dir
-from nanoclaw.store.engine.errors import Exhausted, Owned, translating
+from nanoclaw.store.engine.errors import Exhausted, Owned, OwnershipLost, translating
 from nanoclaw.store.engine.executor import Executor
 
 DYING_S = 2.0
@@ -22,9 +23,28 @@ NOTE_AT = 32
 """Bytes of a lock file that are kept for the holder's pid."""
 
 
+@frozen
+class Held:
+    """A lock file that this process holds."""
+
+    descriptor: int
+    path: str
+
+    def check(self) -> None:
+        """Check that the lock file is still the one that is held: others would lock another. Blocking.
+
+        Raises:
+            OwnershipLost: it was deleted or replaced.
+        """
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(self.descriptor), os.lstat(self.path)):
+                return
+        raise OwnershipLost(Path(self.path))
+
+
 @asynccontextmanager
-async def holding(path: Path, executor: Executor) -> AsyncIterator[int]:
-    """Hold the lock file at `path` while the context is open, and return its descriptor.
+async def holding(path: Path, executor: Executor) -> AsyncIterator[Held]:
+    """Hold the lock file at `path` while the context is open.
 
     Missing directories are created. From `NOTE_AT` on, the holder may keep a note in the file.
 
@@ -34,7 +54,7 @@ async def holding(path: Path, executor: Executor) -> AsyncIterator[int]:
     """
     descriptor = await _acquired(path, executor)
     try:
-        yield descriptor
+        yield Held(descriptor, str(path))
     finally:
         with trio.CancelScope(shield=True):
             await executor.run(partial(_release, descriptor))

@@ -11,7 +11,7 @@ import apsw
 import structlog
 
 from nanoclaw.records import SessionPaths
-from nanoclaw.store.engine import anew, backups, change_mark, migration_steps, sidecars
+from nanoclaw.store.engine import anew, backups, change_mark, migration_steps, other_openings, sidecars
 from nanoclaw.store.engine.anew import BACKUPS, CENTRAL
 from nanoclaw.store.engine.connections import guarding, make_private_dir, open_writable
 from nanoclaw.store.engine.errors import Owned, translating
@@ -48,14 +48,15 @@ async def own_central(
         LostDatabase: `v2.db` is missing or empty, and there are sessions.
         StaleSidecar: `v2.db-wal` or `v2.db-journal` belongs to another `v2.db`.
         ForeignDatabase, NewerDatabase, CorruptDatabase: this NanoClaw cannot use `v2.db`.
+        OpenElsewhere: this process has `v2.db` open by another SQLite library.
         StoreError: it cannot be opened or migrated; or it is in use, and `begin_anew` is True.
     """
-    async with holding(data / LOCK, executor):
+    async with holding(data / LOCK, executor) as lock:
         if begin_anew and (kept := await executor.run(partial(anew.begin, data, clock.now()))):
             _log.warning("central.begun_anew", old_files=str(kept))
         connect = partial(_connect_central, data / CENTRAL, clock, random)
         with guarding(data):
-            async with writing(data / CENTRAL, connect, executor, random) as writer:
+            async with writing(data / CENTRAL, connect, executor, random, lock.check) as writer:
                 await _migrate_central(writer, data / BACKUPS, executor, clock)
                 await writer.run(_count_owner)
                 yield writer
@@ -90,13 +91,13 @@ async def own_inbound(
     async with holding(paths.lock, executor) as lock:
         connect = partial(_connect_inbound, paths, clock, random, owner)
         with guarding(paths.root):
-            async with writing(paths.inbound_db, connect, executor, random) as writer:
-                marked = await executor.run(partial(change_mark.read, lock))
+            async with writing(paths.inbound_db, connect, executor, random, lock.check) as writer:
+                marked = await executor.run(partial(change_mark.read, lock.descriptor))
                 judgement = await writer.run(change_mark.judge, marked)
                 await _migrate_inbound(writer)
                 if judgement is not None:
                     await writer.run(change_mark.note, judgement)
-                with writer.when_committed(partial(change_mark.write, lock)):
+                with writer.when_committed(partial(change_mark.write, lock.descriptor)):
                     yield writer
 
 
@@ -142,6 +143,7 @@ def _apply_or_adopt(connection: apsw.Connection, migration: Migration, first: Mi
 
 def _connect_central(path: Path, clock: Clock, random: Random) -> apsw.Connection:
     anew.check_file(path)
+    other_openings.check(path)
     sidecars.check(path)
     connection = _open(path)
     try:

@@ -42,11 +42,17 @@ class Transactions:
     """Runs write transactions on `path`, one at a time, and repairs the connection between them."""
 
     def __init__(
-        self, path: Path, connect: Callable[[], apsw.Connection], executor: Executor, random: Random
+        self,
+        path: Path,
+        connect: Callable[[], apsw.Connection],
+        executor: Executor,
+        random: Random,
+        check_owner: Callable[[], None],
     ) -> None:
         self.path = path
         self.closed = False
         self._connect = connect
+        self._check_owner = check_owner
         self._connection: apsw.Connection | None = None
         self._executor = executor
         self._patience = Patience(path, random)
@@ -73,6 +79,10 @@ class Transactions:
             if not attempt.committed:
                 await self._wait_and_commit()
             return attempt.value
+
+    async def check_owner(self) -> None:
+        """Raise `OwnershipLost` if the lock file is gone; see `Writer.check_owner`."""
+        await self._in_worker(self._check_owner)
 
     async def rest(self) -> None:
         """Close the connection until the next call."""
@@ -144,6 +154,7 @@ class Transactions:
     def _commit(self) -> None:
         assert self._connection is not None, "a transaction is open"  # noqa: S101 -- for the type checker
         try:
+            self._check_owner()
             self._connection.execute("COMMIT")
         except apsw.BusyError:
             raise

@@ -59,6 +59,7 @@ class Writer:
             StoreClosed: the owner's scope has ended.
             StoreBusy: others held a lock for 5 s.
             StoreError: SQLite reports any other error. Nothing is committed.
+            OwnershipLost: the lock file was deleted or replaced. Nothing is committed.
         """
         return await self._transactions.run(lambda connection: fn(connection, *args, **kwargs))
 
@@ -87,6 +88,14 @@ class Writer:
         """
         return self._transactions.when_committed(committed)
 
+    async def check_owner(self) -> None:
+        """Check that the lock file is still there, as each commit does.
+
+        Raises:
+            OwnershipLost: it was deleted or replaced.
+        """
+        await self._transactions.check_owner()
+
     async def rest(self) -> None:
         """Close the file and free its memory until the next write. Ownership stays."""
         await self._transactions.rest()
@@ -94,10 +103,17 @@ class Writer:
 
 @asynccontextmanager
 async def writing(
-    path: Path, connect: Callable[[], apsw.Connection], executor: Executor, random: Random
+    path: Path,
+    connect: Callable[[], apsw.Connection],
+    executor: Executor,
+    random: Random,
+    check_owner: Callable[[], None],
 ) -> AsyncIterator[Writer]:
-    """Return a writer for the owner of `path`. `connect` opens a configured connection, in a worker."""
-    transactions = Transactions(path, connect, executor, random)
+    """Return a writer for the owner of `path`.
+
+    In a worker, `connect` opens a configured connection, and `check_owner` raises if the lock is lost.
+    """
+    transactions = Transactions(path, connect, executor, random, check_owner)
     try:
         yield Writer(transactions)
     finally:

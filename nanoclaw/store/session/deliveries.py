@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import apsw
 from attrs import frozen
 
-from nanoclaw.records import Receipt
+from nanoclaw.records import Address, Receipt
 from nanoclaw.store.engine.times import to_text
 from nanoclaw.store.session.columns import Row
 from nanoclaw.store.session.messages_in import json_array, mark, raise_mark, set_mark
@@ -220,9 +220,15 @@ def doubt(
     )
 
 
-def deliver(connection: apsw.Connection, message_out_id: str, receipt: Receipt, now: datetime) -> None:
-    """Record the channel's receipt. Only this makes a delivery `delivered`."""
-    _finish(connection, message_out_id, "delivered", receipt.platform_message_id, now)
+def deliver(
+    connection: apsw.Connection,
+    message_out_id: str,
+    receipt: Receipt,
+    now: datetime,
+    chat: Address | None = None,
+) -> None:
+    """Record the channel's receipt. Only this makes a delivery `delivered`. `chat` is where it went."""
+    _finish(connection, message_out_id, "delivered", receipt.platform_message_id, now, chat)
     connection.execute(
         "UPDATE deliveries SET status = 'final', error = NULL, next_attempt = NULL WHERE message_out_id = ?",
         (message_out_id,),
@@ -238,15 +244,28 @@ def fail(connection: apsw.Connection, message_out_id: str, error: str, now: date
     )
 
 
-def _finish(
-    connection: apsw.Connection, message_out_id: str, status: str, platform_id: str | None, now: datetime
+def _finish(  # noqa: PLR0913, PLR0917 -- the columns of its row
+    connection: apsw.Connection,
+    message_out_id: str,
+    status: str,
+    platform_message_id: str | None,
+    now: datetime,
+    chat: Address | None = None,
 ) -> None:
     connection.execute(
         """
-        INSERT OR IGNORE INTO delivered (message_out_id, platform_message_id, status, delivered_at)
-        VALUES (?, ?, ?, ?)
+        INSERT OR IGNORE INTO delivered
+          (message_out_id, platform_message_id, status, delivered_at, channel_type, platform_id)
+        VALUES (:id, :platform_message_id, :status, :now, :channel_type, :platform_id)
         """,
-        (message_out_id, platform_id, status, to_text(now)),
+        {
+            "id": message_out_id,
+            "platform_message_id": platform_message_id,
+            "status": status,
+            "now": to_text(now),
+            "channel_type": chat and chat.channel_type,
+            "platform_id": chat and chat.platform_id,
+        },
     )
     # A container chooses all other ids, and may choose the key of a mark in `meta`.
     if message_out_id.startswith(NOTICE):

@@ -36,6 +36,8 @@ class NewMessage:
     """The user's message that this message replaces. It is stored as completed, so it gets no answer."""
     source: "Source | None" = None
     """The origin, if the message is from another agent."""
+    target: "Target | None" = None
+    """The message that it is about, if it is an edit, a deletion or a reaction."""
 
 
 @frozen
@@ -46,6 +48,21 @@ class Source:
     """An answer goes back to this session."""
     causation_id: str
     hops: int
+
+
+@frozen
+class Target:
+    """The message that a row is about. `key` is the key of the row's content that gets its number."""
+
+    key: str
+    chat: Address
+    platform_id: str
+    rows: Sequence[str] = ()
+    """The ids that its row may have, if it is a user's."""
+    own: bool = False
+    """True if it is one of the agent's own messages."""
+    required: bool = True
+    """True if the row is stored only where the message is."""
 
 
 @frozen
@@ -149,6 +166,12 @@ def is_stored(connection: apsw.Connection, message_id: str) -> bool:
     return connection.execute("SELECT 1 FROM messages_in WHERE id = ?", (message_id,)).fetchone() is not None
 
 
+def content_of(connection: apsw.Connection, message_id: str) -> str | None:
+    """Return the content of a message, in any status; None if it is not stored."""
+    row = connection.execute("SELECT content FROM messages_in WHERE id = ?", (message_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def holds(connection: apsw.Connection, message_id: str, content: str) -> bool:
     """Return whether a message with this id and content is stored."""
     query = "SELECT 1 FROM messages_in WHERE id = ? AND content = ?"
@@ -206,7 +229,10 @@ def has_enough_reports(connection: apsw.Connection) -> bool:
     waiting = connection.execute(
         """
         SELECT count(*) FROM (
-          SELECT 1 FROM messages_in WHERE status = 'pending' AND kind = 'system' AND trigger = 0 LIMIT :most)
+          SELECT 1 FROM messages_in
+          WHERE status = 'pending' AND kind = 'system' AND trigger = 0
+            AND NOT content GLOB '{"type":"reaction",*' AND NOT content GLOB '{"type":"deleted",*'
+          LIMIT :most)
         """,
         {"most": MAX_REPORTS},
     ).get
@@ -294,6 +320,19 @@ def answered(connection: apsw.Connection, message_id: str) -> Answered:
         return Answered()
     id_, at = row
     return Answered(id_ if isinstance(id_, str) else None, from_text_or_none(at))
+
+
+def sender_of(connection: apsw.Connection, message_id: str) -> str | None:
+    """Return the user who sent a message of a chat, or None."""
+    found = connection.execute(
+        """
+        SELECT json_extract(content, '$.senderId') FROM messages_in
+        WHERE id = ? AND kind = 'chat' AND json_valid(content)
+        """,
+        (message_id,),
+    ).fetchall()
+    sender = found[0][0] if found else None
+    return sender if isinstance(sender, str) else None
 
 
 def json_array(values: Sequence[str]) -> str:

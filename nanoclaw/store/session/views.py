@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 from attrs import frozen
 
+from nanoclaw.records import AGENT
 from nanoclaw.store.engine.times import from_text
 from nanoclaw.store.session.deliveries import IN_DOUBT
 from nanoclaw.store.session.messages_in import json_array
@@ -41,6 +42,20 @@ class TaskRow:
 
 
 @frozen
+class Cause:
+    """The message of another agent that a row of `messages_in` is."""
+
+    session_id: str
+    """The session that sent it."""
+    message_out_id: str | None
+    """The id of its delivery in that session."""
+    causation_id: str | None
+    """The id of the first message of the chain, in the session where the chain began."""
+    hops: int
+    """Number of times that the chain has gone from one agent to another."""
+
+
+@frozen
 class StoredMessage:
     """A row of `messages_in`."""
 
@@ -56,6 +71,8 @@ class StoredMessage:
     text: str
     series_id: str | None = None
     slot: datetime | None = None
+    cause: Cause | None = None
+    """None if no other agent sent it."""
 
 
 @frozen
@@ -71,6 +88,10 @@ class Delivered:
     platform_message_id: str | None
     doubtful: bool = False
     """True if it was sent, and nobody knows whether it arrived."""
+    causation_id: str | None = None
+    """The id of the first message of its chain."""
+    hops: int | None = None
+    """Number of times that the chain has gone from one agent to another, with this one."""
 
 
 @frozen
@@ -90,6 +111,17 @@ class Reply:
 
     id: str
     in_reply_to: str
+    at: datetime | None
+    text: str
+
+
+@frozen
+class ToAgent:
+    """A row that the agent sent to another agent."""
+
+    id: str
+    turn_id: str
+    agent_group_id: str
     at: datetime | None
     text: str
 
@@ -167,7 +199,8 @@ def _messages(
           iif(json_valid(content), json_extract(content, '$.sender'), NULL),
           iif(json_valid(content),
             coalesce(json_extract(content, '$.text'), json_extract(content, '$.prompt'), content), content),
-          coalesce(series_id, id), slot
+          coalesce(series_id, id), slot, source_session_id,
+          iif(json_valid(content), json_extract(content, '$.id'), NULL), causation_id, hops
         FROM messages_in WHERE {where} ORDER BY seq DESC LIMIT :limit
         """,  # noqa: S608 -- constants of this module
         values,
@@ -181,7 +214,8 @@ def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
         """
         SELECT d.message_out_id, coalesce(f.status, d.status), d.attempts, d.next_attempt, d.error,
           f.delivered_at, f.platform_message_id,
-          coalesce(f.status = 'failed' AND d.error LIKE :in_doubt || '%', d.doubts > 0)
+          coalesce(f.status = 'failed' AND d.error LIKE :in_doubt || '%', d.doubts > 0),
+          d.causation_id, d.hops
         FROM deliveries d LEFT JOIN delivered f USING (message_out_id)
         WHERE d.message_out_id IN (SELECT value FROM json_each(:ids))
         """,
@@ -197,8 +231,10 @@ def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
             _date(at),
             _text(platform),
             bool(doubtful),
+            _text(cause),
+            hops if isinstance(hops, int) else None,
         )
-        for id_, status, attempts, due, error, at, platform, doubtful in rows
+        for id_, status, attempts, due, error, at, platform, doubtful, cause, hops in rows
     ]
 
 
@@ -238,6 +274,26 @@ def replies(connection: apsw.Connection, ids: Sequence[str]) -> list[Reply]:
         Reply(id_, to, _date(at), _shown(content or ""))
         for id_, to, at, content in found
         if id_ is not None and to is not None
+    ]
+
+
+def to_agents(connection: apsw.Connection, turn_ids: Sequence[str]) -> list[ToAgent]:
+    """Return the rows that the agent sent to other agents in these turns, in order."""
+    file = OutboundTables.of(connection)
+    rows = file and file.connection.execute(
+        file.sql(f"""
+        SELECT {_brief("id")}, {_brief("turn_id")}, {_brief("platform_id")}, {_brief("timestamp")},
+          {_brief("content")}
+        FROM messages_out
+        WHERE channel_type = '{AGENT}' AND turn_id IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1000
+        """),  # noqa: S608 -- constants of this module
+        (json_array(turn_ids),),
+    )
+    found = [[_decoded(value) for value in row] for row in rows or ()]
+    return [
+        ToAgent(id_, turn, to or "", _date(at), _shown(content or ""))
+        for id_, turn, to, at, content in found
+        if id_ is not None and turn is not None
     ]
 
 
@@ -282,7 +338,8 @@ def _task(row: Sequence[object]) -> TaskRow:
 
 
 def _message(row: Sequence[object]) -> StoredMessage:
-    id_, seq, kind, timestamp, status, tries, due, *where, sender, text, series, slot = row
+    id_, seq, kind, timestamp, status, tries, due, *where, sender, text, series, slot = row[:14]
+    source, sent_as, chain, hops = row[14:]
     return StoredMessage(
         id=str(id_),
         seq=_number(seq),
@@ -296,6 +353,7 @@ def _message(row: Sequence[object]) -> StoredMessage:
         text=_cut(str(text)),
         series_id=_text(series) if kind == "task" else None,
         slot=_date(slot),
+        cause=Cause(str(source), _text(sent_as), _text(chain), _number(hops)) if source else None,
     )
 
 

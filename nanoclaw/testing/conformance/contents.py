@@ -5,11 +5,13 @@ from unicodedata import normalize
 
 from nanoclaw.channels.protocol import DeliveryRejected, Sender
 from nanoclaw.records import (
+    Deleted,
     EditContent,
-    InboundEvent,
     Outgoing,
     OutgoingFile,
+    Reacted,
     ReactionContent,
+    Said,
     TextContent,
 )
 from nanoclaw.records.files import decoded
@@ -300,10 +302,55 @@ def require_user(channel_type: str, id_: object) -> None:
     require(whole, f"a user's id is '{channel_type}:<user>', and it offered {id_!r}")
 
 
-def _one(host: Host) -> InboundEvent:
+def _one(host: Host) -> Said:
     if len(host.stored) != 1:
         raise NotConforming(f"one thing was said, and offered: {host.stored}")
     return host.stored[0]
+
+
+# -- what users do to messages -----------------------------------------------------
+
+
+async def what_users_edit_is_offered(it: ChannelUnderTest) -> None:
+    """An edit is offered as another version of the same message."""
+    says, edits = hook(it.says, "says"), hook(it.edits, "edits")
+    async with receiving(it.channel, host := Host()):
+        await says("one")
+        for text in ("two", "three"):
+            await edits(text)
+    texts = [event.message.text for event in host.stored]
+    require(texts == ["one", "two", "three"], f"'one' was edited twice; offered was {texts}")
+    ids = {(event.event_id, event.message.id) for event in host.stored}
+    require(len(ids) == 1, f"edits of one message, with the ids {sorted(ids)}")
+    versions = [event.version for event in host.stored]
+    require(not versions[0] and all(versions[1:]), f"a message and its edits have the versions {versions}")
+
+
+async def what_users_delete_is_offered(it: ChannelUnderTest) -> None:
+    """A deletion names the message by `ChatMessage.id`."""
+    says, deletes = hook(it.says, "says"), hook(it.deletes, "deletes")
+    async with receiving(it.channel, host := Host()):
+        await says("one")
+        await deletes()
+    wanted = [event.message.id for event in host.stored]
+    found = [each.target for each in host.remarks if isinstance(each, Deleted)]
+    require(found == wanted, f"the messages {wanted} were deleted; offered was {host.remarks}")
+
+
+async def how_users_react_is_offered(it: ChannelUnderTest) -> None:
+    """A reaction to a message of the host names the id in its receipt, the emoji and the user."""
+    reacts = hook(it.reacts, "reacts")
+    async with it.channel.sender() as sender, receiving(it.channel, host := Host()):
+        receipt = await receipt_of(sender, outgoing(it.address, "one"))
+        only(receipt.platform_message_id is not None, "its messages have no ids")
+        await reacts(UP)
+    found = [each for each in host.remarks if isinstance(each, Reacted)]
+    told = [(each.target, each.emoji) for each in found]
+    require(
+        told == [(receipt.platform_message_id, UP)],
+        f"a user reacted with {UP} to {receipt.platform_message_id!r}; offered was {host.remarks}",
+    )
+    require_user(it.channel.channel_type, found[0].sender_id)
 
 
 CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (
@@ -322,4 +369,7 @@ CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (
     what_users_say_arrives_whole,
     lines_that_users_say_stay_lines,
     a_sender_is_known_by_a_whole_id,
+    what_users_edit_is_offered,
+    what_users_delete_is_offered,
+    how_users_react_is_offered,
 )

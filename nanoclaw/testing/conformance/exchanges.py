@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import trio
 from attrs import Factory, define
@@ -16,13 +16,15 @@ from nanoclaw.records import (
     BadEvent,
     Clicked,
     Event,
-    InboundEvent,
     Intake,
     NotAccepted,
     Outgoing,
     Receipt,
+    Remark,
     Routed,
+    Said,
     TextContent,
+    Webhook,
     received,
 )
 from nanoclaw.system.foreign import ungrouped
@@ -131,8 +133,11 @@ class Host(Intake):
 
     at_once: bool = True
     refusals: int = 0
-    seen: list[InboundEvent] = Factory(list)
-    stored: list[InboundEvent] = Factory(list)
+    seen: list[Said] = Factory(list)
+    stored: list[Said] = Factory(list)
+    remarks: list[Remark] = Factory(list)
+    """The stored deletions and reactions, each once."""
+    webhooks: list[Webhook] = Factory(list)
     clicks: list[Clicked] = Factory(list)
     """The stored presses, one for each question."""
     offered: trio.Event = Factory(trio.Event)
@@ -144,7 +149,7 @@ class Host(Intake):
 
     async def offer(self, event: Event) -> Routed:
         """Take an event."""
-        require(isinstance(event, Event), f"offered {event!r}, which is no InboundEvent, Clicked or Attended")
+        require(isinstance(event, Event), f"offered {event!r}, which is no event, such as an InboundEvent")
         try:
             event = received(event)
         except BadEvent as error:
@@ -152,7 +157,7 @@ class Host(Intake):
         if isinstance(event, Attended):
             await trio.lowlevel.checkpoint()
             return Routed()
-        if isinstance(event, InboundEvent):
+        if isinstance(event, Said):
             self.seen.append(event)
         self.offered.set()
         await trio.lowlevel.checkpoint()
@@ -163,9 +168,12 @@ class Host(Intake):
             await self._let.wait()
         return self._click(event) if isinstance(event, Clicked) else self._store(event)
 
-    def _store(self, event: InboundEvent) -> Routed:
-        if event.message_id not in {one.message_id for one in self.stored}:
-            self.stored.append(event)
+    def _store(self, event: Said | Remark | Webhook) -> Routed:
+        stored: list[Any] = self.stored
+        if not isinstance(event, Said):
+            stored = self.webhooks if isinstance(event, Webhook) else self.remarks
+        if event.message_id not in {one.message_id for one in stored}:
+            stored.append(event)
         return Routed(("sess-1",), (event.message_id,))
 
     def _click(self, click: Clicked) -> Routed:

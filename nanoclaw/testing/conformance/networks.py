@@ -47,6 +47,12 @@ class ChannelUnderTest:
     """Makes the network refuse our messages while the block runs."""
     silent: Callable[[], AbstractContextManager[None]] | None = None
     """Makes the network accept messages without an answer while the block runs: the call fails or hangs."""
+    edits: Callable[[str], Awaitable[None]] | None = None
+    """Makes the user change the text of their newest message in that chat; returns as `says` does."""
+    deletes: Callable[[], Awaitable[None]] | None = None
+    """Makes the user delete their newest message in that chat; returns as `says` does."""
+    reacts: Callable[[str], Awaitable[None]] | None = None
+    """Makes a user react with that emoji to our newest message in that chat; returns as `says` does."""
     files: Callable[[], Sequence[tuple[str, bytes]]] | None = None
     """The files that users got in that chat, oldest first: name and bytes."""
     sends: Callable[[str, bytes], Awaitable[None]] | None = None

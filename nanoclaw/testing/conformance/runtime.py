@@ -293,6 +293,22 @@ async def one_that_outlives_its_host_is_adopted(it: RuntimeUnderTest) -> None:
     )
 
 
+async def an_adoption_that_is_cancelled_leaves_nobody(it: RuntimeUnderTest) -> None:
+    """A `run` that is cancelled anywhere stops the survivor that it would have adopted."""
+    host_dies = hook(it.host_dies, "host_dies")
+    for steps in STARTS:
+        async with _running(it) as life:
+            host_dies()
+            life.scope.cancel()
+        require(it.spec.session_id in await _survivors(it), "the runner did not outlive its dead host")
+        with trio.move_on_after(STARTED_S) as scope, CancelAfter(scope, steps):
+            await it.runtime.run(it.spec)
+        require(
+            not lives(it.spec.paths),
+            f"`run` was cancelled after {steps} steps, and the runner that it would have adopted lives",
+        )
+
+
 async def one_that_was_started_otherwise_is_not_adopted(it: RuntimeUnderTest) -> None:
     """A survivor with another specification is replaced, here by one that cannot work."""
     host_dies = hook(it.host_dies, "host_dies")
@@ -348,6 +364,7 @@ CHECKS: tuple[Callable[[RuntimeUnderTest], Awaitable[None]], ...] = (
     a_start_that_is_cancelled_leaves_nobody,
     without_a_dead_host_nobody_has_survived,
     one_that_outlives_its_host_is_adopted,
+    an_adoption_that_is_cancelled_leaves_nobody,
     one_that_was_started_otherwise_is_not_adopted,
     what_a_dead_runner_left_half_done_is_rolled_back,
     a_sound_database_is_left_as_it_is,

@@ -31,6 +31,9 @@ def in_steps(it: ChannelUnderTest) -> ChannelUnderTest:
         says=_hook("says", it.says),
         presses=_hook("presses", it.presses),
         sends=_hook("sends", it.sends),
+        edits=_hook("edits", it.edits),
+        deletes=_hook("deletes", it.deletes),
+        reacts=_hook("reacts", it.reacts),
         thread=thread,
     )
 

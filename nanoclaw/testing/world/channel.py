@@ -25,22 +25,28 @@ from nanoclaw.channels.protocol import (
     Repeat,
     Sender,
 )
+from nanoclaw.channels.state import ChannelState
 from nanoclaw.host import Host
 from nanoclaw.records import (
+    DONE,
     Address,
     Attachment,
     ChatMessage,
     Clicked,
+    Deleted,
     Event,
     InboundEvent,
     Intake,
     NotAccepted,
     Outgoing,
+    Reacted,
     Receipt,
     ResponseScope,
     Routed,
+    SdkMessage,
     SessionMode,
     UnknownSenderPolicy,
+    Webhook,
     Wiring,
 )
 from nanoclaw.registry import WireChat
@@ -115,6 +121,8 @@ class FakeChannel:
     """All messages that the network has, in the order of their arrival."""
     attempts: list[Outgoing] = field(factory=list, init=False)
     """All deliveries that the host tried, failed ones included."""
+    said: list[str] = field(factory=list, init=False)
+    """The ids of the messages that `say` has written, in order."""
     typing_in: list[Address] = field(factory=list, init=False)
     drafts: list[tuple[Address, str]] = field(factory=list, init=False)
     """All drafts that the host showed, with their addresses. An empty text removed the last one."""
@@ -132,6 +140,8 @@ class FakeChannel:
     """The error of hints."""
     in_groups: bool = field(default=False, init=False)
     """True if the network raises its errors in exception groups, as a channel with a nursery does."""
+    state: ChannelState | None = field(default=None, init=False)
+    """Its state; None before a host has started."""
     _troubles: list[_Trouble] = field(factory=list, init=False)
     _healed: trio.Event = field(factory=trio.Event, init=False)
     _disconnected: trio.Event = field(factory=trio.Event, init=False)
@@ -145,7 +155,7 @@ class FakeChannel:
     @property
     def capabilities(self) -> Capabilities:
         """Every capability, with the given `repeat` and `buttons`."""
-        return Capabilities(self.repeat, buttons=self.buttons, drafts=True)
+        return Capabilities(self.repeat, buttons=self.buttons, drafts=True, card_edits=self.buttons)
 
     # -- users
 
@@ -171,6 +181,7 @@ class FakeChannel:
         becomes the id `<channel_type>:<user>`. Messages that one task sends in sequence are routed in order.
         """
         id_ = event_id or self.new_id("event")
+        self.said.append(id_)
         sender_id = f"{self.channel_type}:{user}"
         message = ChatMessage(id_, text, user, sender_id, tuple(attachments), is_mention=mention)
         return await self.offer(InboundEvent(self.address(chat, thread), id_, message, is_group=group))
@@ -188,6 +199,79 @@ class FakeChannel:
         id_ = event_id or self.new_id("click")
         user_id = f"{self.channel_type}:{user}"
         return await self.offer(Clicked(self.address(chat), id_, question_id, value, user_id))
+
+    async def edit(  # noqa: PLR0913 -- what an edit may have, by name
+        self,
+        event_id: str,
+        text: str,
+        *,
+        chat: str = "chat",
+        user: str = "user",
+        thread: str | None = None,
+        version: str | None = None,
+        mention: bool = False,
+        group: bool = False,
+    ) -> Routed:
+        """Change the text of a user's message; return when the host has confirmed it, as `say` does."""
+        message = ChatMessage(event_id, text, user, f"{self.channel_type}:{user}", is_mention=mention)
+        version = version or self.new_id("version")
+        address = self.address(chat, thread)
+        return await self.offer(InboundEvent(address, event_id, message, version, is_group=group))
+
+    async def delete(
+        self, event_id: str, *, chat: str = "chat", user: str | None = "user", thread: str | None = None
+    ) -> Routed:
+        """Delete a message; return when the host has confirmed it. `user` None: nobody knows who did it."""
+        by = None if user is None else f"{self.channel_type}:{user}"
+        return await self.offer(Deleted(self.address(chat, thread), event_id, by))
+
+    async def react(  # noqa: PLR0913 -- what a reaction may have, by name
+        self,
+        target: str,
+        emoji: str,
+        *,
+        chat: str = "chat",
+        user: str = "user",
+        thread: str | None = None,
+        event_id: str | None = None,
+        removed: bool = False,
+    ) -> Routed:
+        """React as a user to the message with that id; return when the host has confirmed it."""
+        id_, sender_id = event_id or self.new_id("reaction"), f"{self.channel_type}:{user}"
+        address = self.address(chat, thread)
+        return await self.offer(Reacted(address, id_, target, emoji, user, sender_id, removed))
+
+    async def call(  # noqa: PLR0913 -- what a webhook may have, by name
+        self,
+        event: str,
+        payload: object = None,
+        *,
+        source: str = "program",
+        chat: str = "chat",
+        thread: str | None = None,
+        event_id: str | None = None,
+    ) -> Routed:
+        """Offer a webhook of a program; return when the host has confirmed it, as `say` does."""
+        id_ = event_id or self.new_id("webhook")
+        return await self.offer(Webhook(self.address(chat, thread), id_, source, event, payload))
+
+    async def choose(self, question_id: str, *values: str, chat: str = "chat", user: str = "user") -> Routed:
+        """Press the buttons of several options as a user, then "Done"; return what became of the answer.
+
+        If a press of an option is dropped, return that.
+        """
+        for value in values:
+            routed = await self.click(question_id, value, chat=chat, user=user)
+            if routed.dropped is not None:
+                return routed
+        return await self.click(question_id, DONE, chat=chat, user=user)
+
+    async def write(self, question_id: str, text: str, *, chat: str = "chat", user: str = "user") -> Routed:
+        """Enter a text into an input of a card as a user; return when the host has confirmed it."""
+        user_id = f"{self.channel_type}:{user}"
+        return await self.offer(
+            Clicked(self.address(chat), self.new_id("click"), question_id, "", user_id, text)
+        )
 
     def new_id(self, kind: str) -> str:
         """An id for an event that had none before, such as `event-7`; of the second network `event-2.7`."""
@@ -282,6 +366,10 @@ class FakeChannel:
             self._reception.broken.set()
 
     # -- the channel, as the host sees it
+
+    def use_state(self, state: ChannelState, /) -> None:
+        """Keep the state."""
+        self.state = state
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
@@ -388,8 +476,10 @@ def _speaker(event: Event) -> _Speaker:
     match event:
         case Clicked(user_id=user):
             return event.address, user
-        case InboundEvent(message=message):
+        case InboundEvent(message=message) | SdkMessage(message=message):
             return event.address, message.sender_id
+        case Reacted(sender_id=user) | Deleted(sender_id=user):
+            return event.address, user or ""
         case _:
             return event.address, ""
 

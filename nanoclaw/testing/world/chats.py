@@ -7,13 +7,25 @@ from typing import Protocol
 import trio
 from attrs import define, field, frozen
 
-from nanoclaw.records import Address, ChatMessage, Clicked, Event, InboundEvent, Option, Routed
+from nanoclaw.records import (
+    Address,
+    ChatMessage,
+    Clicked,
+    Deleted,
+    Event,
+    InboundEvent,
+    Option,
+    Reacted,
+    Routed,
+    Webhook,
+)
 from nanoclaw.testing.world.channel import FakeChannel
 from nanoclaw.testing.world.errors import ExpectationFailed, WorldError
 from nanoclaw.testing.world.transcript import (
     AGENTS_KINDS,
     AgentsKind,
     Entry,
+    Kind,
     Transcript,
     Wanted,
     attached,
@@ -42,6 +54,10 @@ class Surroundings(Protocol):
 
     def clicked(self, chat: "Chat", user: "User", card: Entry, label: str) -> Entry:
         """Return a new entry, with its own id, for a button that a user presses now."""
+        ...
+
+    def did(self, chat: "Chat", who: str, kind: Kind, text: str, about: str | None = None) -> Entry:
+        """Return a new entry, with its own id, for anything else that a user or a program does now."""
         ...
 
     def dropped(self, chat: "Chat", entry: Entry, reason: str) -> None:
@@ -144,6 +160,51 @@ class Chat:
             + (" that has no answer yet; to press an answered one, name it: `card=`" if has_one else "")
         )
 
+    async def webhook(
+        self, event: str, payload: object = None, *, source: str = "program", within: float | None = None
+    ) -> Routed:
+        """Have a program send a webhook for the agents of this chat. Return once the host has confirmed it.
+
+        Raises:
+            ExpectationFailed: it was not confirmed within `within` seconds.
+            BadEvent: the payload is no JSON value, or is too large.
+        """
+        entry = self.world.did(self, source, "webhook", event)
+        called = Webhook(self.address, entry.id or "", source, event, payload, self.name, self.is_group)
+        return await self.offer(called, entry, f"{source} sent {event!r}", within)
+
+    async def offer(self, event: Event, entry: Entry, what: str, within: float | None = None) -> Routed:
+        """Offer an event, which the transcript shows as `entry`. `what` names it for a failed expectation.
+
+        Raises:
+            ExpectationFailed: it was not confirmed within `within` seconds.
+        """
+        limit = self.world.patience_s if within is None else within
+        with trio.move_on_after(limit):
+            routed = await self.world.channel.offer(event)
+            if routed.dropped is not None:
+                self.world.dropped(self, entry, routed.dropped)
+            return routed
+        raise ExpectationFailed(
+            f"{what} in {self.name}, and the host did not confirm it within {limit:g} s\n"
+            f"{self.world.report()}"
+        )
+
+    async def any_card(self, within: float | None = None) -> Entry:
+        """Wait for a card that no user has answered, for `within` seconds; return the newest one.
+
+        Raises:
+            ExpectationFailed: there is none.
+        """
+        limit = self.world.patience_s if within is None else within
+        with trio.move_on_after(limit):
+            while True:
+                for entry in reversed(self.transcript):
+                    if self.log.waits(entry):
+                        return entry
+                await self.log.changed.wait()
+        raise self._failure(f"waited {limit:g} s for a card, and there is none")
+
     def button_of(self, card: Entry, label: str) -> Option:
         """Return the button with that label on a card. Raises ExpectationFailed if it has none."""
         if (button := card.button(label)) is None:
@@ -230,18 +291,76 @@ class User:
         address = Address(chat.address.channel_type, chat.address.platform_id, card.thread)
         event = Clicked(address, entry.id or "", card.card.question_id, button.value, self.id)
         routed = await self._offer(event, chat, entry, f"clicked {label!r}", within)
-        if routed.dropped is None:
+        if routed.message_ids:  # a press that only chooses one of several options is no answer
             chat.log.answered.add(card.card.question_id)
         return routed
 
-    async def _offer(self, event: Event, chat: Chat, entry: Entry, what: str, within: float | None) -> Routed:
-        limit = self.world.patience_s if within is None else within
-        with trio.move_on_after(limit):
-            routed = await self.world.channel.offer(event)
-            if routed.dropped is not None:
-                self.world.dropped(chat, entry, routed.dropped)
-            return routed
-        raise ExpectationFailed(
-            f"{self.name} {what} in {chat.name}, and the host did not confirm it within {limit:g} s\n"
-            f"{self.world.report()}"
+    async def chooses(self, *labels: str, in_: Chat | None = None, within: float | None = None) -> Routed:
+        """Press the buttons of several options on the newest unanswered card that has them, then "Done".
+
+        Raises:
+            ExpectationFailed: as `clicks` does.
+        """
+        for label in labels:
+            await self.clicks(label, in_=in_, within=within)
+        return await self.clicks("Done", in_=in_, within=within)
+
+    async def writes(
+        self, text: str, *, in_: Chat | None = None, card: Entry | None = None, within: float | None = None
+    ) -> Routed:
+        """Enter a text into an input of the newest card. Wait for such a card; else as `clicks` does."""
+        chat = in_ or self.world.own_chat(self)
+        card = card or await chat.any_card(within)
+        assert card.card is not None  # noqa: S101 -- that is what any_card returns
+        entry = self.world.clicked(chat, self, card, text)
+        address = Address(chat.address.channel_type, chat.address.platform_id, card.thread)
+        event = Clicked(address, entry.id or "", card.card.question_id, "", self.id, text)
+        routed = await self._offer(event, chat, entry, f"entered {text!r}", within)
+        if routed.message_ids:
+            chat.log.answered.add(card.card.question_id)
+        return routed
+
+    async def edits(
+        self,
+        message: Entry,
+        text: str,
+        *,
+        in_: Chat | None = None,
+        mention: bool = False,
+        within: float | None = None,
+    ) -> Routed:
+        """Change the text of a message that the user wrote, an entry of the transcript.
+
+        Return once the host has confirmed it, as `says` does.
+        """
+        chat = in_ or self.world.own_chat(self)
+        entry = self.world.did(chat, self.name, "edit", text, message.id)
+        changed = ChatMessage(message.id or "", text, self.name, self.id, is_mention=mention)
+        event = InboundEvent(
+            chat.address, changed.id, changed, entry.id or "", chat_name=chat.name, is_group=chat.is_group
         )
+        return await self._offer(event, chat, entry, f"edited {message.text!r}", within)
+
+    async def deletes(
+        self, message: Entry, *, in_: Chat | None = None, within: float | None = None
+    ) -> Routed:
+        """Delete a message that a user wrote, an entry of the transcript. Return as `says` does."""
+        chat = in_ or self.world.own_chat(self)
+        entry = self.world.did(chat, self.name, "deletion", message.text, message.id)
+        event = Deleted(chat.address, message.id or "", self.id)
+        return await self._offer(event, chat, entry, f"deleted {message.text!r}", within)
+
+    async def reacts(
+        self, message: Entry, emoji: str, *, in_: Chat | None = None, within: float | None = None
+    ) -> Routed:
+        """React to a message, an entry of the transcript. Return as `says` does.
+
+        The host drops reactions to messages that are not the agent's. Their entries are `dropped`.
+        """
+        chat = in_ or self.world.own_chat(self)
+        entry = self.world.did(chat, self.name, "reaction", emoji, message.id)
+        event = Reacted(chat.address, entry.id or "", message.id or "", emoji, self.name, self.id)
+        return await self._offer(event, chat, entry, f"reacted with {emoji!r}", within)
+
+    async def _offer(self, event: Event, chat: Chat, entry: Entry, what: str, within: float | None) -> Routed:
+        return await chat.offer(event, entry, f"{self.name} {what}", within)

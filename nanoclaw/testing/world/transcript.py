@@ -9,9 +9,11 @@ from typing import Literal, get_args
 import trio
 from attrs import Factory, define, evolve, frozen
 
+from nanoclaw.channels.cards import MARKS
 from nanoclaw.records import (
     Attachment,
     CardContent,
+    CardEditContent,
     EditContent,
     Option,
     Outgoing,
@@ -24,7 +26,7 @@ from nanoclaw.testing.world.timeline import in_one_line
 
 AgentsKind = Literal["message", "edit", "reaction", "card"]
 AGENTS_KINDS: tuple[AgentsKind, ...] = get_args(AgentsKind)
-Kind = Literal[AgentsKind, "click"]
+Kind = Literal[AgentsKind, "click", "deletion", "webhook"]
 
 
 @frozen
@@ -38,7 +40,7 @@ class Entry:
     text: str
     """The text; the emoji of a reaction, the question of a card, the button's label of a click."""
     kind: Kind = "message"
-    """`message`, `edit`, `reaction`, `card` or `click`."""
+    """`message`, `edit`, `reaction`, `card`, `click`, `deletion` or `webhook`."""
     from_agent: bool = False
     """True if an agent did it."""
     id: str | None = None
@@ -55,8 +57,15 @@ class Entry:
     """The reason why the host dropped what a user did."""
 
     def button(self, label: str) -> Option | None:
-        """Return the button with this label."""
-        return next((each for each in self.card.options if each.label == label), None) if self.card else None
+        """Return the button with this label, without the mark that says if it is chosen."""
+        options = self.card.options if self.card else ()
+        return next((each for each in options if label in {each.label, _unmarked(each.label)}), None)
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The labels of the options that the card shows as chosen."""
+        options = self.card.options if self.card else ()
+        return tuple(_unmarked(each.label) for each in options if each.label.startswith(MARKS[1]))
 
     def __str__(self) -> str:
         return in_one_line(self._words)
@@ -137,8 +146,22 @@ def heard(outgoing: Outgoing, at: datetime, who: str, id_: str | None) -> Entry:
         about=about or outgoing.in_reply_to,
         thread=outgoing.address.thread_id,
         files={file.name: file.data for file in outgoing.files},
-        card=outgoing.content if isinstance(outgoing.content, QuestionContent) else None,
+        card=_card(outgoing.content),
     )
+
+
+def _unmarked(label: str) -> str:
+    return label[len(MARKS[0]) :] if label.startswith(MARKS) else label
+
+
+def _card(content: OutgoingContent) -> QuestionContent | None:
+    match content:
+        case QuestionContent():
+            return content
+        case CardEditContent():
+            return content.question
+        case _:
+            return None
 
 
 def _told(content: OutgoingContent) -> tuple[Kind, str, str | None]:
@@ -151,6 +174,8 @@ def _told(content: OutgoingContent) -> tuple[Kind, str, str | None]:
             return "reaction", content.emoji, content.message_id
         case QuestionContent():
             return "card", content.text, None
+        case CardEditContent():
+            return "edit", content.question.text, content.message_id
         case CardContent():
             return "card", content.fallback_text, None
 

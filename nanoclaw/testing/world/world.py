@@ -52,7 +52,7 @@ from nanoclaw.testing.world.scripted_provider import Brain
 from nanoclaw.testing.world.standstill import Standstill, watched
 from nanoclaw.testing.world.time_limit import LIMIT_DAYS, too_late
 from nanoclaw.testing.world.timeline import Timeline
-from nanoclaw.testing.world.transcript import Entry, heard
+from nanoclaw.testing.world.transcript import Entry, Kind, heard
 from nanoclaw.testing.world.virtual_time import VirtualClock
 from nanoclaw.testing.world.wiring import admit, grant, wire
 
@@ -487,11 +487,19 @@ class World:
         self.timeline.add("clicked", chat.name, user.name, id_, repr(label))
         return entry
 
+    def did(self, chat: Chat, who: str, kind: Kind, text: str, about: str | None = None) -> Entry:
+        """Add any other action of a user, or a program's webhook, to the transcript."""
+        id_ = self.channel.new_id(kind)
+        entry = Entry(self.now, who, text, kind, id=id_, about=about, thread=chat.address.thread_id)
+        chat.log.add(entry)
+        self.timeline.add(kind, chat.name, who, id_, repr(text))
+        return entry
+
     def dropped(self, chat: Chat, entry: Entry, reason: str) -> None:
-        """Record that the host dropped a user's message or click."""
+        """Record that the host dropped what a user or a program did."""
         chat.log.drop(entry, reason)
-        if entry.kind == "click":
-            self.timeline.add("click dropped", chat.name, entry.id, reason)
+        if entry.kind != "message":
+            self.timeline.add(f"{entry.kind} dropped", chat.name, entry.id, reason)
 
     def _delivered(self, outgoing: Outgoing, receipt: Receipt) -> None:
         address, id_ = outgoing.address, receipt.platform_message_id
