@@ -489,7 +489,7 @@ def _speaker(event: Event) -> _Speaker:
         case Clicked(user_id=user):
             return event.address, user
         case InboundEvent(message=message) | SdkMessage(message=message):
-            return event.address, message.sender_id
+            return event.address, message.sender_id or message.sender
         case Reacted(sender_id=user) | Deleted(sender_id=user):
             return event.address, user or ""
         case _:
