@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Unattended,
     )
     from nanoclaw.channels.simple import SimpleChannel
+    from nanoclaw.channels.state import BadState, ChannelState, Lock, StateFull, StateUnavailable
     from nanoclaw.channels.terminal.terminal import render
     from nanoclaw.config import Config, ConfigError, load_config
     from nanoclaw.control import Control
@@ -59,6 +60,7 @@ __all__ = [
     "Attachment",
     "Attended",
     "BadEvent",
+    "BadState",
     "CannotTell",
     "Capabilities",
     "CardContent",
@@ -66,6 +68,7 @@ __all__ = [
     "Channel",
     "ChannelContext",
     "ChannelFactory",
+    "ChannelState",
     "ChannelUnavailable",
     "ChatMessage",
     "Clicked",
@@ -80,6 +83,7 @@ __all__ = [
     "HostReport",
     "InboundEvent",
     "Intake",
+    "Lock",
     "NotAccepted",
     "Option",
     "Outgoing",
@@ -97,6 +101,8 @@ __all__ = [
     "Seams",
     "Sender",
     "SimpleChannel",
+    "StateFull",
+    "StateUnavailable",
     "TextContent",
     "Unattended",
     "configured_channels",
@@ -119,6 +125,7 @@ _HOMES = {
         "Unattended",
     ),
     "nanoclaw.channels.simple": ("SimpleChannel",),
+    "nanoclaw.channels.state": ("BadState", "ChannelState", "Lock", "StateFull", "StateUnavailable"),
     "nanoclaw.channels.terminal.terminal": ("render",),
     "nanoclaw.config": ("Config", "ConfigError", "load_config"),
     "nanoclaw.control": ("Control",),

@@ -12,17 +12,20 @@ from contextlib import (
     nullcontext,
 )
 from functools import partial
-from zoneinfo import ZoneInfo
 
 import structlog
 from attrs import field, frozen
 
 from actors import ActorError, Bury, Escalate, Node, Policy, Ref, Supervisor
+from nanoclaw.approvals.desk import ApprovalDesk
+from nanoclaw.approvals.kind import ApprovalKind
+from nanoclaw.approvals.showing import CardSender
 from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.budgets.limits import rules_of
 from nanoclaw.channels.protocol import Channel, types_with_buttons, types_with_card_edits
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
+from nanoclaw.channels.state import ChannelState, RegistryState, UsesState, sweep_state
 from nanoclaw.config import Config
 from nanoclaw.control import Control, default_control, open_control
 from nanoclaw.dispatch import ActionHandler, Dispatcher
@@ -32,6 +35,7 @@ from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.gateway import Gateway, HttpServers, Proxy, PublicInternet, SiteKeeper, WebProxy, open_gateway
 from nanoclaw.gateway.meter import Meter
+from nanoclaw.host_effects import HostEffects
 from nanoclaw.host_parts import HostFailed, Parts, Seams
 from nanoclaw.host_status import HostStatus
 from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Operations, SessionFiles
@@ -41,7 +45,7 @@ from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe, watch_lock
-from nanoclaw.routing import EngagedThreads, QuestionDesk, Router, Shows
+from nanoclaw.routing import Drops, EngagedThreads, HeldKeeper, QuestionDesk, Router, Shows, Strangers
 from nanoclaw.runtimes import (
     Runtime,
     Served,
@@ -59,12 +63,15 @@ from nanoclaw.session.resuming import resume_sessions
 from nanoclaw.session.space import Space
 from nanoclaw.store import OwnershipLost, Reader, StoreError, open_reader
 from nanoclaw.store.central import meta
+from nanoclaw.system.clock import Clock
 from nanoclaw.system.clock_watch import watch_clock
+from nanoclaw.system.foreign import ForeignError, foreign_code
 from nanoclaw.system.supervision import Supervision, background
 from nanoclaw.system.wakeups import Wakeups
 
 __all__ = ["Host", "HostFailed", "Seams", "open_host"]
 
+MAX_CHANNEL_TYPE = 1000
 RETRY_BURIED_S = 60.0
 """Delay before the work of a runtime that keeps failing is tried again."""
 
@@ -90,6 +97,7 @@ class Host:
     answering: Callable[[Address], Awaitable[Sequence[Answering]]] = field(repr=False)
     """Returns the agents that answer in a chat; none if that cannot be read now."""
     _status: StatusSource = field(repr=False)
+    _state: Callable[[str], ChannelState] = field(repr=False)
 
     @property
     def admin(self) -> Admin:
@@ -107,6 +115,16 @@ class Host:
             CannotTell: the central database cannot be read now.
         """
         return await self._status.status()
+
+    def channel_state(self, channel_type: str) -> ChannelState:
+        """Return the state that a channel keeps, by its name. It need not be a channel of this host.
+
+        Raises:
+            ValueError: no channel can have this name.
+        """
+        if not isinstance(channel_type, str) or not 0 < len(channel_type) <= MAX_CHANNEL_TYPE:
+            raise ValueError(f"channel_type must be text of 1 to {MAX_CHANNEL_TYPE:,} characters")
+        return self._state(channel_type)
 
     def tree(self) -> Node:
         """Return the live tree of actors."""
@@ -134,6 +152,7 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     control: Control | bool | None = None,
     record: Record | None = None,
     actions: Mapping[str, ActionHandler] | None = None,
+    approval_kinds: Sequence[ApprovalKind] = (),
     begin_anew: bool = False,
 ) -> AsyncIterator[Host]:
     """Run the host while the context is open. Several hosts may run in one process, each on its own data.
@@ -143,14 +162,15 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     names the parts. If the socket cannot be created, the host logs that and runs on.
 
     `record` records the input at the seams, for `nanoclaw replay`. `actions` has, by name, the handlers of
-    requests that agents may make to the host besides tasks. `begin_anew` begins with an empty `v2.db` where
+    requests that agents may make to the host besides tasks. `approval_kinds` are kinds of approvals besides
+    those that come with NanoClaw. `begin_anew` begins with an empty `v2.db` where
     that file is lost: the old files are moved to a folder beside the new ones.
 
     Raises:
         HostFailed: the host cannot start, or an essential part has given up. It is never in a group.
         BaseException: an exception of the body, unchanged.
     """
-    parts = Parts.of(config, channels, seams or Seams(), actions or {}, begin_anew=begin_anew)
+    parts = Parts.of(config, channels, seams or Seams(), actions or {}, approval_kinds, begin_anew=begin_anew)
     raised: BaseException | None = None
     try:
         async with (
@@ -223,11 +243,16 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         start_up.start("resume", background(partial(resume_sessions, services, living)))
         start_up.start("owner-alerts", background(partial(tell_owner, services, living)))
         start_up.start("questions", background(_question_desk(services, living).run))
-        router = await _router(services, living, channels, root)
+        drops = Drops(services.registry, services.clock)
+        root.start("drops", drops.recipe)
+        router = await _router(services, living, channels, root, drops)
+        desk = _approval_desk(parts, services, living, router)
+        start_up.start("approvals", background(desk.run))
+        start_up.start("held", background(_held_keeper(services, router).run))
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if config.zone_doubt is not None:
             _log.warning("host.zone_doubtful", reason=config.zone_doubt)
-        ground = _ground(parts, services, living)
+        ground = _ground(parts, services, living, drops)
         status = HostStatus(
             root,
             living,
@@ -241,6 +266,7 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
             partial(state_of, unwrapped(parts.runtime)),
             services.gateway.remarks,
             lambda: services.space.remark,
+            desk.remarks,
         )
         if control is not None:
             operations = Operations(Catalogue.installed(), ground)
@@ -259,9 +285,14 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
             warn_of_runtime(config)
         _log.info("host.ready", data=str(config.data), runtime=parts.runtime.name)
         intake = router if recorder is None else recorder.intake(router)
+        state = partial(
+            RegistryState, central=services.central, registry=services.registry, clock=services.clock
+        )
         who = partial(answering, services.central, services.executor, config)
         try:
-            yield Host(config, intake, living, ground.registry, ground.central, root, ground, who, status)
+            yield Host(
+                config, intake, living, ground.registry, ground.central, root, ground, who, status, state
+            )
         finally:
             _log.info("host.stopping")
             if recorder is not None:
@@ -276,7 +307,9 @@ async def _services(
     executor, clock, random = seams.executor, seams.clock, seams.random
     registry = root.start(
         "registry",
-        registry_recipe(config.data, executor, clock, random, changes, begin_anew=parts.begin_anew),
+        registry_recipe(
+            config.data, executor, clock, random, changes, parts.approvals, begin_anew=parts.begin_anew
+        ),
     )
     await registry.wait_started()
     root.start("lock", background(partial(watch_lock, registry, config.runtime.slow_poll_s)))
@@ -284,6 +317,7 @@ async def _services(
     if recorder is not None:
         await recorder.keep_state(config, central, executor)
         root.start("recording", background(recorder.writer.run))
+    _hand_state(parts.channels, central, registry, clock)
     senders = await stack.enter_async_context(open_senders(parts.channels, supervision, under=root))
     runtimes = await stack.enter_async_context(
         supervision.open("runtimes", under=root, policy=Policy(give_up=Bury(RETRY_BURIED_S)))
@@ -291,6 +325,7 @@ async def _services(
     await _serve_runtime(unwrapped(parts.runtime), central, runtimes)
     root.start("wakeups", background(wakeups.run))
     # Those who follow the central database check all their state. A jump of the date needs the same.
+    root.start("channel-state", background(partial(sweep_state, central, registry, changes, clock)))
     root.start("clock", background(partial(watch_clock, clock, partial(_tell_of_jump, changes))))
     presences = Presences(registry)
     root.start("presence", presences.recipe)
@@ -300,7 +335,7 @@ async def _services(
     root.start("space", background(space.run))
     # A replay has no sandboxes that ask.
     asked = registry if recorder is None else recorder.registry(registry)
-    sites = SiteKeeper(asked, central, changes, clock, ZoneInfo(config.timezone))
+    sites = SiteKeeper(asked, central, changes)
     gateway = await stack.enter_async_context(_gateway(seams, budgets, sites, supervision, root))
     return Services(
         config=config,
@@ -320,6 +355,21 @@ async def _services(
         places=Places(config.sandbox.max_running if isolates(parts.runtime) else None),
         observer=NoObserver() if recorder is None else recorder.observer(),
     )
+
+
+def _hand_state(
+    channels: Mapping[str, Channel], central: Reader, registry: Ref[Registry], clock: Clock
+) -> None:
+    """Give their state to the channels that keep some. Raise HostFailed if one cannot take it."""
+    for name, channel in channels.items():
+        if isinstance(channel, UsesState):
+            try:
+                with foreign_code():
+                    channel.use_state(RegistryState(name, central, registry, clock))
+            except ForeignError as error:
+                raise HostFailed(
+                    f"the channel {name} cannot be used: its use_state() failed: {error}"
+                ) from error
 
 
 async def _serve_runtime(runtime: Runtime, central: Reader, under: Supervisor) -> None:
@@ -347,19 +397,29 @@ async def _gateway(
 def _tell_of_jump(changes: Changes) -> None:
     changes.tell_budgets()
     changes.tell_questions()
+    changes.tell_state()
     changes.tell_all()
 
 
 async def _router(
-    services: Services, living: Sessions, channels: Mapping[str, Channel], root: Supervisor
+    services: Services, living: Sessions, channels: Mapping[str, Channel], root: Supervisor, drops: Drops
 ) -> Router:
     """Return the intake of all channels, once it knows in which threads agents are engaged."""
     central, registry = services.central, services.registry
     engaged = EngagedThreads(registry, central, services.clock)
     await root.start("engaged-threads", engaged.recipe).wait_started()
-    in_thread = partial(services.executor.run, lane="match")
-    shows = Shows(types_with_buttons(channels.values()), types_with_card_edits(channels.values()))
-    return Router(central, registry, services.changes, living, engaged, in_thread, shows)
+    return Router(
+        central,
+        registry,
+        services.changes,
+        living,
+        engaged,
+        partial(services.executor.run, lane="match"),
+        services.clock,
+        drops,
+        Strangers(registry, services.config.approvals.held_messages),
+        Shows(types_with_buttons(channels.values()), types_with_card_edits(channels.values())),
+    )
 
 
 def _question_desk(services: Services, living: Sessions) -> QuestionDesk:
@@ -368,7 +428,30 @@ def _question_desk(services: Services, living: Sessions) -> QuestionDesk:
     )
 
 
-def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:
+def _held_keeper(services: Services, router: Router) -> HeldKeeper:
+    held_s = services.config.approvals.held_s
+    clock, changes = services.clock, services.changes
+    return HeldKeeper(router, services.registry, services.central, changes, clock, held_s)
+
+
+def _approval_desk(parts: Parts, services: Services, living: Sessions, router: Router) -> ApprovalDesk:
+    """Return the worker of approvals."""
+    config, registry, clock = services.config, services.registry, services.clock
+    cards = CardSender(registry, services.senders, clock, config.delivery.backoff_s, config.timezone)
+    return ApprovalDesk(
+        services.central,
+        registry,
+        services.changes,
+        clock,
+        services.senders,
+        living,
+        parts.approvals,
+        HostEffects(services, living, parts.installation, router.deliver_held),
+        cards,
+    )
+
+
+def _ground(parts: Parts, services: Services, living: Sessions, drops: Drops) -> Ground:
     """Return the parts that the administrative operations work on. A recorder notes their changes."""
     config, recorder, registry = parts.config, parts.recorder, services.registry
     return Ground(
@@ -381,6 +464,7 @@ def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:
         zone=config.timezone,
         rules=rules_of(config),
         write_usage=services.budgets.write,
+        write_drops=drops.write,
         refusal=partial(why_refused, parts.runtime),
     )
 

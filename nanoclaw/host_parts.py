@@ -8,11 +8,16 @@ from random import Random
 
 from attrs import Factory, evolve, frozen
 
+from nanoclaw.approvals.catalogue import BadKind, Catalogue
+from nanoclaw.approvals.installation import Installation
+from nanoclaw.approvals.kind import ApprovalKind
 from nanoclaw.channels.faults import faults
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.dispatch import ActionHandler
+from nanoclaw.dispatch.approval_requests import approval_requests
 from nanoclaw.gateway import Internet, LocalDoors, ModelServers
+from nanoclaw.host_effects import installation_of
 from nanoclaw.recording import Recorder
 from nanoclaw.records import AGENT
 from nanoclaw.runtimes import Runtime, configured_runtime, require_provider
@@ -61,15 +66,20 @@ class Parts:
     """The handlers of requests that agents may make to the host, by name."""
     begin_anew: bool
     """True to begin with an empty `v2.db` if that file is lost."""
+    installation: Installation
+    """What kinds of approvals read of this host."""
+    approvals: Catalogue
+    """The kinds of approvals."""
     recorder: Recorder | None = None
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 -- the parts, in the order of `open_host`
         cls,
         config: Config,
         channels: Sequence[Channel],
         seams: Seams,
         actions: Mapping[str, ActionHandler],
+        kinds: Sequence[ApprovalKind] = (),
         *,
         begin_anew: bool,
     ) -> "Parts":
@@ -81,7 +91,17 @@ class Parts:
         runtime = _runtime(seams.runtime, config)
         by_type = _by_type(channels)
         _check_actions(actions)
-        return cls(config, seams, runtime, by_type, dict(actions), begin_anew)
+        try:
+            installation = installation_of(config, seams.clock, runtime)
+            approvals = Catalogue.of(installation, kinds)
+        except BadKind as error:
+            raise HostFailed(str(error)) from error
+        _check_actions(requests := approval_requests(approvals, seams.clock))
+        if twice := ", ".join(sorted(actions.keys() & requests.keys())):
+            raise HostFailed(f"{twice} are kinds of approvals: give the action another name")
+        return cls(
+            config, seams, runtime, by_type, {**requests, **actions}, begin_anew, installation, approvals
+        )
 
     def recorded(self, recorder: Recorder | None) -> "Parts":
         """Return the parts wrapped by a recorder, or these parts if there is none."""

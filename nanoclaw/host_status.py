@@ -49,6 +49,8 @@ class HostStatus:
     """Returns a sentence if agents ask for sites."""
     disk: Callable[[], str | None] = lambda: None
     """Returns why no sandbox runs, while the disk is nearly full."""
+    approvals: Callable[[], tuple[str, ...]] = tuple
+    """Returns a sentence if approvals wait and nobody can be shown them."""
     started_at: datetime = field(init=False, default=Factory(lambda self: self.clock.now(), takes_self=True))
 
     def tree(self) -> Node:
@@ -93,6 +95,7 @@ class HostStatus:
             runtime_ready=runtime is None or runtime.ready,
             network=self.network(),
             disk=self.disk(),
+            approvals=self.approvals(),
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:

@@ -16,6 +16,8 @@ from agent_runner.config import RunnerConfig
 from agent_runner.records import Address, Turn
 from agent_runner.seams import Seams
 
+FIRST_AFTER = 0.005
+"""Seconds before a changed draft is written. An answer that is complete by then needs no draft."""
 INTERVAL = 0.05
 """Shortest time in seconds between two writes."""
 MAX_CHARACTERS = 10_000
@@ -62,9 +64,10 @@ class Drafts:
         while True:
             await self._changed.wait()
             self._changed = trio.Event()
+            await trio.sleep(FIRST_AFTER)
             if self._turn is not None and self._newest != self._written:
                 self._write(self._turn, self._newest)
-                await trio.sleep(INTERVAL)
+                await trio.sleep(INTERVAL - FIRST_AFTER)
 
     def _write(self, turn: Turn, text: str) -> None:
         if turn.home is None:

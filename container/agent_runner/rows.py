@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+import apsw
+
 from agent_runner.store import Connection
 from agent_runner.times import to_text
 
@@ -11,10 +13,19 @@ def insert(
     connection: Connection, table: str, row: Mapping[str, object], at: datetime, *, replace: bool = False
 ) -> None:
     """Insert a row. `replace` drops an earlier row with the same key. `at` is the time of the change."""
-    values = {**_required_by_others(connection, table, row, at), **row}
-    names, marks = ", ".join(f'"{name}"' for name in values), ", ".join("?" * len(values))
+    try:
+        _insert(connection, table, row, replace=replace)
+    except apsw.ConstraintError as error:
+        if getattr(error, "extendedresult", 0) != apsw.SQLITE_CONSTRAINT_NOTNULL:
+            raise
+        required = _required_by_others(connection, table, row, at)
+        _insert(connection, table, {**required, **row}, replace=replace)
+
+
+def _insert(connection: Connection, table: str, row: Mapping[str, object], *, replace: bool) -> None:
+    names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
     verb = "INSERT OR REPLACE" if replace else "INSERT"
-    connection.execute(f'{verb} INTO "{table}" ({names}) VALUES ({marks})', tuple(values.values()))
+    connection.execute(f'{verb} INTO "{table}" ({names}) VALUES ({marks})', tuple(row.values()))
 
 
 def _required_by_others(

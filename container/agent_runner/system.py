@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
+from math import inf
 from pathlib import Path
-from time import sleep  # noqa: TID251 -- 0.2 ms, which trio cannot time
+from time import sleep  # noqa: TID251 -- less than trio can time
 from typing import Any, TypeVar, cast
 
 import apsw
@@ -22,7 +23,9 @@ from agent_runner.sockets.unix import nameable
 T = TypeVar("T")
 POLL = 0.5
 JOURNAL = "-journal"
-BRIEF_PAUSES = (0.0002,) * 10
+BRIEF_PAUSES = (0.00005,) * 10 + (0.0002,) * 5
+LONGEST_RUN = 0.005
+"""Seconds of reads and commits, one after the other, before other tasks run."""
 
 
 class SystemClock:
@@ -34,7 +37,7 @@ class SystemClock:
 
 
 def _past_a_sync(call: Callable[[], T]) -> T:
-    """Run `call`, and repeat it for up to 2 ms while it meets a lock.
+    """Run `call`, and repeat it for up to two or three milliseconds while it meets a lock.
 
     A commit wakes its readers when it unlinks the journal, and holds its lock until the directory is synced,
     a fraction of a millisecond later. A sleep in trio takes one or two whole milliseconds.
@@ -52,17 +55,26 @@ class ThreadExecutor:
     """Writes files in a worker thread. A cancelled caller waits for its call.
 
     Reads and commits run at once. A thread would add a tenth of a millisecond each way, and the runner has
-    nothing else to do meanwhile.
+    nothing else to do meanwhile. Other tasks run in between after `LONGEST_RUN`, not at each call.
     """
 
     _write: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(1), init=False)
+    _yielded_at: float = field(default=-inf, init=False)
+    """When other tasks could run for the last time, as far as this executor knows."""
 
     async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
         """Run `call` to its end."""
         if lane != "write":
-            await trio.lowlevel.checkpoint()
+            await self._be_fair()
             return _past_a_sync(call)
         return await trio.to_thread.run_sync(call, abandon_on_cancel=False, limiter=self._write)
+
+    async def _be_fair(self) -> None:
+        if trio.current_time() - self._yielded_at < LONGEST_RUN:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return
+        await trio.lowlevel.checkpoint()
+        self._yielded_at = trio.current_time()
 
     def before_commit(self, path: Path) -> None:
         """Do nothing. Simulations use this."""

@@ -65,8 +65,10 @@ class Installation:
         except (BadContainerJson, OSError) as error:
             raise _unusable(agent) from error
 
-    def checked(self, agent: str, change: Change) -> ContainerConfig:
+    def checked(self, agent: str, change: Change, *, mounts: bool = True) -> ContainerConfig:
         """Return what the `container.json` of an agent would be after a change. Nothing is written.
+
+        `mounts` False: the caller has checked the new mounts already, which takes time.
 
         Raises:
             ActionRefused: the file is or would be invalid, the runtime cannot honour it, or a new mount is
@@ -84,31 +86,42 @@ class Installation:
         for key, advice in self.unhonoured(after).items():
             raise ActionRefused(f"the sandbox of this installation cannot honour {key}: {advice}")
         for each in after.mounts:
-            if each not in before.mounts:
+            if mounts and each not in before.mounts:
                 self.mount(agent, each)
         return after
 
     def mount(self, agent: str, wanted: Grant) -> Grant:
         """Return a mount of an agent as it would be given, with the links of its source resolved.
 
-        Where the owner lists no folder with the source, the refusal is the same for all paths. So an agent
-        cannot find out what is on this machine.
+        It searches the source, which may take a second.
 
         Raises:
             ActionRefused: the owner does not let the agent have it.
         """
         container = evolve(self.container(agent), mounts=(wanted,))
+        policy = self.listing(agent, wanted.source)
         try:
-            policy = MountPolicy.read(self.config, self.environ)
-            if not policy.lists(agent, wanted.source):
-                raise ActionRefused(NOT_LISTED)
             agents = {**dict(self._containers()), agent: container}
             [granted] = policy.granted(agent, container, policy.writable(agents))
         except MountRefused as error:
             raise ActionRefused(str(error).removeprefix("mounts[0].source: ")) from error
+        return granted
+
+    def listing(self, agent: str, source: Path) -> MountPolicy:
+        """Return the rules for mounts, if the owner lists a folder with this source for the agent.
+
+        The refusal is the same for all paths. So an agent cannot find out what is on this machine.
+
+        Raises:
+            ActionRefused: the owner lists none.
+        """
+        try:
+            policy = MountPolicy.read(self.config, self.environ)
+            if policy.lists(agent, source):
+                return policy
         except (BadMountList, OSError) as error:
             raise ActionRefused(NOT_LISTED) from error
-        return granted
+        raise ActionRefused(NOT_LISTED)
 
     def _containers(self) -> "list[tuple[str, ContainerConfig]]":
         """Return the files of all agents that can be read, by folder."""

@@ -6,10 +6,23 @@ A kind is one class in a module of `nanoclaw.approvals.kinds`, or one that a pro
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from attrs import field, frozen
+from attrs import frozen
 
-from nanoclaw.records import Address, Option, PendingApproval
+from nanoclaw.records import Option, PendingApproval
+from nanoclaw.records.approvals import Asked
 from nanoclaw.store import Connection
+
+__all__ = [
+    "ALWAYS",
+    "APPROVE",
+    "REJECT",
+    "REJECTS",
+    "ApprovalKind",
+    "Asked",
+    "Effects",
+    "HasEffects",
+    "Wanted",
+]
 
 APPROVE = Option("Approve", "Approved", "approve")
 REJECT = Option("Reject", "Rejected", "reject")
@@ -17,22 +30,6 @@ ALWAYS = Option("Always allow", "Always allowed", "always")
 """Approves, and writes a rule for `Wanted.scope`."""
 REJECTS = frozenset({REJECT.value, "block"})
 """The choices that reject. Every other choice of a card approves."""
-
-
-@frozen
-class Asked:
-    """A request before it is checked. Everything in `values` may be hostile."""
-
-    action: str
-    values: Mapping[str, object] = field(repr=False)
-    agent_group_id: str | None = None
-    """The agent that asks, or that is concerned."""
-    session_id: str | None = None
-    """The session that asks, and that is told the outcome; None if the host asks."""
-    requested_by: str | None = None
-    """The user whose message led to the request, if known."""
-    address: Address | None = None
-    """The chat that was being answered."""
 
 
 @frozen

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from actors import Ref
 from nanoclaw.records import Address, Closing, Option, PendingQuestion, QuestionContent
-from nanoclaw.records.content import BadContent, dump_options, load_options
+from nanoclaw.records.content import BadContent, dump_options, load_options, load_request
 from nanoclaw.registry import CloseQuestion, CreateQuestion, DeleteQuestion, Registry
 from nanoclaw.store import NotFound, Reader
 from nanoclaw.store.central import pending_questions
@@ -77,6 +77,22 @@ async def close(registry: Ref[Registry], closing: Closing) -> None:
         await registry.ask(CloseQuestion(closing))
 
 
+def closing_of(question: QuestionContent, answer: str) -> Closing:
+    """Return how a question was closed by an answer that is stored: its content, as JSON."""
+    try:
+        content = load_request(answer)
+    except BadContent:  # the session's file was changed by another program
+        return Closing(question.question_id, "answered")
+    if content.get("expired") or content.get("withdrawn"):
+        return Closing(question.question_id, "expired" if content.get("expired") else "withdrawn")
+    labels = {option.value: option.selected_label for option in question.options}
+    chosen = content.get("selectedOptions")
+    values = chosen if isinstance(chosen, list) else [content.get("selectedOption")]
+    words = ", ".join(labels.get(value, value) for value in values if isinstance(value, str))
+    by = content.get("userId")
+    return Closing(question.question_id, "answered", by if isinstance(by, str) else None, words)
+
+
 @frozen
 class Given:
     """What a user gives as an answer: options, or a text of their own."""
@@ -105,17 +121,18 @@ def given_by_text(question: PendingQuestion, text: str, *, numbered: bool) -> Gi
     chosen, commas separate them. Any other text is an answer if the question takes one. Commands never are.
     """
     options = options_of(question)
-    if named := _named(options, text, numbered=numbered):
-        return Given((named,))
+    if one := named(options, text, numbered=numbered):
+        return Given((one,))
     parts = [part for part in re.split(r"[,;\n]", text) if part.strip()]
-    found = [_named(options, part, numbered=numbered) for part in parts] if question.multiple else []
+    found = [named(options, part, numbered=numbered) for part in parts] if question.multiple else []
     if found and all(found):
         return Given(tuple(option for option in options if option in found))
     is_text = question.free_text and text.strip() and not text.lstrip().startswith("/")
     return Given(text=text.strip()) if is_text else None
 
 
-def _named(options: Iterable[Option], text: str, *, numbered: bool) -> Option | None:
+def named(options: Iterable[Option], text: str, *, numbered: bool) -> Option | None:
+    """Return the option that a text names by its label or value, or by its number, or None."""
     words = text.strip().casefold()
     for n, option in enumerate(options, 1):
         if words in {option.label.casefold(), option.value.casefold()} or (numbered and words == str(n)):

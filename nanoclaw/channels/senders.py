@@ -4,8 +4,9 @@ They ask no other actor.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from typing import cast
 
 import structlog
 import trio
@@ -28,10 +29,12 @@ from nanoclaw.channels.protocol import (
     Channel,
     ChannelUnavailable,
     DeliveryRejected,
+    DirectSender,
     Repeat,
     Sender,
     capabilities_of,
 )
+from nanoclaw.channels.receipts import retry_after
 from nanoclaw.records import (
     Address,
     CardEditContent,
@@ -42,11 +45,13 @@ from nanoclaw.records import (
     ReactionContent,
     Receipt,
 )
-from nanoclaw.system.foreign import foreign_code, text_of
+from nanoclaw.system.foreign import ForeignError, foreign_code, result_of, text_of
 from nanoclaw.system.supervision import Supervision
 
 CONNECTED_WITHIN_S = 1.0
 """Seconds after which a connecting channel counts as down. Meanwhile a session's other deliveries wait."""
+OPEN_DM_S = 20.0
+"""Time limit in seconds of the search for a direct chat."""
 RETRY_BURIED_S = 120.0
 
 _POLICY = Policy(give_up=Bury(RETRY_BURIED_S))
@@ -83,6 +88,41 @@ class OpenChat:
         )
 
 
+@frozen
+class OpenDm:
+    """Ask the channel for the direct chat of a user."""
+
+    user_id: str
+
+    async def handle(self, actor: ChannelSender) -> "DmFinder":
+        """Return the way to ask. The network is asked outside of this actor, which must not wait for it."""
+        await trio.lowlevel.checkpoint()
+        return DmFinder(actor.sender, self.user_id)
+
+
+@frozen
+class DmFinder:
+    """Asks a connected channel for the direct chat of a user."""
+
+    sender: Sender
+    user_id: str
+
+    async def find(self) -> Address:
+        """Return the address of the direct chat. See `Senders.open_dm` for errors."""
+        try:
+            with foreign_code(DeliveryRejected, ChannelUnavailable):
+                found = await result_of(cast("DirectSender", self.sender).open_dm(self.user_id))
+        except DeliveryRejected as error:
+            raise DeliveryRejected(text_of(error)) from error
+        except ChannelUnavailable as error:
+            raise ChannelUnavailable(text_of(error), retry_after(error)) from error
+        except ForeignError as error:
+            raise ChannelUnavailable(f"the channel failed: {error}") from error
+        if not isinstance(found, Address):
+            raise ChannelUnavailable("open_dm of the channel returned no Address")
+        return found
+
+
 def _channel_recipe(
     channel: Channel, supervision: Supervision, under: Supervisor
 ) -> Callable[[Context[ChannelSender]], AbstractAsyncContextManager[ChannelSender]]:
@@ -112,6 +152,11 @@ def _checked_capabilities(channel: Channel, sender: Sender) -> Capabilities:
         raise TypeError(
             f"channel {channel.channel_type}: capabilities.repeat is 'look up', but its sender has no find()"
         )
+    if found.direct_chats and not callable(getattr(sender, "open_dm", None)):
+        raise TypeError(
+            f"channel {channel.channel_type}: capabilities.direct_chats is True, but its sender has no "
+            "open_dm()"
+        )
     return found
 
 
@@ -132,6 +177,10 @@ class Senders:
     def repeat(self, channel_type: str) -> Repeat:
         """Return a channel's policy for unknown outcomes. It is `again` if the channel is missing."""
         return self._of(channel_type).repeat
+
+    def edits(self, channel_type: str) -> bool:
+        """Return True if a channel can edit messages."""
+        return self._of(channel_type).edits
 
     def edits_cards(self, channel_type: str) -> bool:
         """Return True if a channel can show the end of a question in place of its card."""
@@ -166,6 +215,30 @@ class Senders:
         except Stopped as error:
             stopping = f"the channel {outgoing.address.channel_type} is stopping"
             raise (OutcomeUnknown if message.begun.is_set() else ChannelDown)(stopping) from error
+
+    @property
+    def channel_types(self) -> Sequence[str]:
+        """The types of the host's channels."""
+        return tuple(self._channels)
+
+    def finds_dms(self, channel_type: str) -> bool:
+        """Return True if a channel can find or open the direct chats of users."""
+        return self._of(channel_type).direct_chats
+
+    async def open_dm(self, channel_type: str, user_id: str) -> Address:
+        """Return the direct chat of a user on a channel.
+
+        Raises:
+            DeliveryRejected: the network lets nobody write to this user.
+            ChannelUnavailable: the network cannot say now.
+        """
+        with trio.move_on_after(OPEN_DM_S):
+            try:
+                finder = await self._channel(channel_type).ask(OpenDm(user_id))
+            except (Crashed, Stopped) as error:
+                raise ChannelDown(f"the channel {channel_type} is down: {error}") from error
+            return await finder.find()
+        raise ChannelUnavailable(f"the channel {channel_type} did not answer within {OPEN_DM_S:g} s")
 
     async def hint(self, address: Address, hint: Typing | Settled) -> None:
         """Pass a hint to a chat. It is lost if the channel is missing, busy or down."""
@@ -207,15 +280,19 @@ class Senders:
         return known
 
     async def _open(self, address: Address) -> Ref[ChatSender]:
-        channel = self._channels.get(address.channel_type)
-        if channel is None:
-            raise ChannelDown(f"this host has no channel {address.channel_type!r}")
+        channel = self._channel(address.channel_type)
         try:
             with trio.move_on_after(CONNECTED_WITHIN_S):
                 return await channel.ask(OpenChat(address.platform_id))
         except (Crashed, Stopped) as error:
             raise ChannelDown(f"the channel {address.channel_type} is down: {error}") from error
         raise ChannelDown(f"the channel {address.channel_type} is not connected yet")
+
+    def _channel(self, channel_type: str) -> Ref[ChannelSender]:
+        channel = self._channels.get(channel_type)
+        if channel is None:
+            raise ChannelDown(f"this host has no channel {channel_type!r}")
+        return channel
 
 
 def _key(address: Address) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from attrs import frozen
 
 from nanoclaw.channels.protocol import Capabilities, Channel, capabilities_of
+from nanoclaw.channels.state import ChannelState, UsesState
 
 
 @frozen
@@ -20,3 +21,8 @@ class ChannelWrapper:
     def capabilities(self) -> Capabilities:
         """The capabilities of the wrapped channel."""
         return capabilities_of(self.channel)
+
+    def use_state(self, state: ChannelState, /) -> None:
+        """Pass the state on, if the wrapped channel keeps some."""
+        if isinstance(self.channel, UsesState):
+            self.channel.use_state(state)

@@ -12,6 +12,8 @@ import trio
 from attrs import evolve, frozen
 
 from actors import ActorError
+from nanoclaw.approvals.catalogue import Catalogue as ApprovalKinds
+from nanoclaw.approvals.installation import Installation
 from nanoclaw.budgets.limits import rules_of
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import NoHost, NotListening, NotRunning, RequestFailed, connect
@@ -116,7 +118,8 @@ async def _on_files(config: Config, catalogue: Catalogue, call: Call) -> Any:
     """Own the files during the call. Only `nanoclaw run` creates a home."""
     with silent(), _data(config, call) as data:
         try:
-            return await _opened(open_files, data, config, catalogue, call)
+            opening = partial(open_files, approvals=ApprovalKinds.of(Installation(config, SystemClock().now)))
+            return await _opened(opening, data, config, catalogue, call)
         except (ActorError, StoreError) as error:
             unusable = _unusable(config, error)
             if isinstance(unusable, NotListening) or not call.reads or _is_verdict(error):

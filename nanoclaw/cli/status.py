@@ -62,6 +62,7 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
         yield f"disk      {host['disk']}"
     yield from (f"budgets   {sentence}" for sentence in host.get("budgets", ()))
     yield from (f"network   {sentence}" for sentence in host.get("network", ()))
+    yield from (f"approvals {sentence}" for sentence in host.get("approvals", ()))
     if host["living_sessions"]:
         yield ""
         yield from _table(host["living_sessions"])

@@ -9,14 +9,13 @@ import structlog
 from attrs import evolve, frozen
 
 from actors import ActorError, Ref, Refusal
-from nanoclaw.approvals import QuestionRefused, close, record, withdraw
+from nanoclaw.approvals import QuestionRefused, close, closing_of, record, withdraw
 from nanoclaw.channels.chat_sender import OutcomeUnknown
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Unattended
 from nanoclaw.channels.senders import ChannelDown, Senders
 from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.records import (
     Address,
-    Closing,
     EditContent,
     Outgoing,
     QuestionContent,
@@ -146,8 +145,11 @@ class ToChats:
             question=question,
         )
         # Checked after the question is recorded: from then on the router deletes it with its answer.
-        if delivery.doubts and await source.inbound.run(messages_in.is_stored, answer_id(delivery.id)):
-            await close(self.registry, Closing(question.question_id, "answered"))
+        if not delivery.doubts:
+            return
+        there = await source.inbound.run(messages_in.content_of, answer_id(delivery.id))
+        if there is not None:
+            await close(self.registry, closing_of(question, there))
 
     # -- the channel
 

@@ -19,6 +19,7 @@ from nanoclaw.session.dispatch import Source
 from nanoclaw.session.outcomes import Performed, Result
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store import Connection, StoreError
+from nanoclaw.store.session import messages_in
 from nanoclaw.store.session.outbound import MessageOut
 from nanoclaw.system.clock import Clock
 
@@ -34,6 +35,8 @@ class Request:
     address: Address | None
     """The chat that was being answered."""
     values: Mapping[str, object] = field(repr=False)
+    requested_by: str | None = None
+    """The user whose message the row answers, if it names one."""
 
 
 class ActionHandler(Protocol):
@@ -65,7 +68,8 @@ class ToHost:
         handler = self.handlers[action]
         conversation = source.conversation
         session_id, group_id = conversation.session.id, conversation.agent_group.id
-        request = Request(action, delivery.id, session_id, group_id, row.address, values)
+        by = await source.inbound.run(messages_in.sender_of, row.in_reply_to) if row.in_reply_to else None
+        request = Request(action, delivery.id, session_id, group_id, row.address, values, by)
         try:
             done = await self.registry.ask(
                 PerformAction(session_id, delivery.id, lambda connection: handler(connection, request))

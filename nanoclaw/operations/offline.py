@@ -16,7 +16,7 @@ from nanoclaw.operations.ground import Ground
 from nanoclaw.operations.session_files import SessionFiles
 from nanoclaw.records import Answer, SessionPaths
 from nanoclaw.records.status import SessionDetails
-from nanoclaw.registry import Changes, Registry, registry_recipe
+from nanoclaw.registry import ApprovalEngine, Changes, Registry, registry_recipe
 from nanoclaw.session.administration import TaskChange, TaskVerb, change_task, store_answer
 from nanoclaw.session.requests import ActionContext
 from nanoclaw.session.services import Conversation
@@ -111,15 +111,22 @@ def _ground(
 
 @asynccontextmanager
 async def open_files(  # noqa: PLR0913 -- the seams, by name
-    data: Path, groups: Path, *, zone: str, executor: Executor, clock: Clock, random: Random
+    data: Path,
+    groups: Path,
+    *,
+    approvals: ApprovalEngine,
+    zone: str,
+    executor: Executor,
+    clock: Clock,
+    random: Random,
 ) -> AsyncIterator[Ground]:
-    """Own a data directory and work on it, without a host.
+    """Own a data directory and work on it, without a host. `approvals` carries out decisions.
 
     Raises:
         StoreError: a host owns it, or its database cannot be used; it may come out of a failed actor.
     """
     async with open_supervisor("files", policy=Policy(intensity=0)) as supervisor:
-        recipe = registry_recipe(data, executor, clock, random, Changes())
+        recipe = registry_recipe(data, executor, clock, random, Changes(), approvals)
         registry = supervisor.start("registry", recipe)
         await registry.wait_started()
         async with open_reader(data / "v2.db", executor, random=random) as central:

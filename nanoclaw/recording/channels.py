@@ -1,6 +1,6 @@
 """Wrappers of channels and of the intake that record their input."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self, cast
 
@@ -11,6 +11,7 @@ from actors import Refusal
 from nanoclaw.channels.protocol import (
     ChannelUnavailable,
     DeliveryRejected,
+    DirectSender,
     DraftingSender,
     Outcome,
     Sender,
@@ -33,14 +34,14 @@ from nanoclaw.recording.notes import (
 from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.records import (
     Address,
-    Attachment,
     Event,
-    InboundEvent,
     Intake,
     NotAccepted,
     Outgoing,
     Receipt,
     Routed,
+    Said,
+    SdkMessage,
     received,
 )
 from nanoclaw.system.foreign import ForeignError, foreign_code, result_of, text_of
@@ -77,32 +78,33 @@ class RecordedIntake:
 
 def _offered(n: int, channel: str | None, event: Event) -> Offered:
     """Return the note of an event, without the content of files."""
-    if not isinstance(event, InboundEvent) or not event.message.attachments:
+    if not isinstance(event, Said) or not event.message.attachments:
         return Offered(n, channel, event)
-    attachments = event.message.attachments
-    lengths = tuple(len(attachment.data or "") for attachment in attachments)
-    return Offered(n, channel, _with_files(event, tuple(map(_empty, attachments))), lengths)
+    lengths = tuple(len(attachment.data or "") for attachment in event.message.attachments)
+    return Offered(n, channel, _with_files(event, [""] * len(lengths)), lengths)
 
 
-def _empty(attachment: Attachment) -> Attachment:
-    return attachment if attachment.data is None else evolve(attachment, data="")
-
-
-def _with_files(event: InboundEvent, attachments: tuple[Attachment, ...]) -> InboundEvent:
+def _with_files(event: Said, data: Sequence[str]) -> Said:
+    """Return the event with other data in its files. A file without data stays as it is."""
+    if isinstance(event, SdkMessage):
+        files = [
+            each if each.get("data") is None else {**each, "data": one}
+            for each, one in zip(event.content["attachments"], data, strict=False)
+        ]
+        return evolve(event, content={**event.content, "attachments": files})
+    attachments = tuple(
+        each if each.data is None else evolve(each, data=one)
+        for each, one in zip(event.message.attachments, data, strict=False)
+    )
     return evolve(event, message=evolve(event.message, attachments=attachments))
 
 
 def event_of(note: Offered) -> Event:
     """Return the event of a note. Its files have the recorded sizes and empty content."""
     event = note.event
-    if not isinstance(event, InboundEvent) or not note.lengths:
+    if not isinstance(event, Said) or not note.lengths:
         return event
-    pairs = zip(event.message.attachments, note.lengths, strict=False)
-    return _with_files(event, tuple(_filled(attachment, length) for attachment, length in pairs))
-
-
-def _filled(attachment: Attachment, length: int) -> Attachment:
-    return attachment if attachment.data is None else evolve(attachment, data="A" * min(length, LONGEST))
+    return _with_files(event, ["A" * min(length, LONGEST) for length in note.lengths])
 
 
 @frozen
@@ -186,6 +188,11 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {text_of(error)}"
 
 
+def searched(n: int, channel: str, user_id: str) -> Asked:
+    """Return the note about the search for the direct chat of a user."""
+    return Asked(n, channel, f"dm-{user_id}", Address(channel, user_id), {"is": "DirectChat"})
+
+
 @frozen
 class RecordedSender:
     """Notes deliveries and lookups with their results. It does not note hints."""
@@ -206,6 +213,15 @@ class RecordedSender:
         with self._asking(outgoing, lookup=True) as answer, foreign_code(*REFUSALS):
             found: Any = await result_of(self.sender.find(outgoing))
             answer.receipt(read_receipt(found)[0] if found else None)
+            return found  # type: ignore[no-any-return]  # as above
+
+    async def open_dm(self, user_id: str) -> Address:
+        """Search with the wrapped sender. It is noted like a delivery whose receipt names the chat."""
+        n = next(self.writer.numbers)
+        self.writer.note(searched(n, self.channel, user_id))
+        with _Answering(n, self.writer, trio.current_time()) as answer, foreign_code(*REFUSALS):
+            found: Any = await result_of(cast("DirectSender", self.sender).open_dm(user_id))
+            answer.receipt(Receipt(getattr(found, "platform_id", None)))
             return found  # type: ignore[no-any-return]  # as above
 
     async def typing(self, address: Address) -> None:

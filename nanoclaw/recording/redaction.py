@@ -14,7 +14,7 @@ import apsw
 from attrs import evolve
 
 from nanoclaw.recording.notes import Asked, Looked, Note, Offered, RunnerEnded, RunnerRefused
-from nanoclaw.records import InboundEvent
+from nanoclaw.records import Event, InboundEvent, SdkMessage, Webhook
 from nanoclaw.store import Connection
 from nanoclaw.store.engine.connections import open_writable
 
@@ -22,13 +22,15 @@ WORDS = frozenset(
     {"text", "markdown", "prompt", "script", "scriptOutput", "fallbackText", "title", "question", "formatted"}
 )
 """Keys of contents (contract 5) whose values are redacted."""
+OPAQUE = frozenset({"card", "payload", "links", "metadata"})
+"""Keys of values of an unknown shape, all of which may be text."""
 _COLUMNS = {
     "messages_in": ("content",),
     "messages_out": ("content",),
     "session_state": ("value",),
     "events": ("data",),
     "parked_events": ("event",),
-    "pending_approvals": ("payload", "title", "options_json"),
+    "pending_approvals": ("payload", "title", "options_json", "text", "note", "outcome"),
     "pending_questions": ("title", "options_json", "question", "chosen_json"),
     "closed_questions": ("answer", "card"),
 }
@@ -49,11 +51,8 @@ def whole(note: Note) -> Note:
 def redacted(note: Note) -> Note:
     """Return the note with its texts redacted."""
     match note:
-        case Offered(event=InboundEvent() as event):
-            message = event.message
-            reply = message.reply_to and evolve(message.reply_to, text=crossed_out(message.reply_to.text))
-            shown = evolve(message, text=crossed_out(message.text), reply_to=reply)
-            return evolve(note, event=evolve(event, message=shown))
+        case Offered():
+            return evolve(note, event=_event_without(note.event))
         case Asked():
             return evolve(note, content=_without(note.content))
         case Looked():
@@ -64,6 +63,19 @@ def redacted(note: Note) -> Note:
             return evolve(note, reason=note.reason.partition("\n")[0])
         case _:
             return note
+
+
+def _event_without(event: Event) -> Event:
+    match event:
+        case InboundEvent(message=message):
+            reply = message.reply_to and evolve(message.reply_to, text=crossed_out(message.reply_to.text))
+            return evolve(event, message=evolve(message, text=crossed_out(message.text), reply_to=reply))
+        case SdkMessage():
+            return evolve(event, content=_without(event.content))
+        case Webhook():
+            return evolve(event, payload={})
+        case _:
+            return event
 
 
 def crossed_out(text: str) -> str:
@@ -90,8 +102,10 @@ def _without(value: Any) -> Any:
 
 
 def _item_without(key: object, item: Any) -> Any:
-    if key == "card":  # its shape is unknown, so all of it may be text
+    if key in OPAQUE:
         return "{}" if isinstance(item, str) else {}
+    if key in WORDS and isinstance(item, Mapping | list):  # the chat library's formatted text
+        return {}
     return crossed_out(item) if key in WORDS and isinstance(item, str) else _without(item)
 
 
@@ -109,6 +123,7 @@ def cross_out_file(database: Path) -> None:
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         for table, columns in _COLUMNS.items():
             _cross_out(connection, table, columns)
+        connection.limit(apsw.SQLITE_LIMIT_ATTACHED, 1)  # VACUUM attaches a file of its own
         connection.execute("VACUUM")
     finally:
         connection.close()

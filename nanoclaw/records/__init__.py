@@ -41,6 +41,7 @@ from nanoclaw.records.inbound import (
     SdkMessage,
     Webhook,
     answer_id,
+    outcome_id,
     received,
 )
 from nanoclaw.records.outgoing import (
@@ -60,8 +61,20 @@ from nanoclaw.records.outgoing import (
     TextContent,
 )
 from nanoclaw.records.paths import SessionPaths
-from nanoclaw.records.people import Member, Role, UnregisteredSender, User, UserDm, UserLink, UserRole
+from nanoclaw.records.people import (
+    HeldMessage,
+    Member,
+    Refusal,
+    RefusalStatus,
+    Role,
+    UnregisteredSender,
+    User,
+    UserDm,
+    UserLink,
+    UserRole,
+)
 from nanoclaw.records.sessions import (
+    ApprovalAsker,
     ApprovalCard,
     ApprovalRule,
     ApprovalStatus,
@@ -102,6 +115,7 @@ __all__ = [
     "Answer",
     "Answerer",
     "Answering",
+    "ApprovalAsker",
     "ApprovalCard",
     "ApprovalRule",
     "ApprovalStatus",
@@ -126,6 +140,7 @@ __all__ = [
     "EditContent",
     "EngagedThread",
     "Event",
+    "HeldMessage",
     "InboundEvent",
     "Intake",
     "Measure",
@@ -146,6 +161,8 @@ __all__ = [
     "Reacted",
     "ReactionContent",
     "Receipt",
+    "Refusal",
+    "RefusalStatus",
     "Remark",
     "ReplyTo",
     "ResponseScope",
@@ -168,5 +185,6 @@ __all__ = [
     "Webhook",
     "Wiring",
     "answer_id",
+    "outcome_id",
     "received",
 ]

@@ -137,6 +137,26 @@ class PendingApproval:
     """When its effects outside of the central database were done."""
     told_at: datetime | None = None
     """When who asked was told the outcome."""
+    text: str = ""
+    """What will be done, in full, as its cards show it."""
+    same: str | None = None
+    """Equal open requests of an agent and action are one request. None: it was made without a kind."""
+    scope: str | None = None
+    """What an "always allow" would allow; None if that is not offered."""
+
+
+@frozen
+class ApprovalAsker:
+    """A session that asked for an approval, and is told its outcome."""
+
+    approval_id: str
+    session_id: str
+    request_id: str | None = None
+    """The id of the outbound row that asked."""
+    channel_type: str | None = None
+    platform_id: str | None = None
+    thread_id: str | None = None
+    told_at: datetime | None = None
 
 
 @frozen
@@ -154,6 +174,8 @@ class ApprovalCard:
     platform_message_id: str | None = None
     attempts: int = 0
     next_attempt: datetime | None = None
+    doubts: int = 0
+    """The number of attempts whose outcome is unknown."""
     started_at: datetime | None = None
     error: str | None = None
 

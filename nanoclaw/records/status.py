@@ -182,6 +182,8 @@ class HostReport:
     """The reason why the time zone may be wrong, with advice."""
     disk: str | None = None
     """The reason why no sandbox runs, while the disk is nearly full."""
+    approvals: tuple[str, ...] = ()
+    """A sentence if approvals wait and nobody can be shown them."""
     budgets: tuple[str, ...] = ()
     """A sentence for each budget for today that is near or used up, and each model without a known price."""
     network: tuple[str, ...] = ()

@@ -1,13 +1,27 @@
 """The registry: the only writer of the central database."""
 
 from nanoclaw.records import Presence
-from nanoclaw.registry.actor import INSTALL_ID, Registry, registry_recipe, watch_lock
+from nanoclaw.registry.actor import (
+    INSTALL_ID,
+    ApprovalEngine,
+    Registry,
+    Requested,
+    registry_recipe,
+    watch_lock,
+)
 from nanoclaw.registry.agent_groups import CreateAgentGroup, DeleteAgentGroup, UpdateAgentGroup
 from nanoclaw.registry.approvals import (
+    AddCards,
     CreateApproval,
     DecideApproval,
     DeleteApproval,
     ExpireApprovals,
+    FinishApproval,
+    ForgetApprovalRule,
+    OutcomeTold,
+    PruneApprovals,
+    RequestApproval,
+    StoreCard,
 )
 from nanoclaw.registry.changes import Changes
 from nanoclaw.registry.destinations import CreateDestination, DeleteDestination, RenameDestination
@@ -40,7 +54,7 @@ from nanoclaw.registry.sessions import (
     RemoveParked,
     UpdateSession,
 )
-from nanoclaw.registry.unregistered_senders import ForgetUnregisteredSender, RecordUnregisteredSender
+from nanoclaw.registry.unregistered_senders import ForgetUnregisteredSender, RecordDrops
 from nanoclaw.registry.usage import (
     AlertTold,
     ChooseTeller,
@@ -51,12 +65,16 @@ from nanoclaw.registry.usage import (
 )
 from nanoclaw.registry.users import (
     AddMember,
+    AdmitSender,
     CreateUser,
     DeleteUser,
     EnsureUser,
     GrantRole,
+    LiftRefusal,
+    LinkUsers,
     RemoveMember,
     RevokeRole,
+    UnlinkUser,
     UpdateUser,
 )
 from nanoclaw.registry.wirings import CreateWiring, DeleteWiring, UpdateWiring, WireChat
@@ -65,8 +83,11 @@ __all__ = [
     "INSTALL_ID",
     "MOST_OPEN",
     "ActionRefused",
+    "AddCards",
     "AddMember",
+    "AdmitSender",
     "AlertTold",
+    "ApprovalEngine",
     "AskForSite",
     "Bootstrap",
     "Changes",
@@ -94,29 +115,39 @@ __all__ = [
     "EnsureChat",
     "EnsureUser",
     "ExpireApprovals",
+    "FinishApproval",
+    "ForgetApprovalRule",
     "ForgetDm",
     "ForgetSite",
     "ForgetUnregisteredSender",
     "GrantRole",
+    "LiftRefusal",
+    "LinkUsers",
     "NewAlert",
     "NoteCard",
     "NoteCardShown",
     "NoteDm",
     "OpenSession",
+    "OutcomeTold",
     "ParkEvent",
     "PerformAction",
     "Presence",
+    "PruneApprovals",
+    "RecordDrops",
     "RecordEngaged",
     "RecordPresence",
-    "RecordUnregisteredSender",
     "RecordUsage",
     "Registry",
     "RemoveMember",
     "RemoveParked",
     "RenameDestination",
+    "RequestApproval",
+    "Requested",
     "ResetBudget",
     "RevokeRole",
     "SetBudget",
+    "StoreCard",
+    "UnlinkUser",
     "UpdateAgentGroup",
     "UpdateMessagingGroup",
     "UpdateSession",

@@ -6,14 +6,17 @@ channel or a container. Code that only reads uses a read-only connection.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 import trio
 from attrs import define, frozen
 
 from actors import ActorError, Context, Ref
+from nanoclaw.records import PendingApproval
+from nanoclaw.records.approvals import Asked, Decision
 from nanoclaw.records.checking import BadValue, checked
 from nanoclaw.registry.changes import Changes
 from nanoclaw.store import Connection, Executor, NotAllowed, Writer, own_central
@@ -27,6 +30,43 @@ P = ParamSpec("P")
 INSTALL_ID = "install_id"
 
 
+class Requested(Protocol):
+    """An approval that waits for a decision (`asked`), or that a rule has decided at once (`allowed`)."""
+
+    @property
+    def approval(self) -> PendingApproval:
+        """The approval, as it is stored."""
+        ...
+
+    @property
+    def state(self) -> Literal["asked", "allowed"]:
+        """Whether it waits."""
+        ...
+
+
+class ApprovalEngine(Protocol):
+    """Checks requests for approval and carries out decisions. The methods are functions of a connection.
+
+    It is above the registry, because kinds of approvals may use all of it.
+    """
+
+    def request(self, connection: Connection, asked: Asked, id_: str, now: datetime, /) -> Requested:
+        """Check a request, and have it decided by a rule or by people. Raises ActionRefused."""
+        ...
+
+    def decide(self, connection: Connection, decision: Decision, now: datetime, /) -> PendingApproval:
+        """Decide an approval once, and apply the decision. Raises NotFound, NotAllowed."""
+        ...
+
+    def close(self, connection: Connection, approval: PendingApproval, now: datetime, /) -> PendingApproval:
+        """Store that an approval was decided by other means, which have done already what it is about."""
+        ...
+
+    def expire_overdue(self, connection: Connection, now: datetime, /) -> list[PendingApproval]:
+        """Expire the approvals whose time is over."""
+        ...
+
+
 @define(eq=False)
 class Registry:
     """State of the registry: the writer, the sources of ids and times, and the watchers of commits."""
@@ -35,6 +75,7 @@ class Registry:
     clock: Clock
     random: Random
     changes: Changes
+    approvals: ApprovalEngine
 
     async def commit(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -94,12 +135,13 @@ class CheckedMessage:
             raise NotAllowed(f"{type(self).__name__}: {error}") from None
 
 
-def registry_recipe(  # noqa: PLR0913 -- the seams, and one choice by name
+def registry_recipe(  # noqa: PLR0913, PLR0917 -- the seams, and one choice by name
     data: Path,
     executor: Executor,
     clock: Clock,
     random: Random,
     changes: Changes,
+    approvals: ApprovalEngine,
     *,
     begin_anew: bool = False,
 ) -> Callable[[Context[Registry]], AbstractAsyncContextManager[Registry]]:
@@ -115,7 +157,7 @@ def registry_recipe(  # noqa: PLR0913 -- the seams, and one choice by name
         async with own_central(
             data, executor=executor, clock=clock, random=random, begin_anew=begin_anew and host_starts
         ) as writer:
-            registry = Registry(writer, clock, random, changes)
+            registry = Registry(writer, clock, random, changes, approvals)
             await registry.commit(_ensure_install_id, registry)
             if host_starts:  # if only the registry crashed, the sessions are still running
                 await registry.commit(sessions.mark_all_stopped)

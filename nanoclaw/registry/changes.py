@@ -21,7 +21,12 @@ class Changes:
     """Number of changes to the sites of agents, and to the questions about them."""
     _network: trio.Event = Factory(trio.Event)
     _alerts: trio.Event = Factory(trio.Event)
+    _admitted: trio.Event = Factory(trio.Event)
+    attendances: int = 0
+    """Number of times that somebody came to a chat where messages may be held."""
+    _approvals: trio.Event = Factory(trio.Event)
     _questions: trio.Event = Factory(trio.Event)
+    _state: trio.Event = Factory(trio.Event)
 
     @contextmanager
     def watch(self, agent_group_id: str, changed: Callable[[], None]) -> Iterator[None]:
@@ -43,6 +48,7 @@ class Changes:
         """
         for changed in list(self._watchers.get(agent_group_id, {}).values()):
             changed()
+        self.tell_approvals()
 
     def tell_all(self) -> None:
         """Notify all watchers, except those of budgets.
@@ -51,6 +57,7 @@ class Changes:
         """
         for agent_group_id in list(self._watchers):
             self.tell(agent_group_id)
+        self.tell_approvals()
 
     def open(self, session_id: str) -> None:
         """Report a session that became active, after the commit. If it has work, it must be started."""
@@ -83,6 +90,15 @@ class Changes:
         await self._network.wait()
         self._network = trio.Event()
 
+    def tell_admitted(self) -> None:
+        """Report that somebody may have been let in, or refused, after the commit."""
+        self._admitted.set()
+
+    async def admitted(self) -> None:
+        """Wait for changes of who is let in. One task may call it."""
+        await self._admitted.wait()
+        self._admitted = trio.Event()
+
     def tell_questions(self) -> None:
         """Report a change of a question or of its card, after the commit, or a jump of the date."""
         self._questions.set()
@@ -92,6 +108,15 @@ class Changes:
         await self._questions.wait()
         self._questions = trio.Event()
 
+    def tell_state(self) -> None:
+        """Report a change of the state of a channel, after the commit, or a jump of the date."""
+        self._state.set()
+
+    async def state_changed(self) -> None:
+        """Wait for changes of the state of channels. One task may call it."""
+        await self._state.wait()
+        self._state = trio.Event()
+
     def tell_alerts(self) -> None:
         """Report new alerts for the owner, after the commit."""
         self._alerts.set()
@@ -100,3 +125,17 @@ class Changes:
         """Wait for new alerts. One task may call it."""
         await self._alerts.wait()
         self._alerts = trio.Event()
+
+    def tell_approvals(self) -> None:
+        """Report, after the commit, a change of an approval, or of who may decide and where they are."""
+        self._approvals.set()
+
+    def tell_attended(self) -> None:
+        """Report that somebody came to a chat where cards may be held."""
+        self.attendances += 1
+        self.tell_approvals()
+
+    async def approvals_changed(self) -> None:
+        """Wait for changes of approvals. One task may call it."""
+        await self._approvals.wait()
+        self._approvals = trio.Event()

@@ -38,7 +38,7 @@ class PerformAction:
         """Perform the request, or return its earlier outcome."""
         done, changed = await actor.commit(self._once, actor)
         if changed:
-            actor.changes.tell_all()  # a handler may change anything that sessions project
+            actor.changes.tell_all()  # a handler may change anything that sessions project, or ask people
         return done
 
     def _once(self, connection: Connection, actor: Registry) -> tuple[PerformedAction, bool]:

@@ -1,13 +1,17 @@
 """Clicks on buttons of cards. A valid click goes to the session that asked; any other is dropped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from datetime import datetime
 
 import structlog
+import trio
 from attrs import frozen
 
 from actors import Ref
-from nanoclaw.approvals import Given, close, given_by_text, given_by_value
+from nanoclaw.approvals import Given, close, given_by_text, given_by_value, named
+from nanoclaw.approvals.deciding import options_of
 from nanoclaw.records import (
     DONE,
     Address,
@@ -15,21 +19,27 @@ from nanoclaw.records import (
     Clicked,
     ClosedQuestion,
     Closing,
+    Option,
     PendingQuestion,
     Routed,
     Said,
 )
+from nanoclaw.records.approvals import Decision
 from nanoclaw.records.content import dump_parked
-from nanoclaw.registry import ChooseOption, ParkEvent, RecordUnregisteredSender, Registry
+from nanoclaw.registry import ChooseOption, DecideApproval, ParkEvent, Registry
 from nanoclaw.routing.access import refusal
+from nanoclaw.routing.drops import Drop, Drops
 from nanoclaw.routing.engagement import listens_to
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
-from nanoclaw.store import Connection, DamagedRow, NotFound
+from nanoclaw.store import Connection, DamagedRow, NotFound, OperationRefused
 from nanoclaw.store.central import (
+    approval_cards,
     closed_questions,
     messaging_groups,
+    pending_approvals,
     pending_questions,
+    people,
     sessions,
     user_roles,
     users,
@@ -37,6 +47,9 @@ from nanoclaw.store.central import (
 )
 from nanoclaw.store.central.people import identities
 
+CLICK = "click: "
+"""The beginning of the reasons for dropping clicks, as they are counted."""
+MAX_REASON = 200
 NOT_OPEN = "the question is not open: it was never asked here, or was closed long ago"
 ANSWERED = "the question was answered already"
 
@@ -61,11 +74,18 @@ class Choice:
 
 
 @frozen
+class CardClick:
+    """A click on the card of an approval. The registry decides, and checks the rest."""
+
+    decision: Decision
+
+
+@frozen
 class DroppedClick:
-    """A dropped click and the reason. `unregistered` records a sender who was not admitted."""
+    """A dropped click and the reason. `agent_group_id` is the agent that the user may not answer."""
 
     reason: str
-    unregistered: RecordUnregisteredSender | None = None
+    agent_group_id: str | None = None
 
 
 @frozen
@@ -92,18 +112,48 @@ class Shows:
         return type_ not in self.with_buttons or (question.multiple and type_ not in self.with_card_edits)
 
 
-def waiting_questions(connection: Connection, address: Address) -> tuple[PendingQuestion, ...]:
-    """Return the questions that wait in a chat, newest first. Damaged ones are left out."""
-    return tuple(pending_questions.in_chat(connection, address))
+@frozen
+class WaitingCard:
+    """The card of an approval that waits in a chat."""
+
+    approval_id: str
+    options: tuple[Option, ...]
+    created_at: datetime
 
 
-def as_answer(event: Said, waiting: Iterable[PendingQuestion], shows: Shows) -> Answering | None:
-    """Return the message as an answer, or None if it answers no waiting question.
+Waiting = PendingQuestion | WaitingCard
+"""A question or the card of an approval that waits in a chat."""
+
+
+def waiting_in(connection: Connection, address: Address) -> tuple[Waiting, ...]:
+    """Return what waits for an answer in a chat, newest first. Damaged rows are left out."""
+    found: list[Waiting] = [*pending_questions.in_chat(connection, address), *_cards(connection, address)]
+    return tuple(sorted(found, key=lambda each: each.created_at, reverse=True))
+
+
+def _cards(connection: Connection, address: Address) -> Iterator[WaitingCard]:
+    for card in approval_cards.in_chat(connection, address):
+        with suppress(DamagedRow):
+            approval = pending_approvals.require(connection, card.approval_id)
+            sent_at = card.started_at or approval.created_at
+            yield WaitingCard(card.approval_id, options_of(approval), sent_at)
+
+
+def as_answer(event: Said, waiting: Iterable[Waiting], shows: Shows) -> Answering | CardClick | None:
+    """Return the message as an answer, or None if it answers nothing that waits.
 
     An edit of an earlier message answers nothing, and neither does a message with files.
     """
     message = event.message
-    for question in () if message.attachments or event.version else waiting:
+    if message.sender_id is None or message.attachments or event.version:
+        return None
+    for question in waiting:
+        if isinstance(question, WaitingCard):
+            if event.address.channel_type in shows.with_buttons:
+                continue
+            if chosen := named(question.options, message.text, numbered=True):
+                return CardClick(Decision(question.approval_id, chosen.value, message.sender_id))
+            continue
         numbered = shows.numbered(question)
         if numbered or question.free_text:
             given = given_by_text(question, message.text, numbered=numbered)
@@ -112,8 +162,10 @@ def as_answer(event: Said, waiting: Iterable[PendingQuestion], shows: Shows) -> 
     return None
 
 
-def check_click(connection: Connection, click: Clicked) -> ValidClick | Choice | DroppedClick:
+def check_click(connection: Connection, click: Clicked) -> ValidClick | Choice | CardClick | DroppedClick:
     """Check a click against the central database. Every value in the click may be forged."""
+    if card := _on_card(connection, click):
+        return card
     question = _open(connection, click.question_id, click.user_id, click.address)
     if isinstance(question, DroppedClick):
         return question
@@ -124,6 +176,17 @@ def check_click(connection: Connection, click: Clicked) -> ValidClick | Choice |
     if question.multiple and click.text is None and click.value != DONE and isinstance(found, ValidClick):
         return Choice(question.question_id, click.value)
     return found
+
+
+def _on_card(connection: Connection, click: Clicked) -> CardClick | DroppedClick | None:
+    """Return a click on the card of an approval, or None if it is on no such card."""
+    where = (click.address.channel_type, click.address.platform_id)
+    cards = approval_cards.of_approval(connection, click.question_id)
+    if not cards:
+        return None
+    if not any((card.channel_type, card.platform_id) == where for card in cards):
+        return DroppedClick("the card was sent to another chat")
+    return CardClick(Decision(click.question_id, click.value, click.user_id))
 
 
 def check_answer(connection: Connection, answering: Answering, address: Address) -> ValidClick | DroppedClick:
@@ -221,7 +284,7 @@ def _not_for(
     connection: Connection, question: PendingQuestion, agent_group_id: str, user_id: str
 ) -> DroppedClick | None:
     """Return the reason why the question is not for a user whom the agent hears, or None."""
-    if question.who == "asker" and user_id != question.asker:
+    if question.who == "asker" and question.asker not in people.identities(connection, user_id):
         return DroppedClick(f"only {_name(connection, question.asker or '')} may answer the question")
     if question.who == "admin" and not user_roles.may_administer(connection, user_id, agent_group_id):
         return DroppedClick("only an administrator of the agent may answer the question")
@@ -236,8 +299,7 @@ def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Dro
         return DroppedClick("the chat is not known here")
     reason = refusal(connection, chat, agent_group_id, user)
     if reason is not None:
-        unregistered = RecordUnregisteredSender(address, user, user, reason, chat.id, agent_group_id)
-        return DroppedClick("the user is not known here", unregistered)
+        return DroppedClick("the user is not known here", agent_group_id)
     found, damaged = wirings.split_for_chat(connection, chat.id)
     if damaged:  # it may be the wiring that says who is heard
         return DroppedClick(str(damaged[0]))
@@ -255,18 +317,41 @@ class Clicks:
 
     registry: Ref[Registry]
     sessions: Sessions
+    drops: Drops
 
     async def drop(self, click: Clicked | Answering, dropped_click: DroppedClick) -> Routed:
-        """Log the reason for dropping a click, and record a sender who was not admitted."""
+        """Log the reason for dropping a click or an answer, and count a dropped click."""
         _log.info(
             "routing.click_dropped",
             question=click.question_id,
             user=click.user_id,
             reason=dropped_click.reason,
         )
-        if dropped_click.unregistered is not None:
-            await self.registry.ask(dropped_click.unregistered)
+        if isinstance(click, Clicked):
+            self.count(click, dropped_click.reason, dropped_click.agent_group_id)
+        await trio.lowlevel.checkpoint()
         return Routed(dropped=dropped_click.reason)
+
+    def count(self, click: Clicked, reason: str | None, agent_group_id: str | None = None) -> None:
+        """Count a click as dropped. None as the reason means that it was not."""
+        if reason is not None:
+            counted = f"{CLICK}{reason[:MAX_REASON]}"
+            self.drops.count(Drop(click.address, click.user_id, None, counted, agent_group_id=agent_group_id))
+
+    async def decide(self, decision: Decision) -> Routed:
+        """Decide an approval. It is decided and applied when this returns."""
+        decide = DecideApproval(decision.approval_id, by=decision.by, choice=decision.choice)
+        try:
+            await self.registry.ask(decide)
+        except OperationRefused as error:
+            _log.info(
+                "routing.click_dropped",
+                question=decision.approval_id,
+                user=decision.by,
+                reason=str(error),
+            )
+            return Routed(dropped=str(error))
+        return Routed()
 
     async def choose(self, click: Clicked, choice: Choice) -> Routed:
         """Store a change of the choice. The card follows."""

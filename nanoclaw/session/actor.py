@@ -151,6 +151,17 @@ class TellOwner:
 
 
 @frozen
+class TellAgent:
+    """Store a message of the host to the agent. The reply comes when it is on disk. A repeat is ignored."""
+
+    message: NewMessage
+
+    async def handle(self, actor: "SessionActor") -> None:
+        """Store it, unless its id was used before, then start a runner if there is work."""
+        await actor.tell_agent(self.message)
+
+
+@frozen
 class TellOfSpace:
     """A signal to tell the session's own chat, if it has one, and its agent. A repeat changes nothing."""
 
@@ -335,7 +346,9 @@ class SessionActor:
             StoreError: it could not be stored.
         """
         with self.shell.under_way():
-            told = await self.inbound.run(messages_in.insert, report)
+            follows = self.conversation.chat is None and report.address is not None
+            step = transactions.store_and_follow if follows else transactions.store
+            told = await self.inbound.run(step, report)
             self.shell.stored([told] if told else [])
         self.shell.tick()
 

@@ -25,6 +25,7 @@ from nanoclaw.session.actor import (
     Replay,
     SessionActor,
     SessionDamaged,
+    TellAgent,
     TellOwner,
     session_recipe,
 )
@@ -34,6 +35,7 @@ from nanoclaw.session.dispatch import AgentInbox, Dispatch
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase, StaleSidecar
 from nanoclaw.store.central import parked_events
+from nanoclaw.store.session.messages_in import NewMessage
 from nanoclaw.store.session.open_work import has_open_work
 from nanoclaw.system.supervision import Supervision
 
@@ -131,6 +133,15 @@ class Sessions:
             StoreError: the notice could not be stored.
         """
         await self._ask(conversation, TellOwner(address, key, text))
+
+    async def tell_agent(self, conversation: Conversation, message: NewMessage) -> None:
+        """Store a message of the host to an agent, once per id. When this returns, it is on disk.
+
+        Raises:
+            SessionDown: the session is buried, or crashed repeatedly on this message.
+            StoreError: the message could not be stored.
+        """
+        await self._ask(conversation, TellAgent(message))
 
     async def renew(self, session_ids: Collection[str], within_s: float) -> None:
         """Have the runners of living sessions start again after their turns. Return when the old ones end.

@@ -112,8 +112,33 @@ def _compiled_by_re2(text: str) -> Pattern:
         found = re2.compile(text, options)
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if error.args else "unknown"
-        raise BadPattern(f"{_shown(text)} is not a regular expression ({reason}); {ADVICE}") from error
+        where = _place(text, reason)
+        raise BadPattern(f"{_shown(text)} is not a regular expression ({reason}{where}); {ADVICE}") from error
     return Pattern(text, found.programsize, found)
+
+
+def _place(text: str, reason: str) -> str:
+    """Return the place of an error in words, or nothing if it concerns the whole pattern.
+
+    RE2 names the part that is wrong, `re` the place of the errors that it has in common with RE2.
+    """
+    _, _, part = reason.partition(": ")
+    at = text.find(part) if part and part != text else _error_of_re(text)
+    return "" if at is None or at < 0 else f", at character {at + 1}"
+
+
+def _error_of_re(text: str) -> int | None:
+    try:
+        _checked_by_re(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        return error.pos if isinstance(error, re.error) else None
+    return None
+
+
+def _checked_by_re(text: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        re.compile(text, re.IGNORECASE)
 
 
 def _shown(text: str) -> str:
@@ -126,9 +151,7 @@ def _shown(text: str) -> str:
 
 def _compiled_by_re(text: str) -> Pattern:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            re.compile(text, re.IGNORECASE)
+        _checked_by_re(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise BadPattern(f"{_shown(text)} is not a regular expression ({error})") from error
     return Pattern(text, len(text), None)

@@ -13,6 +13,8 @@ ALTER TABLE pending_questions ADD COLUMN shown_version INTEGER NOT NULL DEFAULT 
 ALTER TABLE pending_questions ADD COLUMN platform_message_id TEXT;                -- the card; NULL = not shown, or no id
 
 CREATE INDEX idx_pending_questions_expiry ON pending_questions (expires_at);
+CREATE INDEX idx_pending_questions_age ON pending_questions (created_at);
+CREATE INDEX idx_pending_questions_card ON pending_questions (created_at) WHERE version > shown_version;
 
 CREATE TABLE closed_questions (
   question_id         TEXT PRIMARY KEY,
@@ -29,3 +31,15 @@ CREATE TABLE closed_questions (
 ) WITHOUT ROWID;
 CREATE INDEX idx_closed_questions_age ON closed_questions (closed_at);
 CREATE INDEX idx_closed_questions_card ON closed_questions (closed_at) WHERE card IS NOT NULL;
+
+-- The state of channels. Keys and threads begin with the quoted name of their channel and a colon.
+ALTER TABLE chat_sdk_kv ADD COLUMN set_at INTEGER;    -- unix ms, like expires_at; NULL = unknown
+ALTER TABLE chat_sdk_lists ADD COLUMN set_at INTEGER;
+ALTER TABLE chat_sdk_locks ADD COLUMN set_at INTEGER;
+ALTER TABLE chat_sdk_locks ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;  -- grows with each lock that is taken
+
+CREATE INDEX idx_chat_sdk_kv_age ON chat_sdk_kv (set_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX idx_chat_sdk_lists_age ON chat_sdk_lists (set_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX idx_chat_sdk_kv_expiry ON chat_sdk_kv (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX idx_chat_sdk_lists_expiry ON chat_sdk_lists (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX idx_chat_sdk_locks_expiry ON chat_sdk_locks (expires_at);

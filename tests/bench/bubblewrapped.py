@@ -1,33 +1,30 @@
 """Sandboxes of bubblewrap beside the runtime `process`: a cold start, and a message to a living runner.
 
-The two runtimes take turns, so a noisy machine affects both. A ratio is that of their medians.
+The two runtimes take turns, so a noisy machine affects both. A ratio is that of their medians. A cold start
+is that of a session whose host has started: it has tried the machine, and waits for messages.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from statistics import median
 
 import trio
-from attrs import frozen
+import trio.testing
+from attrs import define, field
 
 from nanoclaw.host import Seams
 from nanoclaw.runtimes import Runtime
 from nanoclaw.runtimes.bubblewrap import BubblewrapRuntime
 from nanoclaw.runtimes.bubblewrap.detect import Ready, examine
 from nanoclaw.runtimes.process import ProcessRuntime
+from nanoclaw.runtimes.wrapper import RuntimeWrapper
 from nanoclaw.system.sandbox_user import sandbox_owner
 from tests.bench.wired import wired_host
 
-ROUNDS = 9
-WARM = 20
+ROUNDS = 15
+WARM, WARM_UP = 150, 10
+REST_S = 0.02
 Line = tuple[str, float, str]
-
-
-@frozen
-class Times:
-    """The seconds of one host's messages: the first one, and the median of the others."""
-
-    cold_s: float
-    warm_s: float
 
 
 def bubblewrap() -> list[Line]:
@@ -42,9 +39,8 @@ def bubblewrap() -> list[Line]:
 
 def compared(name: str, make: Callable[[], Runtime]) -> list[Line]:
     """Measure a runtime and `process` in turns. Return the ratios of the medians."""
-    times = in_turns({name: make, "process": ProcessRuntime})
-    cold = {each: median(one.cold_s for one in found) for each, found in times.items()}
-    warm = {each: median(one.warm_s for one in found) for each, found in times.items()}
+    makers = {name: make, "process": ProcessRuntime}
+    cold, warm = _cold(makers), trio.run(_warm, makers)
     return [
         (f"{name}_cold_p50", cold[name] * 1e3, "ms"),
         (f"{name}_cold_ratio", cold[name] / cold["process"], "x"),
@@ -52,18 +48,49 @@ def compared(name: str, make: Callable[[], Runtime]) -> list[Line]:
     ]
 
 
-def in_turns(makers: Mapping[str, Callable[[], Runtime]]) -> Mapping[str, list[Times]]:
-    """Measure runtimes, each once in each round. The first round only warms up."""
-    times: dict[str, list[Times]] = {name: [] for name in makers}
+def _cold(makers: Mapping[str, Callable[[], Runtime]]) -> Mapping[str, float]:
+    """Return the seconds of a cold start in each runtime. Each starts first in every other round."""
+    times: dict[str, list[float]] = {name: [] for name in makers}
     for n in range(ROUNDS + 1):
-        for name, make in makers.items():
-            found = trio.run(_measured, make())
-            if n:
+        for name in list(makers)[:: 1 if n % 2 else -1]:
+            found = trio.run(_first, makers[name]())
+            if n:  # the first round only warms up
                 times[name].append(found)
-    return times
+    return {name: median(found) for name, found in times.items()}
 
 
-async def _measured(runtime: Runtime) -> Times:
-    async with wired_host(seams=Seams(runtime=runtime)) as bench:
-        cold = await bench.round_trip()
-        return Times(cold, median([await bench.round_trip() for _ in range(WARM)]))
+async def _first(runtime: Runtime) -> float:
+    """Return the seconds of the first message to a host whose own start is over."""
+    asked = AskedForSurvivors(runtime)
+    async with wired_host(seams=Seams(runtime=asked)) as bench:
+        await asked.answered.wait()
+        await trio.testing.wait_all_tasks_blocked(REST_S)
+        return await bench.round_trip()
+
+
+async def _warm(makers: Mapping[str, Callable[[], Runtime]]) -> Mapping[str, float]:
+    """Return the seconds of a message to a living runner in each runtime. Both have one all the time."""
+    times: dict[str, list[float]] = {name: [] for name in makers}
+    async with AsyncExitStack() as stack:
+        hosts = {
+            name: await stack.enter_async_context(wired_host(seams=Seams(runtime=make())))
+            for name, make in makers.items()
+        }
+        for n in range(WARM_UP + WARM):
+            for name, bench in hosts.items():
+                found = await bench.round_trip()
+                if n >= WARM_UP:
+                    times[name].append(found)
+    return {name: median(found) for name, found in times.items()}
+
+
+@define(eq=False)
+class AskedForSurvivors(RuntimeWrapper):
+    """A runtime that tells when its host has asked it for survivors: it has tried the machine by then."""
+
+    answered: trio.Event = field(factory=trio.Event, init=False)
+
+    async def survivors(self) -> Sequence[str]:
+        found = await self.runtime.survivors()
+        self.answered.set()
+        return found

@@ -1,20 +1,15 @@
-"""Turns with a model that answers at once: the overhead of NanoClaw, and the start and memory of runners.
-
-The fake model runs in this process. The time of its own tasks is measured, and is no overhead of a turn.
-"""
+"""Turns with a model that answers at once: the overhead of NanoClaw, and the start and memory of runners."""
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
 
 import apsw
 import httpx2
@@ -30,6 +25,7 @@ from nanoclaw.gateway import Caller, HttpServers, Model, NoMeter, Proxy, Session
 from nanoclaw.registry import WireChat
 from nanoclaw.system.supervision import Supervision
 from nanoclaw.testing.models import FakeModel, ModelAnswer, ModelRequest, open_fake_model
+from tests.bench.model_program import model_program
 from tests.bench.roundtrip import Floor
 from tests.bench.wired import BenchHost, wired_host
 
@@ -57,47 +53,18 @@ def run() -> list[Line]:
 # -- a turn ------------------------------------------------------------------------
 
 
-@define(eq=False)
-class _ModelTime(trio.abc.Instrument):
-    """Sums the time in which tasks of the fake model run. In between, other tasks of this process do."""
-
-    seconds: float = 0.0
-    _began: float = 0.0
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        del task
-        self._began = perf_counter()
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task.context.get(_IS_MODEL):
-            self.seconds += perf_counter() - self._began
-
-
-_IS_MODEL = ContextVar("_IS_MODEL", default=False)
-"""Marks the tasks of the fake model. They inherit it from the one that opens it."""
-
-
-@asynccontextmanager
-async def _timed_model() -> AsyncIterator[tuple[FakeModel, _ModelTime]]:
-    timing = _ModelTime()
-    async with AsyncExitStack() as stack:
-        mark = _IS_MODEL.set(True)
-        model = await stack.enter_async_context(open_fake_model(ModelAnswer("hello")))
-        _IS_MODEL.reset(mark)
-        trio.lowlevel.add_instrument(timing)
-        stack.callback(trio.lowlevel.remove_instrument, timing)
-        yield model, timing
-
-
 async def _turns() -> Line:
-    """Measure turns from message to delivery, without the model, beside the bare commits of a turn."""
+    """Measure turns from message to delivery, without the model, beside the bare commits of a turn.
+
+    The model's own time is the processor time of its program. It waits for nothing else.
+    """
     random, trips, floors = Random(1), list[float](), list[float]()
-    async with _timed_model() as (model, timing), wired_host(model=_asking(model)) as bench:
+    async with model_program() as model, wired_host(model=_asking(model.url)) as bench:
         floor = Floor(bench.home / "floor", _kept_of_model)
         for n in range(TURNS + 5):
             await trio.sleep(random.uniform(*PAUSE_S))
-            before = timing.seconds
-            trip = await bench.round_trip() - (timing.seconds - before)
+            before = model.cpu_s
+            trip = await bench.round_trip() - (model.cpu_s - before)
             await trio.sleep(random.uniform(*PAUSE_S))
             start = trio.current_time()
             floor.commit()
@@ -116,8 +83,8 @@ def _kept_of_model(outbound: apsw.Connection, n: int) -> None:
     outbound.execute("INSERT INTO events (at, kind, data) VALUES (?, 'usage', ?)", (now, json.dumps(used)))
 
 
-def _asking(model: FakeModel, provider: str = "openai") -> ModelConfig:
-    base = model.url if provider in {"anthropic", "claude"} else f"{model.url}/v1"
+def _asking(url: str, provider: str = "openai") -> ModelConfig:
+    base = url if provider in {"anthropic", "claude"} else f"{url}/v1"
     return ModelConfig(provider, "fake-model", base)
 
 
@@ -171,7 +138,7 @@ async def _first_tokens() -> Line:
     terminal = Terminal(screen, Random(1))
     async with (
         open_fake_model(words.answer) as model,
-        wired_host(terminal, model=_asking(model)) as bench,
+        wired_host(terminal, model=_asking(model.url)) as bench,
         said,
     ):
         await bench.host.registry.ask(WireChat(TERMINAL_CHAT, "agent", "public"))
@@ -230,7 +197,9 @@ async def _timed(client: httpx2.AsyncClient, url: str) -> float:
 async def _start(provider: str) -> tuple[float, float]:
     """Return the time of the first answer of a new session in ms, and the memory of its runner in MiB."""
     async with open_fake_model(ModelAnswer("hello")) as model:
-        asking = _asking(model, provider) if provider not in {"echo", "scripted"} else ModelConfig(provider)
+        asking = (
+            _asking(model.url, provider) if provider not in {"echo", "scripted"} else ModelConfig(provider)
+        )
         async with wired_host(model=asking) as bench:
             if provider == "scripted":
                 _write_script(bench)

@@ -13,7 +13,6 @@ from pathlib import Path
 from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
-from zoneinfo import ZoneInfo
 
 import trio
 
@@ -25,6 +24,7 @@ from nanoclaw.store import ThreadExecutor, open_reader
 from nanoclaw.system.clock import SystemClock
 from nanoclaw.system.supervision import Supervision
 from nanoclaw.testing import FakeInternet
+from tests.approvals.catalogues import a_catalogue
 
 SIZE = 50_000_000
 ROUNDS = 7
@@ -112,7 +112,9 @@ async def _door(home: Path, port: int) -> AsyncIterator[Path]:
 @asynccontextmanager
 async def _sites(data: Path, root: Supervisor, changes: Changes) -> AsyncIterator[SiteKeeper]:
     executor, clock = ThreadExecutor(), SystemClock()
-    registry = root.start("registry", registry_recipe(data, executor, clock, Random(1), changes))
+    registry = root.start(
+        "registry", registry_recipe(data, executor, clock, Random(1), changes, a_catalogue(data.parent))
+    )
     await registry.wait_started()
     async with open_reader(data / "v2.db", executor) as central:
-        yield SiteKeeper(registry, central, changes, clock, ZoneInfo("UTC"))
+        yield SiteKeeper(registry, central, changes)

@@ -46,6 +46,11 @@ CHAT = (
 )
 CONTEXT = (evolve(row(2, text="good morning", sender="Ben", senderId="telegram:2"), trigger=False),)
 QUESTION = {"title": "Shopping", "question": "Shall I add milk?", "questionId": "out-1"}
+LATER = (
+    row(24, id="p4", text="Tom is well again.", sender="Ann", senderId="telegram:1", editOf=4),
+    row(26, "system", type="deleted", userId="telegram:2", messageId=6),
+    row(28, "system", type="reaction", emoji="👍", sender="Ben", senderId="telegram:2", messageId=3),
+)
 OTHERS = (
     row(10, "task", prompt="Tell them about new mail.", script="…", scriptOutput={"new": 2}),
     row(12, "webhook", source="github", event="push", payload={"branch": "main"}),
@@ -71,6 +76,16 @@ OTHERS = (
     row(14, "system", type="question_response", expired=True, **QUESTION),
     row(
         16, "system", action="schedule_task", status="failed", requestId="out-3", result={"error": "too many"}
+    ),
+    row(
+        17,
+        "system",
+        action="create_agent",
+        status="completed",
+        requestId="out-4",
+        approval="appr-1",
+        decision="approved",
+        result={"name": "Cook", "destination": "cook"},
     ),
     row(18, "system", type="delivery", status="failed", messageId=5, reason="the chat is gone"),
     row(20, "system", type="agent_message", status="cut", **{"from": "Cook"}, reason="more than 10 hops"),
@@ -145,6 +160,12 @@ def others() -> Iterator[str]:
     yield from _fenced(render_follow_ups(TURN, OTHERS), "xml")
 
 
+def later() -> Iterator[str]:
+    edit, *remarks = LATER
+    rows = (*(evolve(each, trigger=False) for each in remarks), edit)
+    yield from _fenced(render_follow_ups(TURN, rows), "xml")
+
+
 def answers() -> Iterator[str]:
     yield "| answer | to the conversation | elsewhere |"
     yield "|---|---|---|"
@@ -166,6 +187,7 @@ def _fenced(text: str, language: str) -> Sequence[str]:
 BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "system": system,
     "messages": messages,
+    "later": later,
     "others": others,
     "answers": answers,
 }

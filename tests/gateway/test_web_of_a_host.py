@@ -12,7 +12,7 @@ from attrs import define, evolve
 from nanoclaw.host import Host, open_host
 from nanoclaw.host_parts import Seams
 from nanoclaw.recording import Record
-from nanoclaw.records import TextContent
+from nanoclaw.records import QuestionContent, TextContent
 from nanoclaw.runtimes import Death, Runner, RunnerSpec
 from nanoclaw.runtimes.process import ProcessRuntime
 from nanoclaw.runtimes.wrapper import RuntimeWrapper
@@ -22,7 +22,6 @@ from tests.gateway.upstreams import Asked, Reply, open_upstream
 from tests.host.homes import GUARD_S, config
 
 RUNNER = (sys.executable, str(Path(__file__).with_name("surfing_runner.py")))
-NOTICE = "The agent main asks"
 
 
 @define(eq=False)
@@ -58,9 +57,9 @@ class Scene:
         await self.channel.say(text, chat="ann", user="ann", event_id=f"{id(self)}-{self._said}")
         return await self.gets(lambda texts: texts[self._said - 1] if len(texts) >= self._said else None)
 
-    async def gets(self, look: Callable[[Sequence[str]], str | None], *, notices: bool = False) -> str:
-        """Wait for a text among the agent's answers, or among the notices of the host."""
-        while (found := look([text for text in self.texts if text.startswith(NOTICE) == notices])) is None:
+    async def gets(self, look: Callable[[Sequence[str]], str | None], *, cards: bool = False) -> str:
+        """Wait for a text among the agent's answers, or among the cards of the host."""
+        while (found := look(self.cards if cards else self.texts)) is None:
             await self.channel.wait_for(len(self.channel.sent) + 1)
         return found
 
@@ -68,6 +67,11 @@ class Scene:
     def texts(self) -> Sequence[str]:
         """All texts in the owner's chat."""
         return [each.content.text for each in self.channel.sent if isinstance(each.content, TextContent)]
+
+    @property
+    def cards(self) -> Sequence[str]:
+        """The texts of all cards in the owner's chat."""
+        return [each.content.text for each in self.channel.sent if isinstance(each.content, QuestionContent)]
 
 
 @asynccontextmanager
@@ -93,16 +97,13 @@ async def test_the_owner_is_told_once_and_the_next_try_after_the_permission_work
         async with a_scene(tmp_path, internet) as scene:
             await scene.host.admin.roles.grant("fake:ann", "owner")
             refusals = [await scene.says("http://example.org/"), await scene.says("http://example.org/")]
-            notice = await scene.gets(lambda texts: texts[0] if texts else None, notices=True)
+            card = await scene.gets(lambda texts: texts[0] if texts else None, cards=True)
             await scene.host.admin.network.allow("main", "example.org")
             answer = await scene.says("http://example.org/")
             status = await scene.host.status()
     assert all("the owner has not allowed example.org yet and has been asked" in each for each in refusals)
-    assert notice == (
-        "The agent main asks to reach example.org. To allow it: nanoclaw network allow main example.org. "
-        "To refuse it: nanoclaw network refuse main example.org."
-    )
-    assert [each for each in scene.texts if each.startswith(NOTICE)] == [notice]
+    assert "The agent main asks to reach example.org" in card
+    assert scene.cards == [card]
     assert (answer, status.network) == ("the page", ())
 
 
@@ -125,7 +126,7 @@ async def test_a_recording_with_questions_is_replayed_without_a_sandbox(tmp_path
     async with a_scene(tmp_path / "home", FakeInternet(), record=Record(folder)) as scene:
         await scene.host.admin.roles.grant("fake:ann", "owner")
         await scene.says("http://example.org/")
-        await scene.gets(lambda texts: texts[0] if texts else None, notices=True)
+        await scene.gets(lambda texts: texts[0] if texts else None, cards=True)
     replayed = await trio.to_thread.run_sync(replay, folder)
     assert list(replayed.differences) == []
     assert any("told  AskForSite" in line for line in replayed.timeline)

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
-from zoneinfo import ZoneInfo
 
 import trio
 from attrs import define
@@ -15,7 +14,6 @@ from nanoclaw.records.network import NetworkRule, Site
 from nanoclaw.system.supervision import Supervision
 from nanoclaw.testing import FakeInternet
 from tests.registry.office import Office, an_office
-from tests.store.openings import StillClock
 
 PUBLIC = "93.184.216.34"
 GUARD_S = 30.0
@@ -75,7 +73,7 @@ async def a_web_stage(home: Path) -> AsyncIterator[WebStage]:
             models = HttpServers()
             stack.push_async_callback(models.aclose)
             root = await stack.enter_async_context(supervision.open("host", under=None, policy=Policy()))
-            sites = SiteKeeper(office.registry, office.central, office.changes, StillClock(), ZoneInfo("UTC"))
+            sites = SiteKeeper(office.registry, office.central, office.changes)
             web = WebProxy(sites, internet)
             opened = open_gateway(Proxy(models), supervision, under=root, web=web)
             gateway = await stack.enter_async_context(opened)

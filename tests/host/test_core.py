@@ -43,6 +43,7 @@ from nanoclaw.session.events import (
     Looked,
     RecoveryEnded,
     ReleaseAsked,
+    RenewalAsked,
     RestartAsked,
     RoundBegan,
     RoundEnded,
@@ -312,6 +313,27 @@ def test_when_descriptors_are_exhausted_only_a_runner_without_work_is_stopped() 
     looks(busy, look(acks=[ack("completed")]))
     busy.meets(ReleaseAsked())
     assert busy.said(StopRunner) == [StopRunner()]
+
+
+def test_a_runner_with_an_old_configuration_ends_after_its_turn() -> None:
+    session = at_work(2)
+    session.meets(RenewalAsked())
+    session.meets(Ticked())
+    assert session.said(StopRunner) == []
+    looks(session, look(acks=[ack("completed")]))
+    session.meets(Ticked())
+    assert session.said(StopRunner) == [StopRunner()]
+    assert session.state.runner.outdated, "it has not ended yet"
+    session.meets(RunnerEnded(LEFT))
+    assert not session.state.runner.outdated
+
+
+def test_a_runner_that_starts_after_a_change_is_not_ended() -> None:
+    session = Session.initial(message(2))
+    session.meets(RenewalAsked())
+    looks(session, look())
+    session.meets(Ticked())
+    assert not session.state.runner.outdated
 
 
 # -- an attempt is on disk before its receiver is asked ---------------------------

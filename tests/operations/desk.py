@@ -17,6 +17,7 @@ from nanoclaw.store import own_inbound
 from nanoclaw.store.session import tasks
 from nanoclaw.store.session.tasks import NewTask
 from nanoclaw.testing.world.executor import InlineExecutor
+from tests.approvals.catalogues import a_catalogue
 from tests.store.openings import NOW, StillClock
 
 
@@ -73,6 +74,7 @@ async def a_desk(home: Path, *more: type[Noun]) -> AsyncIterator[Desk]:
     async with open_files(
         home / "data",
         home / "groups",
+        approvals=a_catalogue(home),
         zone="UTC",
         executor=InlineExecutor(),
         clock=StillClock(),

@@ -16,6 +16,7 @@ from nanoclaw.records import Address, AgentGroup, MessagingGroup
 from nanoclaw.registry import Changes, Registry, registry_recipe
 from nanoclaw.store import Reader, open_reader
 from nanoclaw.testing.world.executor import InlineExecutor
+from tests.approvals.catalogues import a_catalogue
 from tests.store.openings import StillClock
 
 
@@ -51,7 +52,7 @@ class Office:
 async def an_office(data: Path) -> AsyncIterator[Office]:
     executor, changes = InlineExecutor(), Changes()
     async with open_supervisor("office") as supervisor:
-        recipe = registry_recipe(data, executor, StillClock(), Random(1), changes)
+        recipe = registry_recipe(data, executor, StillClock(), Random(1), changes, a_catalogue(data.parent))
         registry = supervisor.start("registry", recipe)
         await registry.wait_started()
         async with open_reader(data / "v2.db", executor) as central:

@@ -63,7 +63,7 @@ async def drafting(world: World, files: Files, script: Script, *ids: str, status
         nursery.cancel_scope.cancel()
 
 
-def test_the_first_text_is_written_at_once_and_then_the_newest_every_50_ms(tmp_path: Path) -> None:
+def test_the_first_text_is_written_after_5_ms_and_then_the_newest_every_50_ms(tmp_path: Path) -> None:
     world, files = World.create(tmp_path), Files()
     seen: list[object] = []
 
@@ -77,16 +77,28 @@ def test_the_first_text_is_written_at_once_and_then_the_newest_every_50_ms(tmp_p
         return answer(turn)
 
     virtually(drafting, world, files, Script(act), world.put(2))
-    assert [(round(at, 2), text) for at, text in files.written] == [
-        (0.0, "text 0"),
-        (0.05, "text 2"),
-        (0.1, "text 5"),
-        (0.15, "text 7"),
-        (0.2, "text 10"),
+    assert [(round(at, 3), text) for at, text in files.written] == [
+        (0.005, "text 0"),
+        (0.055, "text 2"),
+        (0.105, "text 5"),
+        (0.155, "text 7"),
+        (0.205, "text 10"),
     ]
     where = {"channel_type": "tg", "platform_id": "chat-1", "thread_id": None}
     [draft] = seen
     assert draft == {"turn": draft["turn"], "address": where, "text": "text 10"}  # type: ignore[index]  # see above
+
+
+def test_an_answer_that_is_complete_within_5_ms_has_no_draft(tmp_path: Path) -> None:
+    world, files = World.create(tmp_path), Files()
+
+    async def act(turn: Turn, tools: Toolbox) -> Result:
+        tools.draft("so far")
+        await trio.sleep(0.004)
+        return answer(turn)
+
+    virtually(drafting, world, files, Script(act), world.put(2))
+    assert (world.texts(), files.written) == (["the end"], [])
 
 
 @pytest.mark.parametrize("status", ["completed", "released"])

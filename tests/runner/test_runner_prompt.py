@@ -24,10 +24,13 @@ ELEMENTS = {
     *("context", "messages", "message", "quote", "attachment", "task", "script_output", "webhook", "answer"),
     *(
         "result",
+        "outcome",
         "delivery",
         "agent_message",
         "disk",
         "continuation",
+        "deleted",
+        "reaction",
         "event",
         "interrupted",
         "sent",
@@ -69,6 +72,7 @@ JSON = st.recursive(
 )
 KNOWN_KEYS = (
     *("text", "sender", "senderId", "attachments", "replyTo", "author", "prompt", "scriptOutput", "source"),
+    *("editOf", "emoji", "messageId", "userId"),
     *(
         "payload",
         "action",
@@ -92,6 +96,8 @@ CONTENTS = st.dictionaries(st.sampled_from(KNOWN_KEYS) | TEXTS, JSON, max_size=6
             "agent_message",
             "disk",
             "continuation",
+            "deleted",
+            "reaction",
             "card",
             "ask_question",
             None,
@@ -212,6 +218,37 @@ def test_another_thread_of_the_same_chat_is_named() -> None:
 def test_a_reply_to_a_message_of_the_turn_has_its_number() -> None:
     turn = turn_of(inbound(2, id="p2", text="when?"), inbound(4, replyTo={"id": "p2", "text": "when?"}))
     assert parsed(render_turn(turn))[0][1][0].get("id") == "2"
+
+
+def test_a_reply_to_an_edited_message_has_the_number_of_the_message() -> None:
+    turn = turn_of(
+        inbound(2, id="p2", text="wen?"),
+        inbound(4, id="p2", text="when?", editOf=2),
+        inbound(6, replyTo={"id": "p2", "text": "when?"}),
+    )
+    assert parsed(render_turn(turn))[0][2][0].get("id") == "2"
+
+
+@pytest.mark.parametrize(("given", "shown"), [(2, "2"), (None, "unknown"), ("x", "unknown")])
+def test_an_edit_names_the_message_that_it_changes(given: object, shown: str) -> None:
+    edit = only(turn_of(inbound(4, id="p2", text="when?", editOf=given)))
+    assert (edit.tag, edit.text, edit.get("edit_of")) == ("message", "when?", shown)
+
+
+def test_a_message_that_is_no_edit_names_none() -> None:
+    assert only(turn_of(inbound(4, id="p2", text="when?"))).get("edit_of") is None
+
+
+def test_reactions_and_deletions_name_their_message() -> None:
+    rows = [
+        inbound(4, "system", type="reaction", emoji="<3", sender="Ann", senderId="tg:1", messageId=3),
+        inbound(6, "system", type="deleted", messageId=2),
+    ]
+    reaction, deleted = parsed(render_turn(turn_of(*rows)))[0]
+    assert (reaction.tag, reaction.text, reaction.get("message"), reaction.get("sender")) == (
+        *("reaction", "<3", "3", "Ann"),
+    )
+    assert (deleted.tag, deleted.get("message"), deleted.get("user")) == ("deleted", "2", None)
 
 
 def test_follow_ups_are_context_or_messages() -> None:

@@ -182,6 +182,24 @@ async def test_packages_come_with_a_later_start_and_stay_when_the_next_ones_fail
     assert list(agent.folders.problems) == []
 
 
+async def test_packages_are_installed_before_an_agent_has_them(agent: Agent, wheels: Path) -> None:
+    wheel(wheels, "greeting")
+    with trio.fail_after(GUARD_S):
+        for _ in range(2):  # a crash repeats it
+            await agent.folders.install(evolve(agent.spec, packages=GREETING))
+    assert await agent.folder() is not None
+
+
+async def test_an_installation_that_failed_is_tried_again_at_once(agent: Agent, wheels: Path) -> None:
+    spec = evolve(agent.spec, packages=GREETING)
+    with trio.fail_after(GUARD_S):
+        with pytest.raises(WorkFailed, match="No matching distribution found for greeting"):
+            await agent.folders.install(spec)
+        wheel(wheels, "greeting")
+        await agent.folders.install(spec)
+    assert list(agent.folders.problems) == []
+
+
 async def test_an_agent_without_packages_gets_none(agent: Agent, wheels: Path) -> None:
     wheel(wheels, "greeting")
     await installed(GREETING, folder_of(agent.spec.workspace.parent))

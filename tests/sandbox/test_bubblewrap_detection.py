@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import trio
 from attrs import evolve
 
 from nanoclaw.runtimes import NotNow, Packages, StartFailed
@@ -162,3 +163,15 @@ async def test_descriptors_are_not_leaked_by_starts_that_fail(tmp_path: Path) ->
         with pytest.raises(StartFailed):
             await runtime.run(spec)
     assert descriptors().used == before
+
+
+async def test_starts_that_ask_at_the_same_time_share_one_trial(tmp_path: Path) -> None:
+    trials = tmp_path / "trials"
+    program = refusing(tmp_path, says=f'" >>{trials}; echo "{FORBIDDEN}')
+    runtime = BubblewrapRuntime(BubblewrapConfig(program))
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(runtime.survivors)
+    assert len(trials.read_text().splitlines()) == 1
+    await runtime.survivors()
+    assert len(trials.read_text().splitlines()) == 2

@@ -10,6 +10,8 @@ from agent_runner.text import load
 Name = Literal["clear", "compact", "help", "model", "status", "stop", "tasks"]
 NAMES: tuple[Name, ...] = get_args(Name)
 CHAT_KINDS = ("chat", "chat-sdk")
+EDIT_OF = "editOf"
+"""The key of an edit: the number of its message. An edit calls no command, so that none is run twice."""
 
 _HINT = re.compile(rf"/(?:{'|'.join(NAMES)})(?![a-z])", re.IGNORECASE)
 _CALL = re.compile(
@@ -33,10 +35,11 @@ def read_call(kind: object, channel_type: object, content: object) -> Call | Non
     if not isinstance(content, str) or not _HINT.search(content):
         return None
     try:
-        text = load(content).get("text")
+        found = load(content)
     except ValueError:
         return None
-    return read_text(text) if isinstance(text, str) else None
+    text = found.get("text")
+    return read_text(text) if isinstance(text, str) and EDIT_OF not in found else None
 
 
 def read_text(text: str) -> Call | None:

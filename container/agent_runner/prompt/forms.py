@@ -7,6 +7,7 @@ from mimetypes import guess_type
 
 from attrs import frozen
 
+from agent_runner.commands.call import EDIT_OF
 from agent_runner.prompt import outcomes
 from agent_runner.prompt.markup import body, element
 from agent_runner.records import Address, Inbound, Sent, Turn
@@ -63,7 +64,11 @@ class View:
 def view_of(turn: Turn, longest: int) -> View:
     """Return the view of a turn."""
     named = {_chat(each.address): each.name for each in reversed(turn.destinations)}
-    rows = ((row.content.get("id"), row.seq) for row in (*turn.context, *turn.messages))
+    rows = (
+        (row.content.get("id"), row.seq)
+        for row in (*turn.context, *turn.messages)
+        if EDIT_OF not in row.content  # an edit has the id of its message
+    )
     return View(turn, longest, named, {id_: seq for id_, seq in rows if isinstance(id_, str)})
 
 
@@ -99,9 +104,19 @@ def _said(view: View, message: Inbound, sender: object, sender_id: object, from_
         **_origin(view, message),
         sender=sender or sender_id,
         from_you="yes" if from_me is True else None,
+        person=content.get("person"),
         role=_role(view, address, sender_id),
         mentions_you="yes" if content.get("isMention") is True else None,
+        edit_of=_edited(content),
     )
+
+
+def _edited(content: Mapping[str, object]) -> object:
+    """Return the number of the message that an edit changes."""
+    if EDIT_OF not in content:
+        return None
+    number = content[EDIT_OF]
+    return number if isinstance(number, int) else "unknown"
 
 
 def _origin(view: View, message: Inbound) -> Mapping[str, object]:
@@ -170,7 +185,7 @@ def _webhook(view: View, message: Inbound) -> str:
     return element("webhook", view.json(content.get("payload")), **_origin(view, message), **names)
 
 
-def _system(view: View, message: Inbound) -> str:
+def _system(view: View, message: Inbound) -> str:  # noqa: PLR0911 -- one a form
     content, origin = message.content, _origin(view, message)
     reason = view.text(content.get("reason") or "")
     match content:
@@ -186,6 +201,14 @@ def _system(view: View, message: Inbound) -> str:
             )
         case {"type": "continuation"}:
             return element("continuation", view.json(_without(content, "type")), **origin)
+        case {"type": "reaction"}:
+            sender = content.get("sender") or content.get("senderId")
+            names = _picked(content, message="messageId")
+            return element(
+                "reaction", view.text(content.get("emoji") or ""), **origin, **names, sender=sender
+            )
+        case {"type": "deleted"}:
+            return element("deleted", "", **origin, **_picked(content, message="messageId", user="userId"))
         case {"action": _}:
             return _result(view, content, origin)
         case _:

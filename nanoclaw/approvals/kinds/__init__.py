@@ -1,1 +1,1 @@
-"""The kinds of approvals, one module each. A module names its kind `KIND`."""
+"""The kinds of approvals, one module each, with a `KIND`: a class that takes an `Installation`, or a kind."""

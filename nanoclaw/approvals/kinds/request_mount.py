@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
-from attrs import frozen
+from attrs import field, frozen
 
 from nanoclaw.agents import Change, Grant
 from nanoclaw.agents.mount_list import HostPath
@@ -20,6 +21,8 @@ from nanoclaw.store import Connection
 BELOW = PurePosixPath("/mnt")
 """The folder of a sandbox in which mounts appear."""
 LONGEST = 1_000
+PAUSE = timedelta(seconds=5)
+"""Time between two searches of folders for one agent."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
@@ -30,6 +33,8 @@ class RequestMount:
     installation: Installation
     action: str = "request_mount"
     for_agents: bool = True
+    _searched: dict[str, datetime] = field(factory=dict, init=False)
+    """When a folder was last searched for an agent. A large one takes a second, and the registry waits."""
 
     def check(self, connection: Connection, asked: Asked) -> Wanted:
         """Check that the owner lets the agent have the folder, and that its place is free."""
@@ -41,6 +46,8 @@ class RequestMount:
             wanted = Grant(HostPath().read(source), BELOW / _name(source, fields), read_only=not write)
         except Unfit as error:
             raise ActionRefused(f"path {error}") from error
+        self.installation.listing(agent.folder, wanted.source)
+        self._require_patience(agent.id)
         granted = self.installation.mount(agent.folder, wanted)
         if write and granted.read_only:
             raise ActionRefused("the owner lets agents only read that folder; ask without write")
@@ -50,7 +57,7 @@ class RequestMount:
             "target": str(granted.target),
             "readOnly": granted.read_only,
         }
-        self.installation.checked(agent.folder, _adding(mount))
+        self.installation.checked(agent.folder, _adding(mount), mounts=False)
         may = "only read" if granted.read_only else "READ AND WRITE"
         return Wanted(
             payload=mount,
@@ -70,6 +77,13 @@ class RequestMount:
         await effects.change_container_json(agent, _adding(approval.payload))
         await effects.restart_agent(agent)
         return None
+
+    def _require_patience(self, agent_group_id: str) -> None:
+        now = self.installation.now()
+        last = self._searched.get(agent_group_id)
+        if last is not None and abs(now - last) < PAUSE:
+            raise ActionRefused(f"ask for one folder at a time; the next one after {PAUSE.seconds} s")
+        self._searched[agent_group_id] = now
 
     def _require_free(self, folder: str, granted: Grant) -> None:
         for each in self.installation.container(folder).mounts:

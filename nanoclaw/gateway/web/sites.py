@@ -6,7 +6,6 @@ The central database has both. They are read again after each change, and not fo
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 import structlog
 import trio
@@ -20,7 +19,6 @@ from nanoclaw.registry import MOST_OPEN, AskForSite, Changes, Registry
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import network_sites
 from nanoclaw.store.engine.mutex import Mutex
-from nanoclaw.system.clock import Clock
 
 AGAIN_S = 5.0
 """Delay in seconds before a failed read is repeated."""
@@ -70,8 +68,6 @@ class SiteKeeper:
     _registry: Ref[Registry]
     _central: Reader
     _changes: Changes
-    _clock: Clock
-    _zone: ZoneInfo
     _books: _Books = field(factory=_Books, init=False)
     _passages: dict[object, _Passage] = field(factory=dict, init=False)
     _asking: dict[tuple[str, str], trio.Event] = field(factory=dict, init=False)
@@ -156,8 +152,7 @@ class SiteKeeper:
         done = self._asking[agent_group_id, site] = trio.Event()
         try:
             with trio.CancelScope(shield=True):  # else it is not known if it was stored
-                day = self._clock.now().astimezone(self._zone).date().isoformat()
-                await self._registry.ask(AskForSite(agent_group_id, site, session_id, day))
+                await self._registry.ask(AskForSite(agent_group_id, site, session_id))
         except (StoreError, ActorError) as error:
             _log.warning("gateway.question_not_stored", agent=agent_group_id, site=site, reason=str(error))
             raise unasked(site) from error

@@ -37,6 +37,8 @@ class Bind:
     source: Path
     target: str
     read_only: bool = True
+    common: bool = False
+    """True if all sandboxes have it. No agent can write the path of its source."""
 
 
 # -- the system ----------------------------------------------------------------
@@ -57,11 +59,11 @@ def system() -> tuple[Sequence[Bind], Sequence[tuple[str, str]]]:
 def etc() -> Iterator[Bind]:
     """Yield the files of `/etc`."""
     for file in sorted(OWN_ETC.iterdir()):
-        yield Bind(file, f"/etc/{file.name}")
+        yield Bind(file, f"/etc/{file.name}", common=True)
     for name in ETC:
         place = Path("/etc", name)
         if place.exists():
-            yield Bind(place, str(place))
+            yield Bind(place, str(place), common=True)
 
 
 # -- Python and the runner -------------------------------------------------------
@@ -83,7 +85,8 @@ def python() -> Sequence[Bind]:
     places = [prefix / name for prefix in prefixes if prefix != Path("/") for name in _OF_INTERPRETER]
     found = [place for place in places if not place.is_relative_to("/usr") and os.path.exists(place)]  # noqa: PTH110 -- False for one that may not be read
     return [
-        Bind(place, str(place)) for place in [*found, *(each for each in _sites() if _apart(each, found))]
+        Bind(place, str(place), common=True)
+        for place in [*found, *(each for each in _sites() if _apart(each, found))]
     ]
 
 
@@ -105,9 +108,9 @@ def module_paths() -> str:
 
 def runner() -> Iterator[Bind]:
     """Yield the runner, its schema, and the first program of a sandbox."""
-    yield Bind(runner_dir() / "agent_runner", f"{RUNNER}/agent_runner")
-    yield Bind(schema_dir(), f"{OURS}/schema")
-    yield Bind(Path(__file__).with_name("inside.py"), INSIDE)
+    yield Bind(runner_dir() / "agent_runner", f"{RUNNER}/agent_runner", common=True)
+    yield Bind(schema_dir(), f"{OURS}/schema", common=True)
+    yield Bind(Path(__file__).with_name("inside.py"), INSIDE, common=True)
 
 
 # -- the session -----------------------------------------------------------------

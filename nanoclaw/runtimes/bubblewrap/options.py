@@ -1,17 +1,16 @@
 """The command lines of bubblewrap."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attrs import evolve, field, frozen
 
 from nanoclaw.runtimes.bubblewrap import layout
 from nanoclaw.runtimes.bubblewrap.layout import Bind
+from nanoclaw.runtimes.bubblewrap.views import VIEW, is_seen, views_of
 from nanoclaw.system.sandbox_user import SANDBOX_UID
 
 TMP, VAR_TMP, SHM = "/tmp", "/var/tmp", "/dev/shm"  # noqa: S108 -- paths in the sandbox
-VIEW = "/src"
-"""The folder where the outer bubblewrap of a root host shows the sources to the inner one."""
 
 _HIDDEN_PROC = ("--tmpfs", "/proc/1", "--remount-ro", "/proc/1", "--ro-bind", "/proc/sys", "/proc/sys")
 """What is hidden of `/proc`: the first process inside, and writing the kernel's settings of namespaces.
@@ -65,8 +64,7 @@ def sandbox(program: Program, wanted: Wanted) -> Iterator[str]:
     for folder in (SHM, TMP, layout.HOME):
         yield from (*size, "--tmpfs", folder)
     yield from ("--dir", "/var", "--symlink", TMP, VAR_TMP)
-    for bind in wanted.binds:
-        yield from ("--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target)
+    yield from _binds(wanted.binds)
     yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", wanted.folder)
     if wanted.seccomp_fd is not None:
         yield from ("--seccomp", str(wanted.seccomp_fd))
@@ -85,25 +83,33 @@ def as_another_user(program: Program, setpriv: str, wanted: Wanted, user: int) -
     An outer bubblewrap, as root, only shows that user the sources. It isolates nothing. Its processes have a
     namespace of their own, because it has no right to kill another user's when its parent dies.
     """
-    view = [evolve(bind, target=f"{VIEW}/{n}") for n, bind in enumerate(wanted.binds)]
+    views = views_of(wanted.binds)
+    tools = {name: _tool(path, name) for name, path in (("bwrap", program.path), ("setpriv", setpriv))}
     yield from (program.path, "--die-with-parent", "--unshare-pid", *_system(), "--bind", "/proc", "/proc")
     if wanted.info_fd is not None:
         yield from ("--info-fd", str(wanted.info_fd))
     yield from ("--dev-bind", "/dev", "/dev")
     yield from ("--perms", "1777", "--tmpfs", TMP, "--perms", "0755", "--dir", VIEW)
-    for bind in view:
-        yield from ("--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target)
-    yield from ("--ro-bind", program.path, f"{VIEW}/bwrap", "--ro-bind", setpriv, f"{VIEW}/setpriv")
+    yield from _binds([*views.shown, *(tool for tool in tools.values() if str(tool.source) != tool.target)])
     yield from ("--chdir", "/", "--")
-    yield from (f"{VIEW}/setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups")
+    yield from (tools["setpriv"].target, "--reuid", str(user), "--regid", str(user), "--clear-groups")
     yield from ("--inh-caps=-all", "--bounding-set=-all", "--pdeathsig", "KILL", "--")
-    seen = tuple(evolve(bind, source=Path(at.target)) for bind, at in zip(wanted.binds, view, strict=True))
-    yield from sandbox(evolve(program, path=f"{VIEW}/bwrap"), evolve(wanted, binds=seen, info_fd=None))
+    inner = evolve(wanted, binds=tuple(views.binds), info_fd=None)
+    yield from sandbox(evolve(program, path=tools["bwrap"].target), inner)
+
+
+def _tool(path: str, name: str) -> Bind:
+    """Return where the inner one finds a program."""
+    return Bind(Path(path), path if is_seen(path) else f"{VIEW}/{name}")
+
+
+def _binds(binds: Iterable[Bind]) -> Iterator[str]:
+    for bind in binds:
+        yield from ("--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target)
 
 
 def _system() -> Iterator[str]:
     binds, links = layout.system()
-    for bind in binds:
-        yield from ("--ro-bind", str(bind.source), bind.target)
+    yield from _binds(binds)
     for target, name in links:
         yield from ("--symlink", target, name)

@@ -72,6 +72,10 @@ class BubblewrapRuntime:
     """The state of this machine, as it was last seen."""
     _ready: Ready | None = field(init=False, default=None)
     """Bubblewrap, once a trial run has succeeded."""
+    _examining: trio.Lock = field(init=False, factory=trio.Lock)
+    """Held during a trial."""
+    _trials: int = field(init=False, default=0)
+    """The trials that have ended."""
     _handover: Handover | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -210,6 +214,14 @@ class BubblewrapRuntime:
         return None if maker is None else maker.make(name_of(spec.paths.outbound_dir), spec.limits)
 
     async def _examine(self) -> Ready | None:
+        """Try if this machine makes sandboxes. A trial that is going on serves all who ask meanwhile."""
+        before = self._trials
+        async with self._examining:
+            if self._trials == before:
+                await self._try_now()
+        return self._ready
+
+    async def _try_now(self) -> None:
         """Try if this machine makes sandboxes, and note it as the state."""
         owner = sandbox_owner()
         found = await trio.to_thread.run_sync(examine, self.config.program, owner and owner[0])
@@ -218,7 +230,7 @@ class BubblewrapRuntime:
             await trio.to_thread.run_sync(compile_runner)
         text = found if isinstance(found, str) else f"{found.program.path} makes sandboxes"
         self._note(RuntimeState(ready=self._ready is not None, text=text))
-        return self._ready
+        self._trials += 1
 
     def _note(self, state: RuntimeState) -> None:
         if self._found.ready and not state.ready:

@@ -7,9 +7,6 @@ import apsw
 from nanoclaw.records import BudgetAlert, BudgetReset, BudgetRow
 from nanoclaw.store.engine import rows
 
-NETWORK = "network-"
-"""The ids of alerts about sites begin with it. The id of the approval follows."""
-
 
 def put(connection: apsw.Connection, row: BudgetRow) -> None:
     """Set a limit. It replaces the one that the scope had for this measure."""
@@ -94,14 +91,13 @@ def alerts(connection: apsw.Connection, day: str) -> list[BudgetAlert]:
 def untold(connection: apsw.Connection, since: str) -> list[BudgetAlert]:
     """Return the alerts that nobody was told yet, in the order in which they were raised.
 
-    Those about budgets are left out if they are from before a day. Questions about sites wait for an answer.
+    Those from before a day are left out.
     """
     return rows.many(
         BudgetAlert,
         connection.execute(
             f"""
-            {_ALERT} WHERE (day >= :since OR id LIKE '{NETWORK}%') AND NOT told
-            ORDER BY julianday(created_at), id
+            {_ALERT} WHERE day >= :since AND NOT told ORDER BY julianday(created_at), id
             """,
             {"since": since},
         ),
@@ -116,11 +112,6 @@ def choose_teller(connection: apsw.Connection, id_: str, session_id: str) -> Non
 def mark_told(connection: apsw.Connection, id_: str) -> None:
     """Record that an alert is in the ledger of its session, so that it need not be told again."""
     connection.execute("UPDATE budget_alerts SET told = 1 WHERE id = ?", (id_,))
-
-
-def withdraw_alert(connection: apsw.Connection, id_: str) -> None:
-    """Delete an alert that nobody was told yet, since it no longer concerns anyone."""
-    connection.execute("DELETE FROM budget_alerts WHERE id = ? AND NOT told", (id_,))
 
 
 def drop_alerts(connection: apsw.Connection, before: str) -> None:

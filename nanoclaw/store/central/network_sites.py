@@ -1,13 +1,10 @@
 """Rows of `network_sites`, and of `pending_approvals` that ask about a site: action `network`."""
 
-from datetime import datetime
-
 import apsw
 
-from nanoclaw.records import ApprovalStatus, PendingApproval
+from nanoclaw.records import PendingApproval
 from nanoclaw.records.network import NetworkSite
 from nanoclaw.store.central import pending_approvals
-from nanoclaw.store.central.budgets import NETWORK, withdraw_alert
 from nanoclaw.store.engine import rows
 from nanoclaw.store.engine.rows import DamagedRow
 
@@ -55,21 +52,3 @@ def questions(connection: apsw.Connection, agent_group_id: str | None = None) ->
     """Return the open questions about sites, of one agent or of all, the oldest first."""
     found = pending_approvals.for_action(connection, ACTION)
     return [each for each in found if agent_group_id in (None, each.agent_group_id)]
-
-
-def decide(
-    connection: apsw.Connection,
-    approval: PendingApproval,
-    status: ApprovalStatus,
-    by: str | None,
-    now: datetime,
-) -> None:
-    """Close a question. The owner is not told about it any more."""
-    pending_approvals.decide(connection, approval.approval_id, status, by, now)
-    withdraw_alert(connection, f"{NETWORK}{approval.approval_id}")
-
-
-def delete_question(connection: apsw.Connection, approval: PendingApproval) -> None:
-    """Delete a question, as if it had not been asked."""
-    pending_approvals.delete(connection, approval.approval_id)
-    withdraw_alert(connection, f"{NETWORK}{approval.approval_id}")

@@ -15,7 +15,7 @@ from nanoclaw.store.engine.times import to_text
 _SELECT = """
     SELECT approval_id, session_id, request_id, action, payload, created_at, agent_group_id, channel_type,
       platform_id, platform_message_id, expires_at, status, title, options_json, payload_hash,
-      decided_by, decided_at, requested_by, choice, note, outcome, finished_at, told_at
+      decided_by, decided_at, requested_by, choice, note, outcome, finished_at, told_at, text, same, scope
     FROM pending_approvals
 """
 
@@ -35,13 +35,13 @@ def create(connection: apsw.Connection, approval: PendingApproval) -> bool:
         INSERT INTO pending_approvals (
           approval_id, session_id, request_id, action, payload, created_at, agent_group_id, channel_type,
           platform_id, platform_message_id, expires_at, status, title, options_json, payload_hash,
-          decided_by, decided_at, requested_by, choice, note, outcome, finished_at, told_at
+          decided_by, decided_at, requested_by, choice, note, outcome, finished_at, told_at, text, same, scope
         )
         VALUES (
           :approval_id, :session_id, :request_id, :action, :payload, :created_at, :agent_group_id,
           :channel_type, :platform_id, :platform_message_id, :expires_at, :status, :title, :options,
           :payload_hash, :decided_by, :decided_at, :requested_by, :choice, :note, :outcome, :finished_at,
-          :told_at
+          :told_at, :text, :same, :scope
         )
         ON CONFLICT (approval_id) DO NOTHING
         """,
@@ -94,6 +94,94 @@ def every(connection: apsw.Connection, status: ApprovalStatus | None = None) -> 
             {"status": status},
         ),
     )
+
+
+def open_equal(
+    connection: apsw.Connection, agent_group_id: str | None, action: str, same: str
+) -> PendingApproval | None:
+    """Return the open request of an agent (None: of the host) that is equal to another one, or None."""
+    found = connection.execute(
+        f"""
+        {_SELECT} WHERE status = 'pending' AND action = :action AND same = :same AND agent_group_id IS :agent
+        ORDER BY julianday(created_at), approval_id LIMIT 1
+        """,
+        {"action": action, "same": same, "agent": agent_group_id},
+    )
+    return rows.one(PendingApproval, found)
+
+
+def count_open(
+    connection: apsw.Connection, agent_group_id: str | None, action: str, *, by_session: bool
+) -> int:
+    """Return the number of open requests that an agent's sessions made, or of those of the host's action."""
+    [(count,)] = connection.execute(
+        """
+        SELECT count(*) FROM pending_approvals
+        WHERE status = 'pending' AND agent_group_id IS :agent AND (session_id IS NOT NULL) = :by_session
+          AND (:by_session OR action = :action)
+        """,
+        {"agent": agent_group_id, "action": action, "by_session": by_session},
+    )
+    return int(str(count))
+
+
+def store_decision(connection: apsw.Connection, decided: PendingApproval) -> None:
+    """Store what a decision, or carrying it out, changed."""
+    connection.execute(
+        """
+        UPDATE pending_approvals SET status = :status, decided_by = :decided_by, decided_at = :decided_at,
+          choice = :choice, note = :note, outcome = :outcome, finished_at = :finished_at, told_at = :told_at
+        WHERE approval_id = :approval_id
+        """,
+        rows.values(decided),
+    )
+
+
+def unfinished(connection: apsw.Connection) -> list[PendingApproval]:
+    """Return the approved ones whose effects are not done yet, oldest decision first."""
+    found = connection.execute(
+        f"""
+        {_SELECT} WHERE status <> 'pending' AND finished_at IS NULL
+        ORDER BY julianday(decided_at), approval_id
+        """
+    )
+    return rows.many(PendingApproval, found)
+
+
+def overdue(connection: apsw.Connection, now: datetime) -> list[PendingApproval]:
+    """Return the pending ones whose time is over."""
+    found = connection.execute(
+        f"""
+        {_SELECT} WHERE status = 'pending' AND julianday(expires_at) <= julianday(:now)
+        ORDER BY julianday(expires_at), approval_id
+        """,
+        {"now": to_text(now)},
+    )
+    return rows.many(PendingApproval, found)
+
+
+_PRUNABLE = """
+    SELECT approval_id FROM pending_approvals AS approval
+    WHERE status <> 'pending' AND finished_at IS NOT NULL AND julianday(decided_at) < julianday(:before)
+      AND NOT EXISTS (
+        SELECT 1 FROM approval_askers AS asker
+        WHERE asker.approval_id = approval.approval_id AND asker.told_at IS NULL
+      )
+"""
+
+
+def has_prunable(connection: apsw.Connection, before: datetime) -> bool:
+    """Return True if `prune` would delete something."""
+    return bool(connection.execute(f"{_PRUNABLE} LIMIT 1", {"before": to_text(before)}).fetchall())
+
+
+def prune(connection: apsw.Connection, before: datetime) -> int:
+    """Delete the decided ones that are done, told, and older than a date. Return their number."""
+    found = connection.execute(_PRUNABLE, {"before": to_text(before)}).fetchall()
+    connection.executemany(
+        "DELETE FROM pending_approvals WHERE approval_id = ?", [(id_,) for (id_,) in found]
+    )
+    return len(found)
 
 
 def decide(

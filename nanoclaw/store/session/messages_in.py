@@ -166,6 +166,12 @@ def is_stored(connection: apsw.Connection, message_id: str) -> bool:
     return connection.execute("SELECT 1 FROM messages_in WHERE id = ?", (message_id,)).fetchone() is not None
 
 
+def content_of(connection: apsw.Connection, message_id: str) -> str | None:
+    """Return the content of a message, in any status; None if it is not stored."""
+    row = connection.execute("SELECT content FROM messages_in WHERE id = ?", (message_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def holds(connection: apsw.Connection, message_id: str, content: str) -> bool:
     """Return whether a message with this id and content is stored."""
     query = "SELECT 1 FROM messages_in WHERE id = ? AND content = ?"
@@ -314,6 +320,19 @@ def answered(connection: apsw.Connection, message_id: str) -> Answered:
         return Answered()
     id_, at = row
     return Answered(id_ if isinstance(id_, str) else None, from_text_or_none(at))
+
+
+def sender_of(connection: apsw.Connection, message_id: str) -> str | None:
+    """Return the user who sent a message of a chat, or None."""
+    found = connection.execute(
+        """
+        SELECT json_extract(content, '$.senderId') FROM messages_in
+        WHERE id = ? AND kind = 'chat' AND json_valid(content)
+        """,
+        (message_id,),
+    ).fetchall()
+    sender = found[0][0] if found else None
+    return sender if isinstance(sender, str) else None
 
 
 def json_array(values: Sequence[str]) -> str:
