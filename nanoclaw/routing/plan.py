@@ -201,11 +201,10 @@ def plan(connection: Connection, event: Routable) -> Plan:
         return Plan(None, (), known, person=person)
     targets = list[Target]()
     found, damaged = wirings.split_for_chat(connection, chat.id)
+    ids = identities(connection, sender) if sender is not None else ()
     for wiring in found:
-        if reason := problem(wiring.trigger_rules):
-            _log.error("routing.wiring_unusable", chat=chat.platform_id, wiring=wiring.id, reason=reason)
         try:
-            targets += filter(None, [_target(connection, event, chat, wiring)])
+            targets += filter(None, [_target(connection, event, chat, wiring, ids)])
         except DamagedRow as error:
             damaged.append(error)
     return Plan(
@@ -232,18 +231,20 @@ def _has_dm(connection: Connection, user_id: str, chat: MessagingGroup) -> bool:
     return user_dms.is_settled(connection, user_id, chat.channel_type, chat.id)
 
 
-def _target(connection: Connection, event: Routable, chat: MessagingGroup, wiring: Wiring) -> Target | None:
+def _target(
+    connection: Connection, event: Routable, chat: MessagingGroup, wiring: Wiring, ids: tuple[str, ...]
+) -> Target | None:
+    """Return a target for an event whose sender has these identities."""
     group = agent_groups.get(connection, wiring.agent_group_id)
     if group is None:
         return None
-    return Target(
-        wiring,
-        rules_of(wiring),
-        group,
-        _open_session(connection, wiring, event.address.thread_id),
-        None if isinstance(event, Webhook) else refusal(connection, chat, group.id, sender_of(event)),
-        identities(connection, sender) if (sender := sender_of(event)) else (),
-    )
+    rules = rules_of(wiring)
+    if rules is None:
+        reason = problem(wiring.trigger_rules)
+        _log.error("routing.wiring_unusable", chat=chat.platform_id, wiring=wiring.id, reason=reason)
+    refused = None if isinstance(event, Webhook) else refusal(connection, chat, group.id, sender_of(event))
+    session = _open_session(connection, wiring, event.address.thread_id)
+    return Target(wiring, rules, group, session, refused, ids)
 
 
 def _open_session(
