@@ -18,6 +18,7 @@ PARTS = (
     "burst",
     "sessions",
     "ingest",
+    "routing",
     "ready",
     "idle",
     "sim",

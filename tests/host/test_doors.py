@@ -13,7 +13,7 @@ import trio
 from attrs import evolve
 
 from nanoclaw.host import Host, Seams, open_host
-from nanoclaw.records import Address, SdkMessage, Webhook
+from nanoclaw.records import Address, SdkMessage, Webhook, received
 from nanoclaw.store import ThreadExecutor
 from nanoclaw.testing import FakeChannel, World, asks, says, script, wire
 from tests.host.homes import GUARD_S, config, rows
@@ -142,15 +142,18 @@ async def test_any_json_value_is_a_payload(tmp_path: Path, payload: Any) -> None
     assert stored(tmp_path)[0][2]["payload"] == (list(payload) if isinstance(payload, tuple) else payload)
 
 
-async def test_a_payload_is_copied_before_it_is_stored(tmp_path: Path) -> None:
-    channel, payload = FakeChannel(), {"n": 1}
-    async with a_host(tmp_path, channel) as host:
-        await wire(host, CHAT)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(host.intake.offer, Webhook(CHAT, "1", "s", "e", payload))
-            await trio.lowlevel.checkpoint()
-            payload["n"] = 2
-    assert stored(tmp_path)[0][2]["payload"] == {"n": 1}
+def test_an_event_has_a_copy_of_its_payload() -> None:
+    payload, content = {"n": [1]}, {**MESSAGE, "author": dict(AUTHOR)}
+    webhook, message = (
+        received(Webhook(CHAT, "1", "s", "e", payload)),
+        received(SdkMessage(CHAT, "1", content)),
+    )
+    payload["n"].append(2)
+    content["author"]["userId"] = "8"  # type: ignore[index]  # it is a dict
+    assert isinstance(webhook, Webhook)
+    assert webhook.payload == {"n": [1]}
+    assert isinstance(message, SdkMessage)
+    assert message.message.sender_id == "fake:7"
 
 
 # -- messages of the chat library --------------------------------------------------
