@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Unattended,
     )
     from nanoclaw.channels.simple import SimpleChannel
+    from nanoclaw.channels.state import BadState, ChannelState, Lock, StateFull, StateUnavailable
     from nanoclaw.channels.terminal.terminal import render
     from nanoclaw.config import Config, ConfigError, load_config
     from nanoclaw.control import Control
@@ -63,6 +64,7 @@ __all__ = [
     "Attachment",
     "Attended",
     "BadEvent",
+    "BadState",
     "CannotTell",
     "Capabilities",
     "CardContent",
@@ -70,6 +72,7 @@ __all__ = [
     "Channel",
     "ChannelContext",
     "ChannelFactory",
+    "ChannelState",
     "ChannelUnavailable",
     "ChatMessage",
     "Clicked",
@@ -85,6 +88,7 @@ __all__ = [
     "HostReport",
     "InboundEvent",
     "Intake",
+    "Lock",
     "NotAccepted",
     "Option",
     "Outgoing",
@@ -104,6 +108,8 @@ __all__ = [
     "Seams",
     "Sender",
     "SimpleChannel",
+    "StateFull",
+    "StateUnavailable",
     "TextContent",
     "Unattended",
     "Webhook",
@@ -127,6 +133,7 @@ _HOMES = {
         "Unattended",
     ),
     "nanoclaw.channels.simple": ("SimpleChannel",),
+    "nanoclaw.channels.state": ("BadState", "ChannelState", "Lock", "StateFull", "StateUnavailable"),
     "nanoclaw.channels.terminal.terminal": ("render",),
     "nanoclaw.config": ("Config", "ConfigError", "load_config"),
     "nanoclaw.control": ("Control",),

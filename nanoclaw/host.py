@@ -14,7 +14,6 @@ from contextlib import (
 from functools import partial
 
 import structlog
-import trio
 from attrs import field, frozen
 
 from actors import ActorError, Bury, Escalate, Node, Policy, Ref, Supervisor
@@ -46,7 +45,7 @@ from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import INSTALL_ID, Bootstrap, Changes, Registry, registry_recipe, watch_lock
-from nanoclaw.routing import EngagedThreads, QuestionDesk, Router, Shows
+from nanoclaw.routing import Drops, EngagedThreads, HeldKeeper, QuestionDesk, Router, Shows, Strangers
 from nanoclaw.runtimes import (
     Runtime,
     Served,
@@ -243,14 +242,17 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         )
         start_up.start("resume", background(partial(resume_sessions, services, living)))
         start_up.start("owner-alerts", background(partial(tell_owner, services, living)))
-        desk = _approval_desk(parts, services, living)
-        start_up.start("approvals", background(desk.run))
         start_up.start("questions", background(_question_desk(services, living).run))
-        router = await _router(services, living, channels, root)
+        drops = Drops(services.registry, services.clock)
+        root.start("drops", drops.recipe)
+        router = await _router(services, living, channels, root, drops)
+        desk = _approval_desk(parts, services, living, router)
+        start_up.start("approvals", background(desk.run))
+        start_up.start("held", background(_held_keeper(services, router).run))
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if config.zone_doubt is not None:
             _log.warning("host.zone_doubtful", reason=config.zone_doubt)
-        ground = _ground(parts, services, living)
+        ground = _ground(parts, services, living, drops)
         status = HostStatus(
             root,
             living,
@@ -400,15 +402,24 @@ def _tell_of_jump(changes: Changes) -> None:
 
 
 async def _router(
-    services: Services, living: Sessions, channels: Mapping[str, Channel], root: Supervisor
+    services: Services, living: Sessions, channels: Mapping[str, Channel], root: Supervisor, drops: Drops
 ) -> Router:
     """Return the intake of all channels, once it knows in which threads agents are engaged."""
     central, registry = services.central, services.registry
     engaged = EngagedThreads(registry, central, services.clock)
     await root.start("engaged-threads", engaged.recipe).wait_started()
-    in_thread = partial(services.executor.run, lane="match")
-    shows = Shows(types_with_buttons(channels.values()), types_with_card_edits(channels.values()))
-    return Router(central, registry, services.changes, living, engaged, in_thread, shows)
+    return Router(
+        central,
+        registry,
+        services.changes,
+        living,
+        engaged,
+        partial(services.executor.run, lane="match"),
+        services.clock,
+        drops,
+        Strangers(registry, services.config.approvals.held_messages),
+        Shows(types_with_buttons(channels.values()), types_with_card_edits(channels.values())),
+    )
 
 
 def _question_desk(services: Services, living: Sessions) -> QuestionDesk:
@@ -417,7 +428,13 @@ def _question_desk(services: Services, living: Sessions) -> QuestionDesk:
     )
 
 
-def _approval_desk(parts: Parts, services: Services, living: Sessions) -> ApprovalDesk:
+def _held_keeper(services: Services, router: Router) -> HeldKeeper:
+    held_s = services.config.approvals.held_s
+    clock, changes = services.clock, services.changes
+    return HeldKeeper(router, services.registry, services.central, changes, clock, held_s)
+
+
+def _approval_desk(parts: Parts, services: Services, living: Sessions, router: Router) -> ApprovalDesk:
     """Return the worker of approvals."""
     config, registry, clock = services.config, services.registry, services.clock
     cards = CardSender(registry, services.senders, clock, config.delivery.backoff_s, config.timezone)
@@ -429,17 +446,12 @@ def _approval_desk(parts: Parts, services: Services, living: Sessions) -> Approv
         services.senders,
         living,
         parts.approvals,
-        HostEffects(services, living, parts.installation, _hold_nothing),
+        HostEffects(services, living, parts.installation, router.deliver_held),
         cards,
     )
 
 
-async def _hold_nothing(_messaging_group_id: str, _user_id: str | None) -> None:
-    """Deliver nothing: no messages are held."""
-    await trio.lowlevel.checkpoint()
-
-
-def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:
+def _ground(parts: Parts, services: Services, living: Sessions, drops: Drops) -> Ground:
     """Return the parts that the administrative operations work on. A recorder notes their changes."""
     config, recorder, registry = parts.config, parts.recorder, services.registry
     return Ground(
@@ -452,6 +464,7 @@ def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:
         zone=config.timezone,
         rules=rules_of(config),
         write_usage=services.budgets.write,
+        write_drops=drops.write,
         refusal=partial(why_refused, parts.runtime),
     )
 

@@ -9,12 +9,11 @@ from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from secrets import token_hex
 from typing import TypeVar
 
 import structlog
 import trio
-from attrs import frozen
+from attrs import Factory, frozen
 
 from nanoclaw.agents import BadContainerJson, Change, ContainerConfig, change_container_json
 from nanoclaw.approvals.installation import Installation
@@ -81,13 +80,16 @@ class HostEffects:
     installation: Installation
     deliver: Deliver
     """Delivers the held messages of a chat, or of a sender in it."""
+    _writing: trio.Lock = Factory(trio.Lock)
+    """Held from the reading of a `container.json` to its replacement."""
 
     async def change_container_json(self, agent_group_id: str, change: Change, /) -> None:
         """Install what the change adds, then write it."""
         group = await self._group(agent_group_id)
         after = await self._run(partial(self.installation.checked, group.folder, change))
         await self._prepare(group, after)
-        await self._run(partial(self._write, group.folder, change))
+        async with self._writing:
+            await self._run(partial(self._write, group.folder, change))
         _log.info("agent.container_json_changed", agent=group.folder)
 
     async def rebuild_agent(self, agent_group_id: str, /) -> None:
@@ -168,7 +170,8 @@ def _make(groups: Path, folder: str, instructions: str) -> None:
     if not instructions.strip():
         return
     file = groups / folder / "workspace" / INSTRUCTIONS
-    new = file.with_name(f".{INSTRUCTIONS}.{token_hex(8)}")
+    new = groups / folder / f".{INSTRUCTIONS}.new"  # beside the workspace, where no agent writes
+    new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

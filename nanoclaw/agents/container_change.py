@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from secrets import token_hex
 from stat import S_IMODE
 
 from nanoclaw.agents.container_json import FILE, BadContainerJson, ContainerConfig, container_of, parsed
@@ -39,7 +38,8 @@ def changed(folder: Path, change: Change) -> tuple[str, ContainerConfig]:
 def change_container_json(folder: Path, change: Change) -> ContainerConfig:
     """Change the file, or make it. A reader sees the old one or the new one, also after a crash. Blocking.
 
-    A link is followed, so that a file that the owner keeps elsewhere stays there.
+    A link is followed, so that a file that the owner keeps elsewhere stays there. Only one caller at a time
+    may change a file.
 
     Raises:
         BadContainerJson: the file, or the changed one, cannot be used. Nothing has changed.
@@ -59,7 +59,8 @@ def change_container_json(folder: Path, change: Change) -> ContainerConfig:
 
 def _replace(file: Path, text: str, mode: int) -> None:
     """Replace a file by one rename. A crash leaves a hidden file beside it at most."""
-    new = file.with_name(f".{file.name}.{token_hex(8)}")
+    new = file.with_name(f".{file.name}.new")
+    new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

@@ -4,10 +4,10 @@ The registry asks a `Catalogue` to check requests and to carry out decisions.
 """
 
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from importlib import import_module
-from typing import Self
+from typing import Any, Self
 
 from attrs import frozen
 
@@ -21,9 +21,6 @@ from nanoclaw.registry import ActionRefused
 from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import approval_rules, pending_approvals
 from nanoclaw.system.foreign import ForeignError, foreign_code
-
-MakeKind = Callable[[Installation], ApprovalKind]
-"""What a module of the package `kinds` names `KIND`."""
 
 
 class BadKind(ValueError):
@@ -119,7 +116,8 @@ class Catalogue:
 
 
 def _installed(installation: Installation) -> Iterable[ApprovalKind]:
-    """Yield the kind that the `KIND` of each module of the package `kinds` makes."""
+    """Yield the kinds of the modules of the package `kinds`."""
     for module in sorted(pkgutil.iter_modules(kinds.__path__), key=lambda each: each.name):
-        make: MakeKind = import_module(f"{kinds.__name__}.{module.name}").KIND
-        yield make(installation)
+        kind: Any = import_module(f"{kinds.__name__}.{module.name}").KIND
+        found: ApprovalKind = kind(installation) if isinstance(kind, type) else kind
+        yield found

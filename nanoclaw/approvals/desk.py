@@ -107,6 +107,8 @@ class ApprovalDesk:
     _refused: dict[tuple[str, str], float] = field(factory=dict, init=False)
     """The direct chats that a channel refused: trio's time at which it is asked again."""
     _limit: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(MAX_AT_ONCE))
+    _finishing: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(MAX_AT_ONCE))
+    """Of effects, which may take minutes: they must not delay cards."""
 
     async def run(self) -> None:
         """Take the steps that are due, until cancelled."""
@@ -191,7 +193,7 @@ class ApprovalDesk:
     async def _take(self, key: Key, step: Step) -> None:
         """Take one step. If it fails, it is taken again later."""
         try:
-            async with self._limit:
+            async with self._finishing if key[0] == "finish" else self._limit:
                 await step()
             self._failures.pop(key, None)
         except (StoreError, ActorError, SessionDown, ForeignError, ChannelUnavailable, DamagedRow) as error:

@@ -93,24 +93,35 @@ class Installation:
     def mount(self, agent: str, wanted: Grant) -> Grant:
         """Return a mount of an agent as it would be given, with the links of its source resolved.
 
-        Where the owner lists no folder with the source, the refusal is the same for all paths. So an agent
-        cannot find out what is on this machine.
+        It searches the source, which may take a second.
 
         Raises:
             ActionRefused: the owner does not let the agent have it.
         """
         container = evolve(self.container(agent), mounts=(wanted,))
+        policy = self.listing(agent, wanted.source)
         try:
-            policy = MountPolicy.read(self.config, self.environ)
-            if not policy.lists(agent, wanted.source):
-                raise ActionRefused(NOT_LISTED)
             agents = {**dict(self._containers()), agent: container}
             [granted] = policy.granted(agent, container, policy.writable(agents))
         except MountRefused as error:
             raise ActionRefused(str(error).removeprefix("mounts[0].source: ")) from error
+        return granted
+
+    def listing(self, agent: str, source: Path) -> MountPolicy:
+        """Return the rules for mounts, if the owner lists a folder with this source for the agent.
+
+        The refusal is the same for all paths. So an agent cannot find out what is on this machine.
+
+        Raises:
+            ActionRefused: the owner lists none.
+        """
+        try:
+            policy = MountPolicy.read(self.config, self.environ)
+            if policy.lists(agent, source):
+                return policy
         except (BadMountList, OSError) as error:
             raise ActionRefused(NOT_LISTED) from error
-        return granted
+        raise ActionRefused(NOT_LISTED)
 
     def _containers(self) -> "list[tuple[str, ContainerConfig]]":
         """Return the files of all agents that can be read, by folder."""

@@ -21,6 +21,7 @@ from nanoclaw.operations.rights import Caller
 from nanoclaw.operations.roles import Roles
 from nanoclaw.operations.rows import AgentGroups, DirectChats, MessagingGroups, Parked, UnregisteredSenders
 from nanoclaw.operations.sessions import Sessions
+from nanoclaw.operations.strangers import Strangers
 from nanoclaw.operations.tasks import Tasks
 from nanoclaw.operations.usage import Usage
 from nanoclaw.operations.users import Users
@@ -41,6 +42,7 @@ NOUNS: tuple[type[Noun], ...] = (
     Approvals,
     Network,
     Dropped,
+    Strangers,
     Budgets,
     Usage,
 )
@@ -71,6 +73,7 @@ class Admin:
     approvals: Approvals
     network: Network
     dropped: Dropped
+    strangers: Strangers
     budgets: Budgets
     usage: Usage
     # Only for the host's own program:
@@ -101,6 +104,7 @@ class Admin:
             approvals=Approvals(ground, who, note),
             network=Network(ground, who, note),
             dropped=Dropped(ground, who, note),
+            strangers=Strangers(ground, who, note),
             budgets=Budgets(ground, who, note),
             usage=Usage(ground, who, note),
             dms=DirectChats(ground),

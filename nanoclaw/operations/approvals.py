@@ -9,12 +9,21 @@ from attrs import frozen
 from nanoclaw.operations.declaration import Named, operation
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
-from nanoclaw.operations.types import ApprovalRef
-from nanoclaw.records import Address, ApprovalStatus, PendingApproval
-from nanoclaw.registry import CreateApproval, DecideApproval, DeleteApproval, ExpireApprovals
+from nanoclaw.operations.types import AgentRef, ApprovalRef
+from nanoclaw.records import Address, ApprovalCard, ApprovalRule, ApprovalStatus, PendingApproval
+from nanoclaw.registry import (
+    CreateApproval,
+    DecideApproval,
+    DeleteApproval,
+    ExpireApprovals,
+    ForgetApprovalRule,
+    RequestApproval,
+)
 from nanoclaw.store import NotFound
-from nanoclaw.store.central import pending_approvals
+from nanoclaw.store.central import approval_cards, approval_rules, pending_approvals
 
+RULES = ("rule_id", "agent", "action", "scope", "created_by", "created_at")
+CARDS = ("user_id", "chat", "status", "shows", "attempts", "error")
 COLUMNS = ("approval_id", "agent", "action", "status", "title", "created_at", "decided_by")
 
 
@@ -49,6 +58,73 @@ class Approvals(Noun):
             raise NotFound(f"there is no approval {approval!r:.140}")
         return found
 
+    @operation(right=Right.ADMIN, reads=True, columns=CARDS)
+    async def cards(self, approval: ApprovalRef) -> Sequence[ApprovalCard]:
+        """List the people to whom a request was shown, and how its cards fare.
+
+        Args:
+            approval: its id.
+        """
+        return await self._central.run(approval_cards.of_approval, approval)
+
+    @operation(right=Right.ADMIN)
+    async def approve(
+        self,
+        approval: ApprovalRef,
+        *,
+        note: Annotated[str | None, Named("note", option=True)] = None,
+        always: Annotated[bool, Named("always", option=True)] = False,
+    ) -> PendingApproval:
+        """Approve a request. Who asked is told, and its cards show who decided.
+
+        Without a host, the decision is stored. What it needs besides is done when the host starts.
+
+        Args:
+            approval: its id.
+            note: a sentence for who asked.
+            always: also allow the same in future, as the request offers it.
+        """
+        return await self._decide(approval, "always" if always else "approve", note)
+
+    @operation(right=Right.ADMIN)
+    async def reject(
+        self, approval: ApprovalRef, *, note: Annotated[str | None, Named("note", option=True)] = None
+    ) -> PendingApproval:
+        """Reject a request. Who asked is told, and its cards show who decided.
+
+        Args:
+            approval: its id.
+            note: a sentence for who asked, such as the reason.
+        """
+        return await self._decide(approval, "reject", note)
+
+    async def _decide(self, approval: str, choice: str, note: str | None) -> PendingApproval:
+        by = self._caller.user_id
+        unlimited = self._caller.unlimited
+        decide = DecideApproval(approval, by=by, choice=choice, note=note, unlimited=unlimited)
+        return await self._registry.ask(decide)
+
+    @operation(right=Right.ADMIN, reads=True, columns=RULES)
+    async def rules(
+        self, agent: Annotated[AgentRef | None, Named("agent", option=True)] = None
+    ) -> Sequence[ApprovalRule]:
+        """List the rules of "always allow". A request that fits one needs no decision.
+
+        Args:
+            agent: only those of this agent.
+        """
+        found = await self._central.run(approval_rules.every)
+        return [each for each in found if agent in {None, each.agent_group_id}]
+
+    @operation(right=Right.OWNER)
+    async def forget_rule(self, rule: str) -> ApprovalRule:
+        """Forget a rule. Later requests wait for a decision again.
+
+        Args:
+            rule: its id, as `approvals rules` shows it.
+        """
+        return await self._registry.ask(ForgetApprovalRule(rule))
+
     @operation(right=Right.ADMIN, asks="Delete approval {approval}? Who asked for it gets no answer.")
     async def delete(self, approval: ApprovalRef) -> PendingApproval:
         """Delete an approval, decided or not.
@@ -59,6 +135,22 @@ class Approvals(Noun):
         return await self._registry.ask(DeleteApproval(approval))
 
     # -- for embedders
+
+    async def request(
+        self,
+        action: str,
+        values: Mapping[str, object],
+        *,
+        agent_group_id: str | None = None,
+        address: Address | None = None,
+        requested_by: str | None = None,
+    ) -> PendingApproval:
+        """Request an approval of a kind. An equal open request is returned instead.
+
+        Without an agent, only owners may decide. Raises `NotAllowed` if it can never be done.
+        """
+        request = RequestApproval(action, values, agent_group_id, address, requested_by)
+        return await self._registry.ask(request)
 
     async def create(  # noqa: PLR0913 -- the columns of its row, by name
         self,

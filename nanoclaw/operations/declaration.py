@@ -257,7 +257,7 @@ def of_method(noun: str, method: Any) -> Operation:
         if not _said(hints[each.name], Internal)
     ]
     _check_result(hints.get("return"))
-    verb = inner.__name__.rstrip("_")
+    verb = inner.__name__.rstrip("_").replace("_", "-")
     return Operation(noun, verb, summary, details, tuple(parameters), method.__dict__["declared"], inner)
 
 

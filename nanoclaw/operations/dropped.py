@@ -1,4 +1,4 @@
-"""The noun `dropped`: messages that no agent got, by who wrote them."""
+"""The noun `dropped`: messages and clicks that no agent got, by who wrote them and why."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -9,12 +9,13 @@ from nanoclaw.operations.chats import parsed_address
 from nanoclaw.operations.declaration import Text, operation
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
-from nanoclaw.records import Address, UnregisteredSender
-from nanoclaw.registry import ForgetUnregisteredSender
+from nanoclaw.operations.types import ChatRef
+from nanoclaw.records import Address, Member, UnregisteredSender
+from nanoclaw.registry import AdmitSender, ForgetUnregisteredSender
 from nanoclaw.store import Connection, NotFound
 from nanoclaw.store.central import unregistered_senders
 
-COLUMNS = ("chat", "user_id", "sender_name", "reason", "message_count", "last_seen")
+COLUMNS = ("chat", "user_id", "sender_name", "reason", "message_count", "first_seen", "last_seen")
 
 
 @frozen
@@ -28,6 +29,7 @@ class Dropped(Noun):
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(self) -> Sequence[UnregisteredSender]:
         """List them, the latest first."""
+        await self._ground.write_drops()
         return await self._central.run(unregistered_senders.every)
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
@@ -40,7 +42,22 @@ class Dropped(Noun):
             address: the chat, as `channel:platform_id`.
             user: the id of who wrote.
         """
+        await self._ground.write_drops()
         return await self._central.run(_of, parsed_address(address), user)
+
+    @operation(right=Right.ADMIN)
+    async def admit(self, chat: ChatRef, user: Annotated[str, Text()]) -> Sequence[Member]:
+        """Let a person in whose messages were dropped: they become a member of each agent of the chat.
+
+        A rejection or block of the person in that chat is lifted. What was dropped does not come back.
+        What is held is delivered.
+
+        Args:
+            chat: the chat, as `channel:platform_id`, name or id.
+            user: the id of who wrote, as `dropped list` shows it.
+        """
+        await self._ground.write_drops()
+        return await self._registry.ask(AdmitSender(chat, user, await self._known_caller()))
 
     @operation(right=Right.ADMIN, asks="Forget that {user} wrote in {address}?")
     async def delete(
@@ -53,6 +70,7 @@ class Dropped(Noun):
             user: the id of who wrote; default: those without an id.
         """
         chat = parsed_address(address)
+        await self._ground.write_drops()
         found = await self._central.run(_of, chat, user)
         await self._registry.ask(ForgetUnregisteredSender(chat, user))
         return found

@@ -77,5 +77,7 @@ class Ground:
     """The limits of the configuration."""
     write_usage: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
     """Writes what was used and is not on disk yet."""
+    write_drops: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+    """Writes counts of dropped messages that are not on disk yet."""
     refusal: Callable[[str], str | None] = lambda _provider: None
     """Returns why the runtime runs no agent of a provider; None if it runs them, or is not known."""

@@ -121,6 +121,7 @@ class UnregisteredSenders(Rows):
 
     async def list(self) -> Sequence[UnregisteredSender]:
         """Return all rows, the latest first."""
+        await self._ground.write_drops()
         return await self._ground.central.run(unregistered_senders.every)
 
     async def forget(self, address: Address, user_id: str | None) -> Sequence[str]:

@@ -11,6 +11,7 @@ from actors import Refusal
 from nanoclaw.channels.protocol import (
     ChannelUnavailable,
     DeliveryRejected,
+    DirectSender,
     DraftingSender,
     Outcome,
     Sender,
@@ -187,6 +188,11 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {text_of(error)}"
 
 
+def searched(n: int, channel: str, user_id: str) -> Asked:
+    """Return the note about the search for the direct chat of a user."""
+    return Asked(n, channel, f"dm-{user_id}", Address(channel, user_id), {"is": "DirectChat"})
+
+
 @frozen
 class RecordedSender:
     """Notes deliveries and lookups with their results. It does not note hints."""
@@ -207,6 +213,15 @@ class RecordedSender:
         with self._asking(outgoing, lookup=True) as answer, foreign_code(*REFUSALS):
             found: Any = await result_of(self.sender.find(outgoing))
             answer.receipt(read_receipt(found)[0] if found else None)
+            return found  # type: ignore[no-any-return]  # as above
+
+    async def open_dm(self, user_id: str) -> Address:
+        """Search with the wrapped sender. It is noted like a delivery whose receipt names the chat."""
+        n = next(self.writer.numbers)
+        self.writer.note(searched(n, self.channel, user_id))
+        with _Answering(n, self.writer, trio.current_time()) as answer, foreign_code(*REFUSALS):
+            found: Any = await result_of(cast("DirectSender", self.sender).open_dm(user_id))
+            answer.receipt(Receipt(getattr(found, "platform_id", None)))
             return found  # type: ignore[no-any-return]  # as above
 
     async def typing(self, address: Address) -> None:

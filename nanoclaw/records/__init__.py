@@ -61,7 +61,18 @@ from nanoclaw.records.outgoing import (
     TextContent,
 )
 from nanoclaw.records.paths import SessionPaths
-from nanoclaw.records.people import Member, Role, UnregisteredSender, User, UserDm, UserLink, UserRole
+from nanoclaw.records.people import (
+    HeldMessage,
+    Member,
+    Refusal,
+    RefusalStatus,
+    Role,
+    UnregisteredSender,
+    User,
+    UserDm,
+    UserLink,
+    UserRole,
+)
 from nanoclaw.records.sessions import (
     ApprovalAsker,
     ApprovalCard,
@@ -129,6 +140,7 @@ __all__ = [
     "EditContent",
     "EngagedThread",
     "Event",
+    "HeldMessage",
     "InboundEvent",
     "Intake",
     "Measure",
@@ -149,6 +161,8 @@ __all__ = [
     "Reacted",
     "ReactionContent",
     "Receipt",
+    "Refusal",
+    "RefusalStatus",
     "Remark",
     "ReplyTo",
     "ResponseScope",

@@ -83,8 +83,9 @@ def dump_chat(message: ChatMessage) -> str:
         "id": message.id,
         "text": message.text,
         "sender": message.sender,
-        "senderId": message.sender_id,
         **_present(
+            senderId=message.sender_id,
+            person=message.person,
             attachments=[_attachment(attachment) for attachment in message.attachments],
             replyTo=reply_to and _present(id=reply_to.id, sender=reply_to.sender, text=reply_to.text),
             isFromMe=message.is_from_me,

@@ -60,8 +60,10 @@ class ChatMessage:
     """The user's text. It may be empty if there are attachments."""
     sender: Name
     """The user's name, for the agent to read."""
-    sender_id: UserId
-    """The user's id with the network's prefix, such as `tg:123`. Rights belong to it."""
+    sender_id: UserId | None
+    """The user's id with the network's prefix, such as `tg:123`. Rights belong to it.
+    None: the network does not say who wrote. Only a chat with the policy `public` lets such a message in.
+    """
     attachments: tuple[Attachment, ...] = ()
     """The files of the message."""
     reply_to: ReplyTo | None = None
@@ -70,6 +72,8 @@ class ChatMessage:
     """True if the assistant's own account wrote it. The host drops it."""
     is_mention: bool = False
     """True if it mentions the assistant by name."""
+    person: Name | None = None
+    """The name of the person, if the sender is one of several linked identities. The host sets it."""
 
 
 def row_id(address: Address, event_id: str, *more: str) -> str:
@@ -378,6 +382,10 @@ class Routed:
     """The ids of its rows in these sessions, in the same order."""
     dropped: str | None = None
     """The reason why no session has it, a sentence for the log and the channel."""
+    held: str | None = None
+    """A sentence for the log if the event is on disk, and waits until its sender or its chat is let in.
+    A network's channel does not show it to the sender.
+    """
 
 
 class NotAccepted(Exception):

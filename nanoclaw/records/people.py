@@ -1,5 +1,6 @@
 """The ids of users, and rows of the central database about users, their roles and memberships."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ from attrs import frozen
 from nanoclaw.records.checking import BadValue, Length
 
 Role = Literal["owner", "admin"]
+RefusalStatus = Literal["rejected", "blocked"]
 
 
 @frozen
@@ -103,3 +105,36 @@ class UnregisteredSender:
     message_count: int
     first_seen: datetime
     last_seen: datetime
+
+
+@frozen
+class HeldMessage:
+    """A message that waits until somebody lets its sender, or its chat, in."""
+
+    id: int
+    message_id: str
+    messaging_group_id: str
+    user_id: str
+    event: str
+    bytes: int
+    agents: Sequence[str]
+    """The agents that wait for it; empty if the chat has none yet."""
+    held_at: datetime
+
+
+@frozen
+class Refusal:
+    """A sender of a chat, or a whole chat (`user_id` None), that somebody rejected or blocked."""
+
+    messaging_group_id: str
+    user_id: str | None
+    status: RefusalStatus
+    until: datetime | None
+    """When it ends; None if it must be lifted."""
+    decided_by: str | None
+    decided_at: datetime
+    approval_id: str | None = None
+
+    def holds(self, now: datetime) -> bool:
+        """Return whether it is in force."""
+        return self.until is None or now < self.until

@@ -54,7 +54,7 @@ from nanoclaw.registry.sessions import (
     RemoveParked,
     UpdateSession,
 )
-from nanoclaw.registry.unregistered_senders import ForgetUnregisteredSender, RecordUnregisteredSender
+from nanoclaw.registry.unregistered_senders import ForgetUnregisteredSender, RecordDrops
 from nanoclaw.registry.usage import (
     AlertTold,
     ChooseTeller,
@@ -65,12 +65,16 @@ from nanoclaw.registry.usage import (
 )
 from nanoclaw.registry.users import (
     AddMember,
+    AdmitSender,
     CreateUser,
     DeleteUser,
     EnsureUser,
     GrantRole,
+    LiftRefusal,
+    LinkUsers,
     RemoveMember,
     RevokeRole,
+    UnlinkUser,
     UpdateUser,
 )
 from nanoclaw.registry.wirings import CreateWiring, DeleteWiring, UpdateWiring, WireChat
@@ -81,6 +85,7 @@ __all__ = [
     "ActionRefused",
     "AddCards",
     "AddMember",
+    "AdmitSender",
     "AlertTold",
     "ApprovalEngine",
     "AskForSite",
@@ -116,6 +121,8 @@ __all__ = [
     "ForgetSite",
     "ForgetUnregisteredSender",
     "GrantRole",
+    "LiftRefusal",
+    "LinkUsers",
     "NewAlert",
     "NoteCard",
     "NoteCardShown",
@@ -126,9 +133,9 @@ __all__ = [
     "PerformAction",
     "Presence",
     "PruneApprovals",
+    "RecordDrops",
     "RecordEngaged",
     "RecordPresence",
-    "RecordUnregisteredSender",
     "RecordUsage",
     "Registry",
     "RemoveMember",
@@ -140,6 +147,7 @@ __all__ = [
     "RevokeRole",
     "SetBudget",
     "StoreCard",
+    "UnlinkUser",
     "UpdateAgentGroup",
     "UpdateMessagingGroup",
     "UpdateSession",

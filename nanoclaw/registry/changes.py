@@ -21,6 +21,7 @@ class Changes:
     """Number of changes to the sites of agents, and to the questions about them."""
     _network: trio.Event = Factory(trio.Event)
     _alerts: trio.Event = Factory(trio.Event)
+    _admitted: trio.Event = Factory(trio.Event)
     attendances: int = 0
     """Number of times that somebody came to a chat where messages may be held."""
     _approvals: trio.Event = Factory(trio.Event)
@@ -88,6 +89,15 @@ class Changes:
         """Wait for changes of sites. One task may call it."""
         await self._network.wait()
         self._network = trio.Event()
+
+    def tell_admitted(self) -> None:
+        """Report that somebody may have been let in, or refused, after the commit."""
+        self._admitted.set()
+
+    async def admitted(self) -> None:
+        """Wait for changes of who is let in. One task may call it."""
+        await self._admitted.wait()
+        self._admitted = trio.Event()
 
     def tell_questions(self) -> None:
         """Report a change of a question or of its card, after the commit, or a jump of the date."""

@@ -13,25 +13,41 @@ from nanoclaw.store.central.messaging_groups import MessagingGroupChanges
 
 @frozen
 class EnsureChat:
-    """Find or create the row of a chat at its first message. A new chat has the policy strict."""
+    """Find or create the row of a chat at a message. Its name and kind follow what the network reports.
+
+    A new chat has the policy strict.
+    """
 
     address: Address
     name: str | None
+    """None: the network does not say, so a stored name stays."""
     is_group: bool
+    direct_user: str | None = None
+    """The user whose direct chat it is. It is noted unless they have one, or it is another user's."""
 
     async def handle(self, actor: Registry) -> MessagingGroup:
-        """Return the stored or new row."""
+        """Return the stored or new row. A new name is shown to all agents."""
         id_ = actor.new_id("mg", self.address.channel_type, self.address.platform_id)
-        return await actor.commit(self._find_or_create, id_, actor.clock.now())
-
-    def _find_or_create(self, connection: Connection, id_: str, now: datetime) -> MessagingGroup:
-        found = messaging_groups.by_address(connection, self.address.channel_type, self.address.platform_id)
-        if found is not None:
-            return found
-        channel, platform = self.address.channel_type, self.address.platform_id
-        chat = MessagingGroup(id_, channel, platform, self.name, self.is_group, "strict", now)
-        messaging_groups.create(connection, chat)
+        chat, renamed = await actor.commit(self._ensure, id_, actor.clock.now())
+        if renamed:
+            actor.changes.tell_all()
         return chat
+
+    def _ensure(self, connection: Connection, id_: str, now: datetime) -> tuple[MessagingGroup, bool]:
+        channel, platform = self.address.channel_type, self.address.platform_id
+        found = messaging_groups.by_address(connection, channel, platform)
+        renamed = found is not None and self.name is not None and found.name != self.name
+        if found is None:
+            chat = MessagingGroup(id_, channel, platform, self.name, self.is_group, "strict", now)
+            messaging_groups.create(connection, chat)
+        else:
+            changes: MessagingGroupChanges = {"is_group": self.is_group}
+            if self.name is not None:
+                changes["name"] = self.name
+            chat = messaging_groups.update(connection, found.id, changes)
+        if self.direct_user is not None:
+            user_dms.note_first(connection, UserDm(self.direct_user, channel, chat.id, now))
+        return chat, renamed
 
 
 @frozen
@@ -70,6 +86,7 @@ class UpdateMessagingGroup(CheckedMessage):
         chat = await actor.commit(messaging_groups.update, self.id, self.changes)
         if "name" in self.changes:
             actor.changes.tell_all()
+        actor.changes.tell_admitted()
         return chat
 
 

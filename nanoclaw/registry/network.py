@@ -7,13 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from nanoclaw.records import ApprovalStatus, PendingApproval
+from nanoclaw.records import ApprovalAsker, ApprovalStatus, PendingApproval
 from nanoclaw.records.approvals import Asked
 from nanoclaw.records.network import BadSite, NetworkSite, Site, SiteDecision
 from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.registry.performed_actions import ActionRefused
 from nanoclaw.store import Connection, NotFound
-from nanoclaw.store.central import agent_groups, network_sites, pending_approvals
+from nanoclaw.store.central import (
+    agent_groups,
+    approval_askers,
+    network_sites,
+    pending_approvals,
+    sessions,
+)
 
 MOST_OPEN = 20
 """Open questions of one agent. More sites are refused without a question."""
@@ -48,7 +54,9 @@ class AskForSite(CheckedMessage):
         values = {"site": self.site, "session": self.session_id}
         # The question is the agent's: it outlives the session that met it.
         asked = Asked(network_sites.ACTION, values, self.agent_group_id, request_id=self.site)
-        actor.approvals.request(connection, asked, id_, actor.clock.now())
+        approval = actor.approvals.request(connection, asked, id_, actor.clock.now()).approval
+        if sessions.get(connection, self.session_id) is not None:
+            approval_askers.add(connection, ApprovalAsker(approval.approval_id, self.session_id))
         return True
 
 

@@ -1,36 +1,29 @@
-"""Messages to the registry about unregistered senders: those who wrote and were not admitted."""
+"""Messages to the registry about messages and clicks that were dropped, counted by sender and reason."""
 
-from attrs import frozen
+from collections.abc import Sequence
 
-from nanoclaw.records import Address
+from attrs import field, frozen
+
+from nanoclaw.records import Address, UnregisteredSender
 from nanoclaw.registry.actor import CheckedMessage, Registry
+from nanoclaw.store import Connection
 from nanoclaw.store.central import unregistered_senders
 
 
 @frozen
-class RecordUnregisteredSender:
-    """Count a message of a sender whom no policy admits."""
+class RecordDrops:
+    """Add counts of what was dropped. Nothing that is cached reads them."""
 
-    address: Address
-    user_id: str | None
-    sender_name: str
-    reason: str
-    messaging_group_id: str | None
-    agent_group_id: str | None
+    counts: Sequence[UnregisteredSender] = field(repr=False)
 
     async def handle(self, actor: Registry) -> None:
-        """Insert the row, or count one more message. No cached read shows it."""
-        await actor.note(
-            unregistered_senders.record,
-            channel_type=self.address.channel_type,
-            platform_id=self.address.platform_id,
-            user_id=self.user_id,
-            sender_name=self.sender_name,
-            reason=self.reason,
-            messaging_group_id=self.messaging_group_id,
-            agent_group_id=self.agent_group_id,
-            now=actor.clock.now(),
-        )
+        """Insert the rows, or add to those of the same chat, sender and reason."""
+        await actor.note(self._add)
+
+    def _add(self, connection: Connection) -> None:
+        for each in self.counts:
+            unregistered_senders.add(connection, each)
+        unregistered_senders.forget_oldest(connection)
 
 
 @frozen

@@ -4,12 +4,21 @@ from datetime import datetime
 
 from attrs import frozen
 
-from nanoclaw.records import Role, User
+from nanoclaw.records import Member, Role, User
 from nanoclaw.records.checking import BadValue
 from nanoclaw.records.people import user_kind
 from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.store import Connection, NotAllowed
-from nanoclaw.store.central import members, user_roles, users
+from nanoclaw.store.central import (
+    members,
+    messaging_groups,
+    people,
+    refusals,
+    unregistered_senders,
+    user_roles,
+    users,
+    wirings,
+)
 from nanoclaw.store.central.users import UserChanges
 
 
@@ -80,7 +89,7 @@ class DeleteUser(CheckedMessage):
         return user
 
     def _delete(self, connection: Connection) -> tuple[User, bool]:
-        had_rights = bool(user_roles.for_user(connection, self.id))
+        had_rights = bool(user_roles.for_user(connection, self.id) or people.get(connection, self.id))
         _keep_an_owner(connection, self.id)
         return users.delete(connection, self.id), had_rights
 
@@ -144,6 +153,7 @@ def _ensure(connection: Connection, user_id: str, now: datetime) -> None:
 
 
 def _tell(actor: Registry, agent_group_id: str | None) -> None:
+    actor.changes.tell_admitted()
     if agent_group_id is None:
         actor.changes.tell_all()
     else:
@@ -163,6 +173,7 @@ class AddMember(CheckedMessage):
     async def handle(self, actor: Registry) -> None:
         """Add the member, unless they are one. Projections do not show it, so no watcher is notified."""
         await actor.commit(self._add, actor.clock.now())
+        actor.changes.tell_admitted()
 
     def _add(self, connection: Connection, now: datetime) -> None:
         if self.create_user:
@@ -180,3 +191,78 @@ class RemoveMember(CheckedMessage):
     async def handle(self, actor: Registry) -> bool:
         """Remove the member. Return False if they were not a member."""
         return await actor.commit(members.remove, self.user_id, self.agent_group_id)
+
+
+@frozen
+class LinkUsers(CheckedMessage):
+    """Make two identities one person. Rights and memberships of either then count for both."""
+
+    user_id: str
+    """The identity that names the person."""
+    other_id: str
+    linked_by: str | None = None
+
+    async def handle(self, actor: Registry) -> None:
+        """Link them, and all that either is linked to."""
+        await actor.commit(people.link, self.user_id, self.other_id, self.linked_by, actor.clock.now())
+        actor.changes.tell_all()
+        actor.changes.tell_admitted()
+
+
+@frozen
+class UnlinkUser(CheckedMessage):
+    """Make an identity a person of its own again. Its own rights stay."""
+
+    user_id: str
+
+    async def handle(self, actor: Registry) -> None:
+        """Delete the link. Raises `NotFound`."""
+        await actor.commit(people.unlink, self.user_id)
+        actor.changes.tell_all()
+
+
+@frozen
+class AdmitSender(CheckedMessage):
+    """Let a sender whose messages were dropped in a chat talk to the agents of that chat."""
+
+    messaging_group_id: str
+    user_id: str
+    added_by: str | None = None
+
+    async def handle(self, actor: Registry) -> list[Member]:
+        """Make the sender a member of each, lift a refusal, and forget what was dropped of them.
+
+        Raises:
+            NotAllowed: the chat has no agent.
+        """
+        admitted = await actor.commit(self._admit, actor.clock.now())
+        actor.changes.tell_admitted()
+        return admitted
+
+    def _admit(self, connection: Connection, now: datetime) -> list[Member]:
+        chat = messaging_groups.require(connection, self.messaging_group_id)
+        wired = wirings.for_chat(connection, chat.id)
+        if not wired:
+            where = f"{chat.channel_type}:{chat.platform_id}"
+            raise NotAllowed(f"no agent is wired to {where}: wire one first with nanoclaw wirings create")
+        _ensure(connection, self.user_id, now)
+        for wiring in wired:
+            members.add(connection, self.user_id, wiring.agent_group_id, self.added_by, now)
+        refusals.lift(connection, chat.id, self.user_id)
+        unregistered_senders.forget(connection, chat.channel_type, chat.platform_id, self.user_id)
+        groups = {wiring.agent_group_id for wiring in wired}
+        return [each for each in members.for_user(connection, self.user_id) if each.agent_group_id in groups]
+
+
+@frozen
+class LiftRefusal(CheckedMessage):
+    """Forget that a sender of a chat, or the chat itself (`user_id` None), was rejected or blocked."""
+
+    messaging_group_id: str
+    user_id: str | None
+
+    async def handle(self, actor: Registry) -> bool:
+        """Delete it. Return False if there was none."""
+        lifted = await actor.commit(refusals.lift, self.messaging_group_id, self.user_id)
+        actor.changes.tell_admitted()
+        return lifted

@@ -46,6 +46,7 @@ class CreateWiring(CheckedMessage):
         )
         await actor.commit(wirings.create, wiring)
         actor.changes.tell(wiring.agent_group_id)
+        actor.changes.tell_admitted()
         return wiring
 
 
@@ -61,6 +62,7 @@ class UpdateWiring(CheckedMessage):
         read_rules(self.changes.get("trigger_rules", {}))
         wiring = await actor.commit(wirings.update, self.id, self.changes)
         actor.changes.tell(wiring.agent_group_id)
+        actor.changes.tell_admitted()
         return wiring
 
 
@@ -74,6 +76,7 @@ class DeleteWiring(CheckedMessage):
         """Delete the row and return it."""
         wiring = await actor.commit(wirings.delete, self.id)
         actor.changes.tell(wiring.agent_group_id)
+        actor.changes.tell_admitted()
         return wiring
 
 
@@ -101,6 +104,7 @@ class WireChat(CheckedMessage):
         read_rules(self.trigger_rules)
         wiring = await actor.commit(self._make, actor)
         actor.changes.tell(wiring.agent_group_id)
+        actor.changes.tell_admitted()
         return wiring
 
     def _make(self, connection: Connection, actor: Registry) -> Wiring:

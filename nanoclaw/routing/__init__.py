@@ -1,8 +1,10 @@
-"""Routing of inbound events to the sessions that store them, and the life of questions."""
+"""Routing of inbound events to the sessions that store them, the life of questions, and strangers."""
 
 from nanoclaw.routing.clicks import Shows
+from nanoclaw.routing.drops import Drops
 from nanoclaw.routing.engaged import EngagedThreads
 from nanoclaw.routing.question_desk import QuestionDesk
 from nanoclaw.routing.router import Router
+from nanoclaw.routing.strangers import HeldKeeper, Strangers
 
-__all__ = ["EngagedThreads", "QuestionDesk", "Router", "Shows"]
+__all__ = ["Drops", "EngagedThreads", "HeldKeeper", "QuestionDesk", "Router", "Shows", "Strangers"]

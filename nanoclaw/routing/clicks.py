@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 
 import structlog
+import trio
 from attrs import frozen
 
 from actors import Ref
@@ -25,8 +26,9 @@ from nanoclaw.records import (
 )
 from nanoclaw.records.approvals import Decision
 from nanoclaw.records.content import dump_parked
-from nanoclaw.registry import ChooseOption, DecideApproval, ParkEvent, RecordUnregisteredSender, Registry
+from nanoclaw.registry import ChooseOption, DecideApproval, ParkEvent, Registry
 from nanoclaw.routing.access import refusal
+from nanoclaw.routing.drops import Drop, Drops
 from nanoclaw.routing.engagement import listens_to
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
@@ -45,6 +47,9 @@ from nanoclaw.store.central import (
 )
 from nanoclaw.store.central.people import identities
 
+CLICK = "click: "
+"""The beginning of the reasons for dropping clicks, as they are counted."""
+MAX_REASON = 200
 NOT_OPEN = "the question is not open: it was never asked here, or was closed long ago"
 ANSWERED = "the question was answered already"
 
@@ -77,10 +82,10 @@ class CardClick:
 
 @frozen
 class DroppedClick:
-    """A dropped click and the reason. `unregistered` records a sender who was not admitted."""
+    """A dropped click and the reason. `agent_group_id` is the agent that the user may not answer."""
 
     reason: str
-    unregistered: RecordUnregisteredSender | None = None
+    agent_group_id: str | None = None
 
 
 @frozen
@@ -140,7 +145,9 @@ def as_answer(event: Said, waiting: Iterable[Waiting], shows: Shows) -> Answerin
     An edit of an earlier message answers nothing, and neither does a message with files.
     """
     message = event.message
-    for question in () if message.attachments or event.version else waiting:
+    if message.sender_id is None or message.attachments or event.version:
+        return None
+    for question in waiting:
         if isinstance(question, WaitingCard):
             if event.address.channel_type in shows.with_buttons:
                 continue
@@ -292,8 +299,7 @@ def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Dro
         return DroppedClick("the chat is not known here")
     reason = refusal(connection, chat, agent_group_id, user)
     if reason is not None:
-        unregistered = RecordUnregisteredSender(address, user, user, reason, chat.id, agent_group_id)
-        return DroppedClick("the user is not known here", unregistered)
+        return DroppedClick("the user is not known here", agent_group_id)
     found, damaged = wirings.split_for_chat(connection, chat.id)
     if damaged:  # it may be the wiring that says who is heard
         return DroppedClick(str(damaged[0]))
@@ -311,18 +317,26 @@ class Clicks:
 
     registry: Ref[Registry]
     sessions: Sessions
+    drops: Drops
 
     async def drop(self, click: Clicked | Answering, dropped_click: DroppedClick) -> Routed:
-        """Log the reason for dropping a click, and record a sender who was not admitted."""
+        """Log the reason for dropping a click or an answer, and count a dropped click."""
         _log.info(
             "routing.click_dropped",
             question=click.question_id,
             user=click.user_id,
             reason=dropped_click.reason,
         )
-        if dropped_click.unregistered is not None:
-            await self.registry.ask(dropped_click.unregistered)
+        if isinstance(click, Clicked):
+            self.count(click, dropped_click.reason, dropped_click.agent_group_id)
+        await trio.lowlevel.checkpoint()
         return Routed(dropped=dropped_click.reason)
+
+    def count(self, click: Clicked, reason: str | None, agent_group_id: str | None = None) -> None:
+        """Count a click as dropped. None as the reason means that it was not."""
+        if reason is not None:
+            counted = f"{CLICK}{reason[:MAX_REASON]}"
+            self.drops.count(Drop(click.address, click.user_id, None, counted, agent_group_id=agent_group_id))
 
     async def decide(self, decision: Decision) -> Routed:
         """Decide an approval. It is decided and applied when this returns."""

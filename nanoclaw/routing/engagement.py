@@ -47,7 +47,7 @@ async def judge(  # noqa: PLR0913, PLR0917 -- all that the rules ask for
     """
     if rules is None:
         return Verdict("ignore")
-    if hears(rules, wiring, identities or (message.sender_id,)):
+    if hears(rules, wiring, identities or tuple(filter(None, [message.sender_id]))):
         if rules.sticky and engaged:
             return Verdict("wake", engages=True)
         if await _triggered(rules, wiring, message, in_thread):

@@ -8,27 +8,29 @@ import trio
 from attrs import Factory, define, evolve, frozen
 
 from actors import ActorError, Ref
+from nanoclaw.approvals.kinds.chat import CHAT_REJECTED
 from nanoclaw.records import (
     Address,
     Attended,
     Clicked,
     Event,
+    HeldMessage,
+    InboundEvent,
     NotAccepted,
     Remark,
     Routed,
-    Said,
+    SdkMessage,
     Session,
     Webhook,
     received,
 )
-from nanoclaw.records.content import dump_parked
+from nanoclaw.records.content import BadContent, dump_parked, load_parked
 from nanoclaw.registry import (
     Changes,
     EnsureChat,
     EnsureUser,
     OpenSession,
     ParkEvent,
-    RecordUnregisteredSender,
     Registry,
 )
 from nanoclaw.routing.clicks import (
@@ -41,17 +43,29 @@ from nanoclaw.routing.clicks import (
     check_answer,
     check_click,
 )
+from nanoclaw.routing.drops import Drop, Drops
 from nanoclaw.routing.engaged import EngagedThreads
-from nanoclaw.routing.plan import Plan, PlanCache, Routable, Target, plan
+from nanoclaw.routing.holding import NotHeld, RemoveHeld
+from nanoclaw.routing.plan import Plan, PlanCache, Routable, Target, name_of, plan, sender_of
 from nanoclaw.routing.refused import Refused
 from nanoclaw.routing.remarks import Remarks
+from nanoclaw.routing.strangers import Strangers
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import DamagedRow, Reader, StoreError
+from nanoclaw.store.central import held_messages, messaging_groups
 from nanoclaw.store.engine.mutex import Mutex, Places
+from nanoclaw.system.clock import Clock
 from nanoclaw.system.patterns import InThread
 
 UNWIRED = "no agent is wired to this chat"
-"""The reason for dropping a message that no agent gets."""
+UNHEARD = "no agent listens to this message"
+UNKNOWN = "the sender is not known here"
+DAMAGED = "held_damaged"
+"""Reasons for dropping a message that no agent gets."""
+HELD = "the message waits until somebody lets its sender in"
+UNWIRED_HELD = "no agent is wired to this chat yet: the message waits until somebody decides"
+MAX_CHANGES = 8
+"""Limit of looks at one event while rights change."""
 MAX_CONCURRENT = 64
 """Number of chats whose events are looked up at once. The others wait."""
 
@@ -72,6 +86,23 @@ class _Engaged:
 
     target: Target
     wakes: bool
+    waits: bool = False
+    """True if the agent gets it only after the sender is let in."""
+
+
+@frozen
+class _Judged:
+    """An event, the targets that take it, and what becomes of it if none gets it now."""
+
+    event: Routable
+    engaged: Sequence[_Engaged]
+    dropped: str | None = None
+    held: str | None = None
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The agents that get it only after the sender is let in."""
+        return tuple(each.target.agent_group.id for each in self.engaged if each.waits)
 
 
 @define(eq=False)
@@ -85,6 +116,9 @@ class Router:
     _engaged_threads: EngagedThreads
     _in_thread: InThread
     """Runs the matching of long texts in a worker thread."""
+    _clock: Clock
+    _drops: Drops
+    _strangers: Strangers
     _shows: Shows = Factory(Shows)
     _plans: PlanCache = Factory(PlanCache)
     _chats: dict[tuple[str, str], _ChatQueue] = Factory(dict)
@@ -134,11 +168,13 @@ class Router:
             async with queue.lock:
                 async with self._places:
                     found = await self._central.run(check_click, click)
-                clicks = Clicks(self._registry, self._sessions)
+                clicks = Clicks(self._registry, self._sessions, self._drops)
                 if isinstance(found, DroppedClick):
                     return await clicks.drop(click, found)
                 if isinstance(found, CardClick):
-                    return await clicks.decide(found.decision)
+                    routed = await clicks.decide(found.decision)
+                    clicks.count(click, routed.dropped)
+                    return routed
                 if isinstance(found, Choice):
                     return await clicks.choose(click, found)
                 return await clicks.store(click, found)
@@ -147,13 +183,11 @@ class Router:
         with self._queue(event.address) as queue:
             # No checkpoint before the chat's queue is entered: this keeps the order of the offers.
             async with queue.lock:
+                judged = await self._judged(event)
+                if isinstance(judged, Routed):
+                    return judged
+                event, engaged = judged.event, [each for each in judged.engaged if not each.waits]
                 async with self._places:
-                    found = await self._plan(event)
-                    if answered := await self._answer(event, found):
-                        return answered
-                engaged = await self._engaged(event, found)
-                async with self._places:
-                    dropped = await self._admit(event, found)
                     parked, conversations = await self._conversations(event, engaged)
                 if parked or len(conversations) > 1:
                     return await self._store_all(event, conversations, parked)
@@ -162,7 +196,47 @@ class Router:
             if conversations:
                 return await self._store_all(event, conversations)
             await trio.lowlevel.checkpoint()  # with a cached plan there was no other checkpoint
-            return Routed(dropped=dropped)
+            return Routed(dropped=judged.dropped, held=judged.held)
+
+    async def _judged(self, event: Routable) -> _Judged | Routed:
+        """Return who takes the event and what becomes of it elsewhere, or its result if it was an answer."""
+        for _ in range(MAX_CHANGES):
+            found = await self._ready(event)
+            event = _of_person(event, found)
+            async with self._places:
+                if answered := await self._answer(event, found):
+                    return answered
+            engaged = await self._engaged(event, found)
+            async with self._places:
+                judged = await self._verdict(_Judged(event, engaged), found)
+            if judged is not None:
+                return judged
+        raise NotAccepted("the rights in this chat keep changing")
+
+    async def _ready(self, event: Routable) -> Plan:
+        """Return the plan, once earlier messages of the sender that need not wait any more are delivered."""
+        async with self._places:
+            found = await self._known(event)
+        if found.chat is None or not found.releases(self._clock.now()):
+            return found
+        await self._release(found.chat.id, sender_of(event))
+        async with self._places:
+            return await self._plan(event)
+
+    async def _known(self, event: Routable) -> Plan:
+        """Return the plan, once sender and chat have their rows as the network reports them."""
+        found = await self._plan(event)
+        if found.user_known and found.chat_known(event):
+            return found
+        sender = sender_of(event)
+        if not found.user_known and sender is not None:
+            await self._registry.ask(EnsureUser(sender, name_of(event)))
+        if not found.chat_known(event):
+            direct = None if event.is_group else sender
+            await self._registry.ask(EnsureChat(event.address, event.chat_name, event.is_group, direct))
+        if found.chat is None:
+            _log.info("routing.new_chat", channel=event.address.channel_type, chat=event.address.platform_id)
+        return await self._plan(event)
 
     @contextmanager
     def _queue(self, address: Address) -> Iterator[_ChatQueue]:
@@ -194,69 +268,125 @@ class Router:
         if answering is None:
             return None
         if isinstance(answering, CardClick):
-            return await Clicks(self._registry, self._sessions).decide(answering.decision)
+            return await Clicks(self._registry, self._sessions, self._drops).decide(answering.decision)
         valid = await self._central.run(check_answer, answering, event.address)
         if isinstance(valid, DroppedClick):
             return None
         said = evolve(valid, answer=evolve(valid.answer, said=event))
-        routed = await Clicks(self._registry, self._sessions).store(answering, said)
+        routed = await Clicks(self._registry, self._sessions, self._drops).store(answering, said)
         return None if routed.dropped else routed
 
     async def _engaged(self, event: Routable, found: Plan) -> list[_Engaged]:
         """Return the targets that take the event. Call it without a place: a match may take seconds."""
-        considered = [
-            (target, await target.engagement(event, self._engaged_threads, self._in_thread))
-            for target in found.targets
-            if target.refused is None
-        ]
-        return [_Engaged(target, how == "wake") for target, how in considered if how != "ignore"]
+        now, engaged = self._clock.now(), list[_Engaged]()
+        for target in found.targets:
+            if target.refused is None:
+                how = await target.engagement(event, self._engaged_threads, self._in_thread)
+                engaged += [_Engaged(target, how == "wake")] if how != "ignore" else []
+            elif target.waits(now) and await target.would_hear(event, self._engaged_threads, self._in_thread):
+                engaged.append(_Engaged(target, wakes=False, waits=True))
+        return engaged
 
-    async def _admit(self, event: Routable, found: Plan) -> str:
-        """Create the user and the chat if they are new, and record refusals.
-
-        Return the reason why the event is dropped if no target takes it.
-        """
-        if not found.user_known and not isinstance(event, Webhook):
-            await self._registry.ask(EnsureUser(event.message.sender_id, event.message.sender))
-        if found.chat is None:
-            await self._registry.ask(EnsureChat(event.address, event.chat_name, event.is_group))
-            _log.info("routing.new_chat", channel=event.address.channel_type, chat=event.address.platform_id)
+    async def _verdict(self, judged: _Judged, found: Plan) -> _Judged | None:
+        """Hold the event where it waits, and count where it is dropped. Return None to look again."""
+        event, waiting = judged.event, judged.waiting
         if found.damaged and not found.targets:
             raise NotAccepted(f"nobody can take the event now: {found.damaged[0]}")
-        if not found.targets:
-            await self._record_unwired(event, found)
-            return UNWIRED
-        dropped = "no agent listens to this message"
+        if found.targets and not waiting:
+            return evolve(judged, dropped=self._dropped(event, found, judged.engaged))
+        if not found.targets and not self._strangers.may_ask(event, found, self._clock.now()):
+            return evolve(judged, dropped=self._unwired(event, found))
+        held = await self._strangers.hold(event, found, waiting)
+        if isinstance(held, NotHeld):
+            self._count(event, held.reason, found)
+            return evolve(judged, dropped=UNKNOWN if found.targets else UNWIRED)
+        waits = HELD if found.targets else UNWIRED_HELD
+        return evolve(judged, held=waits) if held == "held" else None
+
+    def _unwired(self, event: Routable, found: Plan) -> str:
+        reason = UNWIRED if found.rejected is None else CHAT_REJECTED
+        self._count(event, reason, found)
+        return reason
+
+    def _dropped(self, event: Routable, found: Plan, engaged: Sequence[_Engaged]) -> str:
+        """Count the event as dropped for the targets that refuse it, or if nobody takes it."""
+        now, refused = self._clock.now(), False
         for target in found.targets:
-            if target.refused is not None and not isinstance(event, Webhook):
-                await self._record_unregistered(event, target, target.refused)
-                dropped = "the sender is not known here"
-        return dropped
+            if target.refused is not None and not target.waits(now):
+                self._count(event, target.refused.reason(now), found, target)
+                refused = True
+        if not refused and not engaged:
+            self._count(event, UNHEARD, found)
+        return UNKNOWN if refused else UNHEARD
 
-    async def _record_unwired(self, event: Routable, found: Plan) -> None:
-        """Count a message that no agent gets, so that `nanoclaw dropped list` shows it."""
-        id_, name = (None, event.source) if isinstance(event, Webhook) else _sender(event)
+    def _count(self, event: Routable, reason: str, found: Plan, target: Target | None = None) -> None:
+        """Count a dropped event, so that `nanoclaw dropped list` shows it."""
+        where, sender = event.address, sender_of(event)
         chat = found.chat.id if found.chat is not None else None
-        await self._registry.ask(RecordUnregisteredSender(event.address, id_, name, UNWIRED, chat, None))
+        agent = target.agent_group.id if target is not None else None
+        _log.info("routing.dropped", sender=sender, chat=where.platform_id, reason=reason)
+        self._drops.count(Drop(where, sender, name_of(event), reason, chat, agent))
 
-    async def _record_unregistered(self, event: Said, target: Target, reason: str) -> None:
-        (id_, name), wiring = _sender(event), target.wiring
-        _log.warning(
-            "routing.unregistered_sender",
-            sender=id_,
-            chat=event.address.platform_id,
-            reason=reason,
-        )
-        await self._registry.ask(
-            RecordUnregisteredSender(
-                event.address,
-                id_,
-                name,
-                reason,
-                wiring.messaging_group_id,
-                wiring.agent_group_id,
-            )
-        )
+    # -- held messages
+
+    async def deliver_held(self, messaging_group_id: str, user_id: str | None = None) -> None:
+        """Deliver the held messages of a sender in a chat, or of a whole chat, in their order.
+
+        Those that still wait stay. Those that nobody may get any more are dropped, and counted.
+
+        Raises:
+            NotAccepted: they cannot be delivered now. Try again later.
+        """
+        chat = await self._central.run(messaging_groups.get, messaging_group_id)
+        if chat is None:
+            return
+        with self._queue(Address(chat.channel_type, chat.platform_id)) as queue:
+            async with queue.lock:
+                try:
+                    await self._release(chat.id, user_id)
+                except (StoreError, ActorError, DamagedRow) as error:
+                    raise NotAccepted(f"the held messages could not be stored: {error}") from error
+
+    async def _release(self, messaging_group_id: str, user_id: str | None) -> None:
+        for held in await self._central.run(held_messages.of_sender, messaging_group_id, user_id):
+            try:
+                event, _ = load_parked(held.event)
+            except BadContent as error:
+                _log.error("routing.held_damaged", message=held.message_id, reason=str(error))
+                await self._registry.ask(RemoveHeld([held], DAMAGED))
+            else:
+                if isinstance(event, InboundEvent | SdkMessage):
+                    await self._release_one(event, held)
+
+    async def _release_one(self, event: Routable, held: HeldMessage) -> None:
+        async with self._places:
+            found = await self._plan(event)
+        if found.damaged and not found.targets:
+            raise NotAccepted(f"nobody can take the event now: {found.damaged[0]}")
+        if not found.targets and not held.agents and found.rejected is None:
+            return  # no agent is wired to the chat yet
+        asked = [each for each in found.targets if not held.agents or each.agent_group.id in held.agents]
+        found = evolve(found, targets=tuple(asked))
+        event = _of_person(event, found)
+        judged = _Judged(event, await self._engaged(event, found))
+        if judged.waiting and set(judged.waiting) == set(held.agents):
+            return
+        async with self._places:
+            now = [each for each in judged.engaged if not each.waits]
+            parked, conversations = await self._conversations(event, now)
+        await self._store_all(event, conversations, parked)
+        await self._settle_held(judged, found, held)
+
+    async def _settle_held(self, judged: _Judged, found: Plan, held: HeldMessage) -> None:
+        """Remove a message that is delivered or dropped; keep it for the agents that still wait."""
+        if judged.waiting:
+            await self._strangers.hold(judged.event, found, judged.waiting)
+            return
+        if not found.targets:
+            self._unwired(judged.event, found)
+        elif not judged.engaged:
+            self._dropped(judged.event, found, ())
+        await self._registry.ask(RemoveHeld([held]))
 
     async def _conversations(
         self, event: Routable, engaged: Sequence[_Engaged]
@@ -303,6 +433,13 @@ class Router:
         await self._registry.ask(ParkEvent(session_id, parked, reason))
 
 
-def _sender(event: Said) -> tuple[str, str]:
-    """Return the id and the name of the sender."""
-    return event.message.sender_id, event.message.sender
+def _of_person(event: Routable, found: Plan) -> Routable:
+    """Return the event with the name of the person who sent it."""
+    match event:
+        case InboundEvent(message=message) if message.person != found.person:
+            return evolve(event, message=evolve(message, person=found.person))
+        case SdkMessage(content=content) if content.get("person") != found.person:
+            without = {key: value for key, value in content.items() if key != "person"}
+            return evolve(event, content={**without, "person": found.person} if found.person else without)
+        case _:
+            return event

@@ -346,7 +346,9 @@ class SessionActor:
             StoreError: it could not be stored.
         """
         with self.shell.under_way():
-            told = await self.inbound.run(messages_in.insert, report)
+            follows = self.conversation.chat is None and report.address is not None
+            step = transactions.store_and_follow if follows else transactions.store
+            told = await self.inbound.run(step, report)
             self.shell.stored([told] if told else [])
         self.shell.tick()
 

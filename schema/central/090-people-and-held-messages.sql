@@ -6,7 +6,7 @@ CREATE TABLE user_links (
   person_id TEXT NOT NULL REFERENCES users (id),
   linked_by TEXT,             -- a user id; NULL = whoever administers the host
   linked_at TEXT NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX idx_user_links_person ON user_links (person_id);
 
 CREATE TABLE held_messages (

@@ -25,9 +25,11 @@ from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.world.channel import FakeChannel
 from nanoclaw.testing.world.chats import Chat
 from nanoclaw.testing.world.executor import When
+from tests.approvals.catalogues import a_catalogue
 from tests.host.homes import config, only_session
 from tests.host.test_foreign_code import Unreadable
 
+OF_HOST = sorted(["book", *a_catalogue(Path("home")).for_agents])
 TABLE = '!book {"what": "table"}'
 
 
@@ -121,7 +123,7 @@ async def test_the_host_performs_a_request_and_answers(bookable: World) -> None:
             '!book {"what": "infinity"}',
             "the host failed to do it: ValueError('Out of range float values are not JSON compliant')",
         ),
-        ("!fly {}", f"action 'fly' is unknown; this host performs {', '.join([*TASK_ACTIONS, 'book'])}"),
+        ("!fly {}", f"action 'fly' is unknown; this host performs {', '.join([*TASK_ACTIONS, *OF_HOST])}"),
     ],
 )
 async def test_a_refused_action_is_answered_with_its_reason_and_changes_nothing(

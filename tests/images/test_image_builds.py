@@ -124,6 +124,29 @@ async def test_an_agent_keeps_its_image_when_the_next_one_cannot_be_built(
     assert "could not be built: there is no package httpie" in problem
 
 
+async def test_an_image_can_be_built_before_its_agent_wants_it(images: Images, builder: FakeBuilder) -> None:
+    await images.want_own()
+    await built(images, builder)
+    builder.go.set()
+    for _ in range(2):  # a crash repeats it
+        await images.prepare(WITH_RICH)
+    assert len(builder.builds) == 2
+    assert await images.image_for(WITH_RICH) == builder.builds[-1].image
+
+
+async def test_a_build_that_failed_is_tried_again_at_once(images: Images, builder: FakeBuilder) -> None:
+    await images.want_own()
+    await built(images, builder)
+    builder.go.set()
+    builder.failure = "there is no package rich"
+    with pytest.raises(ImageMissing, match="there is no package rich") as missing:
+        await images.prepare(WITH_RICH)
+    assert not missing.value.built
+    builder.failure = None
+    await images.prepare(WITH_RICH)
+    assert list(images.problems) == []
+
+
 async def test_a_corrected_package_ends_the_complaint_of_the_wrong_one(
     images: Images, builder: FakeBuilder
 ) -> None:

@@ -113,8 +113,8 @@ async def test_the_owner_of_the_files_is_an_owner_without_a_row(tmp_path: Path) 
 
 def test_every_destructive_operation_asks_and_no_reading_one_does() -> None:
     for operation in Catalogue.installed().operations.values():
-        destroys = operation.verb in {"delete", "remove", "revoke", "archive", "cancel"}
+        destroys = operation.verb in {"delete", "remove", "revoke", "archive", "cancel", "link"}
         assert bool(operation.declared.asks) == destroys, operation.name
-        assert operation.declared.reads == (operation.verb in {"list", "show", "history", "graph"}), (
-            operation.name
-        )
+        assert operation.declared.reads == (
+            operation.verb in {"list", "show", "history", "refused", "graph"}
+        ), operation.name

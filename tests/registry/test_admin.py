@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve, frozen
 
-from nanoclaw.records import Address, Session
-from nanoclaw.registry import EnsureUser, OpenSession, ParkEvent, RecordUnregisteredSender, Registry
+from nanoclaw.records import Address, Session, UnregisteredSender
+from nanoclaw.registry import EnsureUser, OpenSession, ParkEvent, RecordDrops, Registry
 from nanoclaw.store import Conflict, Connection, NotAllowed, NotFound, StillReferenced
 from nanoclaw.store.central import meta
 from nanoclaw.store.engine.rows import DamagedRow
@@ -174,7 +174,10 @@ async def test_direct_chats(office: Office) -> None:
 async def test_unregistered_senders(office: Office) -> None:
     chat = await office.chat()
     for _ in range(2):
-        await office.registry.ask(RecordUnregisteredSender(CHAT, "tg:9", "Nine", "strict", chat.id, None))
+        counted = UnregisteredSender(
+            "tg", CHAT.platform_id, "tg:9", "Nine", "strict", chat.id, None, 1, NOW, NOW
+        )
+        await office.registry.ask(RecordDrops([counted]))
     (sender,) = await office.admin.unregistered_senders.list()
     assert (sender.user_id, sender.message_count, sender.messaging_group_id) == ("tg:9", 2, chat.id)
     assert list(await office.admin.unregistered_senders.forget(CHAT, "tg:9")) == ["strict"]

@@ -17,9 +17,9 @@ ANYWHERE = {"create_agent", "request_budget"}
 
 
 def test_only_a_sandbox_has_the_tools_that_change_it() -> None:
-    assert ANYWHERE <= TOOLS.keys()
-    assert not IN_A_SANDBOX & TOOLS.keys()
-    assert IN_A_SANDBOX | ANYWHERE <= ALL_TOOLS.keys()
+    assert ANYWHERE.issubset(TOOLS)
+    assert IN_A_SANDBOX.isdisjoint(TOOLS)
+    assert (IN_A_SANDBOX | ANYWHERE).issubset(ALL_TOOLS)
     assert not (IN_A_SANDBOX | ANYWHERE) & SANDBOX_TOOLS, "Claude Code has none of them of its own"
 
 
@@ -65,8 +65,10 @@ def test_a_repeated_turn_finds_its_request_by_all_arguments(name: str, same: boo
                 "decision": "approved",
                 "result": {"name": "Cook", "destination": "cook"},
             },
-            'It was approved, and it is done. The agent "Cook" exists. To write to it, use send_message with '
-            'the destination "cook".',
+            (
+                'It was approved, and it is done. The agent "Cook" exists. To write to it, use send_message '
+                'with the destination "cook".'
+            ),
         ),
         (
             {"action": "install_packages", "decision": "approved", "result": {"packages": {"pip": ["rich"]}}},
@@ -78,8 +80,10 @@ def test_a_repeated_turn_finds_its_request_by_all_arguments(name: str, same: boo
         ),
         (
             {"action": "request_mount", "decision": "rejected", "result": {}, "note": "never"},
-            "It was rejected. Do not ask for it again, unless a user tells you to. "
-            'The person who decided adds: "never"',
+            (
+                "It was rejected. Do not ask for it again, unless a user tells you to. "
+                'The person who decided adds: "never"'
+            ),
         ),
         (
             {"action": "buy_tea", "decision": "approved", "result": {"cups": 2}},

@@ -193,8 +193,8 @@ def visitors_click(world: World) -> None:
     world.wrap_channel = wrap
 
 
-def _is_visitor(user_id: str) -> bool:
-    return user_id.partition(":")[2] in VISITORS
+def _is_visitor(user_id: str | None) -> bool:
+    return (user_id or "").partition(":")[2] in VISITORS
 
 
 def nobody_is_known(event: InboundEvent) -> InboundEvent:

@@ -104,6 +104,7 @@ def _said(view: View, message: Inbound, sender: object, sender_id: object, from_
         **_origin(view, message),
         sender=sender or sender_id,
         from_you="yes" if from_me is True else None,
+        person=content.get("person"),
         role=_role(view, address, sender_id),
         mentions_you="yes" if content.get("isMention") is True else None,
         edit_of=_edited(content),

@@ -1,1 +1,1 @@
-"""The kinds of approvals, one module each. `KIND` of a module makes its kind, given an `Installation`."""
+"""The kinds of approvals, one module each, with a `KIND`: a class that takes an `Installation`, or a kind."""

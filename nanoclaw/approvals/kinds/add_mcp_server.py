@@ -5,7 +5,7 @@ The agent, which can read its configuration, has them anyway.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -99,9 +99,9 @@ def _server(fields: Fields) -> Mapping[str, object]:
     return server
 
 
-def _bound(args: object, env: Mapping[str, str], headers: Mapping[str, str]) -> None:
-    for what, values in (("args", args), ("env", env.values()), ("headers", headers.values())):
-        texts = [*map(str, values)] if hasattr(values, "__iter__") else []
+def _bound(args: Sequence[str], env: Mapping[str, str], headers: Mapping[str, str]) -> None:
+    given = {"args": args, "env": [*env.values()], "headers": [*headers.values()]}
+    for what, texts in given.items():
         if len(texts) > MOST or any(len(each) > LONGEST or "\0" in each for each in texts):
             raise ActionRefused(
                 f"{what} may have {MOST} texts of {LONGEST:,} characters, none of them with NUL"

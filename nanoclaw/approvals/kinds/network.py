@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from nanoclaw.approvals.installation import Installation
 from nanoclaw.approvals.kind import APPROVE, REJECT, Asked, Wanted
 from nanoclaw.records import Option, PendingApproval
 from nanoclaw.records.network import BadSite, NetworkSite, Site, SiteDecision
@@ -53,6 +52,4 @@ class NetworkKind:
         return {"site": site}
 
 
-def KIND(_installation: Installation) -> NetworkKind:  # noqa: N802 -- the name that each module has
-    """Return the kind. It reads nothing of the installation."""
-    return NetworkKind()
+KIND = NetworkKind()

@@ -59,7 +59,7 @@ class RequestBudget:
         result = {"measure": measure, "scope": scope.partition(":")[0]}
         if approval.status != "approved":
             return result
-        known = next((each for each in MEASURES if each == measure), None)
+        known = _known(measure)
         if known is None or not isinstance(amount, int):
             raise ActionRefused("the request cannot be read")
         now = self._limit(connection, scope, known)
@@ -94,11 +94,17 @@ class RequestBudget:
 
 
 def _measure(fields: Fields) -> Measure:
-    name = fields.needed("measure", LONGEST)
+    found = _known(fields.needed("measure", LONGEST))
+    if found is None:
+        raise ActionRefused(f"measure must be one of {', '.join(MEASURES)}")
+    return found
+
+
+def _known(name: object) -> Measure | None:
     for each in MEASURES:
         if each == name:
             return each
-    raise ActionRefused(f"measure must be one of {', '.join(MEASURES)}")
+    return None
 
 
 def _amount(measure: Measure, given: object) -> int:

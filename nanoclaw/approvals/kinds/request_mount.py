@@ -46,6 +46,7 @@ class RequestMount:
             wanted = Grant(HostPath().read(source), BELOW / _name(source, fields), read_only=not write)
         except Unfit as error:
             raise ActionRefused(f"path {error}") from error
+        self.installation.listing(agent.folder, wanted.source)
         self._require_patience(agent.id)
         granted = self.installation.mount(agent.folder, wanted)
         if write and granted.read_only:

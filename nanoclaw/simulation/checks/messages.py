@@ -45,7 +45,7 @@ def users_are_heard_in_order(snapshot: Snapshot) -> Iterator[str]:
     """The messages of one user to one address have numbers in the order in which they were sent."""
     for paths in snapshot.sessions():
         numbers = dict(rows(paths.inbound_db, "SELECT id, seq FROM messages_in WHERE kind = 'chat'"))
-        spoken = defaultdict[tuple[str, Address], list[InboundEvent]](list)
+        spoken = defaultdict[tuple[str | None, Address], list[InboundEvent]](list)
         for event in snapshot.events(paths):
             if event.message_id in numbers:
                 spoken[event.message.sender_id, event.address].append(event)

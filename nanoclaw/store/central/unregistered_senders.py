@@ -1,4 +1,4 @@
-"""Rows of `unregistered_senders`: senders who were not admitted, counted by sender and reason."""
+"""Rows of `unregistered_senders`: messages and clicks that were dropped, counted by sender and reason."""
 
 from datetime import datetime
 
@@ -6,7 +6,9 @@ import apsw
 
 from nanoclaw.records import UnregisteredSender
 from nanoclaw.store.engine import rows
-from nanoclaw.store.engine.times import to_text
+
+KEPT = 10_000
+"""Limit of rows. Above it those that were seen longest ago are deleted: others choose their number."""
 
 
 def record(  # noqa: PLR0913 -- the columns of its row, by name
@@ -22,6 +24,12 @@ def record(  # noqa: PLR0913 -- the columns of its row, by name
     now: datetime,
 ) -> None:
     """Count one message. All senders without a user id in a chat count as one sender."""
+    where = (channel_type, platform_id, user_id, sender_name, reason, messaging_group_id, agent_group_id)
+    add(connection, UnregisteredSender(*where, 1, now, now))
+
+
+def add(connection: apsw.Connection, counted: UnregisteredSender) -> None:
+    """Add a count to that of the same chat, sender and reason."""
     connection.execute(
         """
         INSERT INTO unregistered_senders (
@@ -30,25 +38,28 @@ def record(  # noqa: PLR0913 -- the columns of its row, by name
         )
         VALUES (
           :channel_type, :platform_id, :user_id, :sender_name, :reason, :messaging_group_id, :agent_group_id,
-          1, :now, :now
+          :message_count, :first_seen, :last_seen
         )
         ON CONFLICT (channel_type, platform_id, coalesce(user_id, ''), reason) DO UPDATE SET
           sender_name = coalesce(excluded.sender_name, sender_name),
           messaging_group_id = coalesce(excluded.messaging_group_id, messaging_group_id),
           agent_group_id = coalesce(excluded.agent_group_id, agent_group_id),
-          message_count = message_count + 1,
+          message_count = message_count + excluded.message_count,
           last_seen = excluded.last_seen
         """,
-        {
-            "channel_type": channel_type,
-            "platform_id": platform_id,
-            "user_id": user_id,
-            "sender_name": sender_name,
-            "reason": reason,
-            "messaging_group_id": messaging_group_id,
-            "agent_group_id": agent_group_id,
-            "now": to_text(now),
-        },
+        rows.values(counted),
+    )
+
+
+def forget_oldest(connection: apsw.Connection, keep: int = KEPT) -> None:
+    """Delete the rows that were seen longest ago, beyond `keep`."""
+    connection.execute(
+        """
+        DELETE FROM unregistered_senders WHERE rowid IN (
+          SELECT rowid FROM unregistered_senders ORDER BY julianday(last_seen) DESC LIMIT -1 OFFSET :keep
+        )
+        """,
+        {"keep": keep},
     )
 
 

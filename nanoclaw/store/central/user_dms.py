@@ -26,6 +26,39 @@ def upsert(connection: apsw.Connection, dm: UserDm) -> None:
     )
 
 
+def note_first(connection: apsw.Connection, dm: UserDm) -> None:
+    """Store a user's first direct chat on a channel. A chat that is another user's is not noted."""
+    if get(connection, dm.user_id, dm.channel_type) is None and not of_another(connection, dm):
+        upsert(connection, dm)
+
+
+def of_another(connection: apsw.Connection, dm: UserDm) -> bool:
+    """Return whether the chat is stored as the direct chat of another user."""
+    return bool(
+        connection.execute(
+            """
+            SELECT EXISTS (SELECT 1 FROM user_dms WHERE messaging_group_id = :chat AND user_id <> :user)
+            """,
+            {"chat": dm.messaging_group_id, "user": dm.user_id},
+        ).get
+    )
+
+
+def is_settled(connection: apsw.Connection, user_id: str, channel_type: str, messaging_group_id: str) -> bool:
+    """Return whether a direct chat needs no note: the user has one, or it is another user's."""
+    return bool(
+        connection.execute(
+            """
+            SELECT EXISTS (
+              SELECT 1 FROM user_dms
+              WHERE (user_id = :user AND channel_type = :channel) OR messaging_group_id = :chat
+            )
+            """,
+            {"user": user_id, "channel": channel_type, "chat": messaging_group_id},
+        ).get
+    )
+
+
 def get(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm | None:
     """Return a user's direct chat on a channel, or None."""
     return rows.one(

@@ -6,7 +6,7 @@ from typing import TypedDict
 import apsw
 
 from nanoclaw.records import ResponseScope, SessionMode, Wiring
-from nanoclaw.store.central import agent_groups, destinations, messaging_groups
+from nanoclaw.store.central import agent_groups, destinations, messaging_groups, refusals
 from nanoclaw.store.engine import rows
 from nanoclaw.store.engine.rows import DamagedRow
 
@@ -36,7 +36,7 @@ class WiringChanges(TypedDict, total=False):
 
 
 def create(connection: apsw.Connection, wiring: Wiring) -> None:
-    """Insert a wiring, and the agent's destination for the chat unless it has one.
+    """Insert a wiring, and the agent's destination for the chat unless it has one. Lift the chat's rejection.
 
     Raises:
         NotFound: the chat or the agent group does not exist.
@@ -59,6 +59,7 @@ def create(connection: apsw.Connection, wiring: Wiring) -> None:
     destinations.add_chat(
         connection, wiring.agent_group_id, wiring.messaging_group_id, wiring.created_at, wiring.id
     )
+    refusals.lift(connection, wiring.messaging_group_id, None)
 
 
 def get(connection: apsw.Connection, id_: str) -> Wiring | None:

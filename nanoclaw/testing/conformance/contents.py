@@ -292,7 +292,7 @@ async def a_sender_is_known_by_a_whole_id(it: ChannelUnderTest) -> None:
     ids = {event.message.sender_id for event in host.stored}
     for id_ in ids:
         require_user(it.channel.channel_type, id_)
-    require(len(ids) == 1, f"one user said it all, and was offered as {sorted(ids)}")
+    require(len(ids) == 1, f"one user said it all, and was offered as {sorted(map(str, ids))}")
 
 
 def require_user(channel_type: str, id_: object) -> None:

@@ -15,7 +15,7 @@ from nanoclaw.channels.protocol import (
     Sender,
     Unattended,
 )
-from nanoclaw.recording.channels import asked, event_of
+from nanoclaw.recording.channels import asked, event_of, searched
 from nanoclaw.recording.notes import Answered, Asked, Offered
 from nanoclaw.records import Address, Intake, NotAccepted, Outgoing, Receipt, Routed
 from nanoclaw.testing.replay.script import ChannelScript, Moments, Script
@@ -116,10 +116,17 @@ class ReplayChannel:
 
     async def answer(self, outgoing: Outgoing, *, lookup: bool) -> Receipt | None:
         """Answer as recorded."""
-        note = asked(0, self.channel_type, outgoing, lookup=lookup)
+        return await self._answer(asked(0, self.channel_type, outgoing, lookup=lookup))
+
+    async def search(self, user_id: str) -> Address:
+        """Answer as recorded, with the direct chat of a user."""
+        found = await self._answer(searched(0, self.channel_type, user_id))
+        return Address(self.channel_type, (found and found.platform_message_id) or user_id)
+
+    async def _answer(self, note: Asked) -> Receipt | None:
         self.happened.asked.append((self.moments.now(), note))
         known, answer = self.answers.to(note)
-        verb = "looked for" if lookup else "asked"
+        verb = "looked for" if note.lookup else "asked"
         self.timeline.add(verb, note.key, where(note.address), *([] if known else ["not in the recording"]))
         if answer is None and known:
             await trio.sleep_forever()
@@ -182,6 +189,10 @@ class _ReplaySender:
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         """Answer as recorded."""
         return await self.channel.answer(outgoing, lookup=False) or Receipt(None)
+
+    async def open_dm(self, user_id: str) -> Address:
+        """Answer as recorded."""
+        return await self.channel.search(user_id)
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
         """Answer as recorded."""

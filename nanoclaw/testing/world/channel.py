@@ -138,6 +138,12 @@ class FakeChannel:
     """True if the network never answers to hints."""
     hints_raise: BaseException | None = field(default=None, init=False)
     """The error of hints."""
+    opens_dms: bool = field(default=False, init=False)
+    """True if it finds the direct chats of users: `dm-` and their name."""
+    shy: set[str] = field(factory=set, init=False)
+    """The ids of users to whom nobody may write first."""
+    searched: list[str] = field(factory=list, init=False)
+    """The users whose direct chats the host asked for."""
     in_groups: bool = field(default=False, init=False)
     """True if the network raises its errors in exception groups, as a channel with a nursery does."""
     state: ChannelState | None = field(default=None, init=False)
@@ -155,7 +161,13 @@ class FakeChannel:
     @property
     def capabilities(self) -> Capabilities:
         """Every capability, with the given `repeat` and `buttons`."""
-        return Capabilities(self.repeat, buttons=self.buttons, drafts=True, card_edits=self.buttons)
+        return Capabilities(
+            self.repeat,
+            buttons=self.buttons,
+            drafts=True,
+            card_edits=self.buttons,
+            direct_chats=self.opens_dms,
+        )
 
     # -- users
 
@@ -477,7 +489,7 @@ def _speaker(event: Event) -> _Speaker:
         case Clicked(user_id=user):
             return event.address, user
         case InboundEvent(message=message) | SdkMessage(message=message):
-            return event.address, message.sender_id
+            return event.address, message.sender_id or message.sender
         case Reacted(sender_id=user) | Deleted(sender_id=user):
             return event.address, user or ""
         case _:
@@ -502,6 +514,14 @@ class _FakeSender:
     async def find(self, outgoing: Outgoing) -> Receipt | None:
         """Return the receipt of a message that the network has, or None."""
         return await self.channel.look_up(outgoing)
+
+    async def open_dm(self, user_id: str) -> Address:
+        """Return the direct chat of a user, unless nobody may write to them."""
+        await give_way()
+        self.channel.searched.append(user_id)
+        if user_id in self.channel.shy:
+            raise DeliveryRejected("the user lets nobody write first")
+        return self.channel.address(f"dm-{user_id.partition(':')[2]}")
 
     async def typing(self, address: Address) -> None:
         """Record the hint."""

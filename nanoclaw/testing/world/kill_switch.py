@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.channels.protocol import DraftingSender, Outcome, Sender
+from nanoclaw.channels.protocol import DirectSender, DraftingSender, Outcome, Sender
 from nanoclaw.channels.wrapper import ChannelWrapper
 from nanoclaw.records import Address, Event, Intake, Outgoing, Receipt, Routed
 from nanoclaw.system.foreign import result_of
@@ -131,6 +131,10 @@ class _KillableSender:
     async def find(self, outgoing: Outgoing) -> Receipt | None:
         with self.switch.holding():
             return await result_of(self.sender.find(outgoing))  # type: ignore[return-value]  # as above
+
+    async def open_dm(self, user_id: str) -> Address:
+        with self.switch.holding():
+            return await cast("DirectSender", self.sender).open_dm(user_id)
 
     async def typing(self, address: Address) -> None:
         with self.switch.holding():

@@ -22,6 +22,7 @@ import trio
 from attrs import Factory, define, field
 
 from agent_runner.providers import Provider
+from nanoclaw.approvals.kind import ApprovalKind
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, config_of, flat
 from nanoclaw.config.costs import NO_BUDGETS
@@ -92,6 +93,8 @@ class World:
     """The model behind the gateway: a FakeModel, or its answers. An agent without a brain then asks it."""
     actions: Mapping[str, ActionHandler] = field(factory=dict)
     """Requests that the host performs, by name, as `open_host` takes them."""
+    approval_kinds: Sequence[ApprovalKind] = ()
+    """Kinds of approvals besides those of NanoClaw, as `open_host` takes them."""
     allowed: Sequence[str] = ()
     """Packages that may use the real clock, threads and the like in a simulated world."""
     outliving: bool = False
@@ -274,7 +277,14 @@ class World:
         return await self._runs.start(
             self._nursery,
             HostRun(config.data, switch),
-            lambda: open_host(config, channels=mortal, seams=seams, record=record, actions=self.actions),
+            lambda: open_host(
+                config,
+                channels=mortal,
+                seams=seams,
+                record=record,
+                actions=self.actions,
+                approval_kinds=self.approval_kinds,
+            ),
         )
 
     async def stop(self) -> None:
