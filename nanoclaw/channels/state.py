@@ -70,6 +70,7 @@ class Lock:
     """A lock that is held until it expires, unless it is extended or released before."""
 
     name: str
+    """Its name among the locks of the channel."""
     token: str
     """The proof that this holder has it. Each time the lock is taken it has another one."""
     fence: int

@@ -18,7 +18,7 @@ from nanoclaw.session.services import Conversation
 from nanoclaw.store import Connection, NotFound
 from nanoclaw.store.central import pending_questions, sessions
 
-COLUMNS = ("question_id", "agent", "title", "options", "who", "expires_at")
+COLUMNS = ("question_id", "agent", "title", "options", "who", "asker", "expires_at")
 
 
 @frozen

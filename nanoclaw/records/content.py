@@ -37,6 +37,7 @@ MAX_VALUES = 200_000
 MAX_QUESTION_ID, MAX_TITLE, MAX_QUESTION = 128, 200, 4000
 MAX_OPTIONS, MAX_LABEL, MAX_VALUE = 25, 100, 128
 MAX_ASKER = 1000
+MAX_CARD = 100_000
 """Limits of a card with buttons, in characters. No chat network shows more."""
 MARKED = 2
 """Characters that the mark of a chosen option takes from its label, where several may be chosen."""
@@ -369,4 +370,10 @@ def _card(content: Mapping[str, object]) -> str:
     card = content.get("card")
     if not isinstance(card, dict):
         raise BadContent("card is missing or is not an object")
-    return json.dumps(card, ensure_ascii=False)
+    try:
+        text = json.dumps(card, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise BadContent("card has a number that JSON does not know, such as NaN") from error
+    if len(text) > MAX_CARD:
+        raise BadContent(f"card has {len(text):,} characters; the limit is {MAX_CARD:,}")
+    return text

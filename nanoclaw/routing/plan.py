@@ -204,7 +204,7 @@ def plan(connection: Connection, event: Routable) -> Plan:
         return Plan(None, (), known, person=person)
     targets = list[Target]()
     found, damaged = wirings.split_for_chat(connection, chat.id)
-    ids = () if sender is None else identities(connection, sender)
+    ids = identities(connection, sender) if sender is not None else ()
     for wiring in found:
         try:
             targets += filter(None, [_target(connection, event, chat, wiring, ids)])
@@ -237,7 +237,7 @@ def _has_dm(connection: Connection, user_id: str, chat: MessagingGroup) -> bool:
 def _target(
     connection: Connection, event: Routable, chat: MessagingGroup, wiring: Wiring, ids: tuple[str, ...]
 ) -> Target | None:
-    """Return a target for an event of a person with these ids."""
+    """Return a target for an event whose sender has these identities."""
     group = agent_groups.get(connection, wiring.agent_group_id)
     if group is None:
         return None
@@ -245,8 +245,7 @@ def _target(
     if rules is None:
         reason = problem(wiring.trigger_rules)
         _log.error("routing.wiring_unusable", chat=chat.platform_id, wiring=wiring.id, reason=reason)
-    sender = ids[0] if ids else None
-    refused = None if isinstance(event, Webhook) else refusal(connection, chat, group.id, sender)
+    refused = None if isinstance(event, Webhook) else refusal(connection, chat, group.id, sender_of(event))
     session = _open_session(connection, wiring, event.address.thread_id)
     return Target(wiring, rules, group, session, refused, ids)
 

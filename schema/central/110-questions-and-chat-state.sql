@@ -13,6 +13,8 @@ ALTER TABLE pending_questions ADD COLUMN shown_version INTEGER NOT NULL DEFAULT 
 ALTER TABLE pending_questions ADD COLUMN platform_message_id TEXT;                -- the card; NULL = not shown, or no id
 
 CREATE INDEX idx_pending_questions_expiry ON pending_questions (expires_at);
+CREATE INDEX idx_pending_questions_age ON pending_questions (created_at);
+CREATE INDEX idx_pending_questions_card ON pending_questions (created_at) WHERE version > shown_version;
 
 CREATE TABLE closed_questions (
   question_id         TEXT PRIMARY KEY,

@@ -97,6 +97,18 @@ def test_a_card_is_an_object(card: object) -> None:
         load_outgoing(json.dumps({"type": "card", "card": card, "fallbackText": "x"}))
 
 
+def test_a_card_is_json_that_every_program_reads() -> None:
+    with pytest.raises(BadContent, match="card has a number that JSON does not know, such as NaN"):
+        load_outgoing('{"type": "card", "card": {"a": NaN}, "fallbackText": "x"}')
+
+
+def test_a_card_has_a_limited_size() -> None:
+    card = json.dumps({"type": "card", "card": {"a": "x" * 99_991}, "fallbackText": "x"})
+    assert load_outgoing(card) == CardContent(json.dumps({"a": "x" * 99_991}), "x")
+    with pytest.raises(BadContent, match="card has 100,001 characters; the limit is 100,000"):
+        load_outgoing(card.replace("xx", "xxx", 1))
+
+
 def test_a_parked_answer_keeps_everything() -> None:
     where = Address("cli", "terminal", "t")
     said = InboundEvent(where, "e", ChatMessage("e", "1", "ann", "cli:ann"))

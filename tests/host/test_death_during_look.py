@@ -28,6 +28,7 @@ class Meanwhile(ThreadExecutor):
 
 async def test_a_death_is_judged_by_the_acks_that_were_there_when_it_happened(tmp_path: Path) -> None:
     channel, runtime, executor = FakeChannel(), FakeRuntime(), Meanwhile()
+    loop = trio.lowlevel.current_trio_token()
     async with a_host(tmp_path, channel, runtime, executor):
         [message] = (await channel.say("x", event_id="1")).message_ids
         runner = await runtime.wait_started(1)
@@ -39,7 +40,7 @@ async def test_a_death_is_judged_by_the_acks_that_were_there_when_it_happened(tm
 
         def answer_and_die() -> None:
             container_runs(paths, says("answer", 3, None), acks(message, "completed"))
-            trio.from_thread.run(die)
+            trio.from_thread.run(die, trio_token=loop)
 
         executor.something = answer_and_die
         container_runs(paths, says("middle", 1, None), acks(message, "processing"))

@@ -207,6 +207,7 @@ async def test_a_card_has_a_text_for_channels_without_cards(world: World) -> Non
     [
         ({"lines": "x"}, "the argument 'lines' must be an array"),
         ({"fields": {"a": 1}}, "the argument 'fields.a' must be a string"),
+        ({"fields": {"a" * 201: "x"}}, "the argument 'fields'"),
         ({"url": "javascript:alert(1)"}, "the argument 'url' "),
     ],
 )

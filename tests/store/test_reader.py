@@ -36,10 +36,11 @@ async def test_a_reader_cannot_write(tmp_path: Path) -> None:
 async def test_one_read_sees_one_consistent_state(tmp_path: Path) -> None:
     executor = ThreadExecutor()
     first_look, written = trio.Event(), threading.Event()
+    loop = trio.lowlevel.current_trio_token()
 
     def look_twice(connection: apsw.Connection) -> tuple[list[str], list[str]]:
         first = keys(connection)
-        trio.from_thread.run_sync(first_look.set)
+        loop.run_sync_soon(first_look.set)
         written.wait(10)
         return first, keys(connection)
 

@@ -40,6 +40,7 @@ TOOL = BuiltinTool(
             fields={
                 "type": "object",
                 "additionalProperties": {"type": "string", "maxLength": 1000},
+                "propertyNames": {"minLength": 1, "maxLength": 200},
                 "maxProperties": 25,
                 "description": 'Values by their names, such as {"Departure": "9:40"}.',
             },
