@@ -37,6 +37,7 @@ from nanoclaw.system.patterns import InThread
 Routable = Said | Webhook
 """The events that are routed by a plan."""
 MAX_PLANS = 4096
+"""Limit of kept plans. The oldest makes room for a new one."""
 _Key = tuple[Address, bool, str | None, str]
 
 _log = structlog.get_logger()
@@ -153,9 +154,11 @@ class PlanCache:
 
     def put(self, event: Routable, version: int, plan: Plan) -> None:
         """Keep a plan. `version` is the version before the plan was read."""
-        if version != self._version or len(self._plans) >= MAX_PLANS:
+        if version != self._version:
             self._version = version
             self._plans.clear()
+        if len(self._plans) >= MAX_PLANS:
+            del self._plans[next(iter(self._plans))]
         self._plans[_key(event)] = plan
 
 
