@@ -112,8 +112,8 @@ class Approvals(Noun):
         return await self._decide(approval, choice or "reject", note)
 
     async def _decide(self, approval: str, choice: str, note: str | None) -> PendingApproval:
-        by = self._caller.user_id
         unlimited = self._caller.unlimited
+        by = await self._known_caller() if unlimited else self._caller.user_id
         decide = DecideApproval(approval, by=by, choice=choice, note=note, unlimited=unlimited)
         return await self._registry.ask(decide)
 

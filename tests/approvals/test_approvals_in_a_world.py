@@ -1,5 +1,6 @@
 """Approvals over hours and days: people who come and go, expiry, restarts without a host, replays."""
 
+import json
 import re
 from contextlib import closing
 from datetime import timedelta
@@ -18,6 +19,8 @@ from nanoclaw.channels.terminal.visits import Shown
 from nanoclaw.operations import Admin, Caller
 from nanoclaw.operations.offline import open_files
 from nanoclaw.recording import Record
+from nanoclaw.registry import AskForSite, DecideApproval
+from nanoclaw.store import NotAllowed
 from nanoclaw.store.central import people
 from nanoclaw.testing import World, simulate
 from nanoclaw.testing.invariants import rows
@@ -26,6 +29,7 @@ from nanoclaw.testing.world.executor import InlineExecutor
 from tests.approvals.catalogues import a_catalogue
 from tests.approvals.kinds import BuildKind, PaintKind
 from tests.dispatch.test_host_actions import ask
+from tests.host.homes import only_session
 
 PAINT = '!paint {"wall": "north"}'
 DECIDED = re.compile("Approved by|Rejected by|Expired on")
@@ -118,7 +122,7 @@ async def test_a_decision_without_a_host_is_carried_out_by_the_next_one_once(sit
         approvals = Admin.of(ground, Caller.local()).approvals
         for each in await approvals.list("pending"):
             decided = await approvals.approve(each.approval_id, note="go")
-            assert (decided.status, decided.decided_by) == ("approved", "cli:local")
+            assert (decided.status, decided.decided_by) == ("approved", None)
             assert decided.told_at is None
     build = BuildKind()
     site.approval_kinds = [PaintKind(), build]
@@ -238,3 +242,40 @@ def test_a_search_for_a_direct_chat_is_replayed(tmp_path: Path) -> None:
 
     simulate(day, seed=1)
     assert list(replay(tmp_path / "recording").differences) == []
+
+
+async def test_the_session_that_asked_for_a_site_is_told_and_a_decision_by_the_command_closes_the_card(
+    site: World,
+) -> None:
+    ann = site.user("ann")
+    chat = await site.direct(ann)
+    await site.grant(ann, "owner")
+    await ann.says("hello")
+    [session] = await site.host.admin.sessions.list()
+    agent = session.agent_group_id
+    await site.host.registry.ask(AskForSite(agent, "example.org", session.id))
+    await site.host.registry.ask(AskForSite(agent, "python.org", session.id))
+    await chat.expect(re.compile("asks to reach example.org"), kind="card")
+    await site.host.admin.network.allow("main", "example.org")
+    await chat.expect(re.compile(r"example.org from its sandbox.*\n\nApproved on", re.DOTALL), kind="edit")
+    await ann.clicks("Refuse")
+    await chat.expect(re.compile("Refused by ann on"), kind="edit")
+    await site.sleep(60)
+    told = "SELECT content FROM messages_in WHERE id LIKE 'outcome-%' ORDER BY seq"
+    found = [json.loads(content) for (content,) in rows(only_session(site.home).inbound_db, told)]
+    assert [(each["action"], each["decision"], each["result"].get("site")) for each in found] == [
+        ("network", "approved", "example.org"),
+        ("network", "rejected", "python.org"),
+    ]
+
+
+async def test_nobody_decides_without_a_name_or_the_right_to_everything(site: World) -> None:
+    ann = site.user("ann")
+    await site.direct(ann)
+    await ann.says(PAINT)
+    await site.sleep(60)
+    [waiting] = await site.host.admin.approvals.list()
+    for by in (None, "fake:ann", "cli:local"):
+        with pytest.raises(NotAllowed, match="may not decide"):
+            await site.host.registry.ask(DecideApproval(waiting.approval_id, "approved", by))
+    assert (await site.host.admin.approvals.reject(waiting.approval_id)).status == "rejected"
