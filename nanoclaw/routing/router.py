@@ -186,7 +186,8 @@ class Router:
                     return await clicks.drop(click, found)
                 if isinstance(found, CardClick):
                     routed = await clicks.decide(found.decision)
-                    clicks.count(click, routed.dropped)
+                    if routed.dropped is not None:  # without the id: each would be a reason of its own
+                        clicks.count(click, routed.dropped.replace(f" {found.decision.approval_id}", ""))
                     return routed
                 if isinstance(found, Choice):
                     return await clicks.choose(click, found)
