@@ -332,11 +332,10 @@ class Clicks:
         await trio.lowlevel.checkpoint()
         return Routed(dropped=dropped_click.reason)
 
-    def count(self, click: Clicked, reason: str | None, agent_group_id: str | None = None) -> None:
-        """Count a click as dropped. None as the reason means that it was not."""
-        if reason is not None:
-            counted = f"{CLICK}{reason[:MAX_REASON]}"
-            self.drops.count(Drop(click.address, click.user_id, None, counted, agent_group_id=agent_group_id))
+    def count(self, click: Clicked, reason: str, agent_group_id: str | None = None) -> None:
+        """Count a click as dropped."""
+        counted = f"{CLICK}{reason[:MAX_REASON]}"
+        self.drops.count(Drop(click.address, click.user_id, None, counted, agent_group_id=agent_group_id))
 
     async def decide(self, decision: Decision) -> Routed:
         """Decide an approval. It is decided and applied when this returns."""
