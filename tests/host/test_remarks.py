@@ -200,7 +200,7 @@ async def a_delivery(home: Path, **wiring: Any) -> AsyncIterator[tuple[Host, Fak
         await wire(host, channel.address(), **wiring)
         await channel.say("hello", event_id="m-1")
         await runtime.wait_started(1)
-        container_runs(only_session(home), a_row("out-1", 1, None))
+        container_runs(only_session(home), a_row("out-1", 1, channel.address()))
         await channel.wait_for(1)
         while not rows(only_session(home).inbound_db, "SELECT 1 FROM delivered"):
             await trio.lowlevel.checkpoint()
@@ -241,6 +241,17 @@ async def test_a_reaction_of_somebody_who_is_not_heard_reaches_no_session(tmp_pa
         await host.admin.members.add("fake:eve", "main")
         assert (await channel.react("fake-1", HEART, user="eve")).session_ids
     assert len(stored(tmp_path)) == 2
+
+
+async def test_a_reaction_does_not_change_where_an_agent_of_several_chats_answers(tmp_path: Path) -> None:
+    async with a_delivery(tmp_path, session_mode="agent-shared") as (host, channel):
+        await wire(host, channel.address("b"), session_mode="agent-shared")
+        await channel.say("hello", chat="b")
+        assert (await channel.react("fake-1", HEART)).session_ids
+        assert (await channel.react("fake-1", HEART, chat="b")).dropped == ELSEWHERE
+        assert (await channel.delete("m-1")).session_ids
+    routing = rows(only_session(tmp_path).inbound_db, "SELECT platform_id FROM session_routing")
+    assert routing == [("b",)]
 
 
 async def test_too_many_reactions_are_dropped_and_hide_no_report(tmp_path: Path) -> None:
