@@ -125,5 +125,5 @@ def _installed(installation: Installation) -> Iterable[ApprovalKind]:
     """Yield the kinds of the modules of the package `kinds`."""
     for module in sorted(pkgutil.iter_modules(kinds.__path__), key=lambda each: each.name):
         kind: Any = import_module(f"{kinds.__name__}.{module.name}").KIND
-        found: ApprovalKind = kind(installation) if callable(kind) else kind
+        found: ApprovalKind = kind(installation) if isinstance(kind, type) else kind
         yield found
