@@ -200,8 +200,8 @@ def plan(connection: Connection, event: Routable) -> Plan:
     chat = messaging_groups.by_address(connection, event.address.channel_type, event.address.platform_id)
     known = sender is None or _is_known(connection, sender, name_of(event))
     person = person_of(connection, sender)
-    if chat is None:
-        return Plan(None, (), known, person=person)
+    if chat is None:  # a card may have been sent there all the same
+        return Plan(None, (), known, person=person, waiting=waiting_in(connection, event.address))
     targets = list[Target]()
     found, damaged = wirings.split_for_chat(connection, chat.id)
     ids = identities(connection, sender) if sender is not None else ()

@@ -6,7 +6,6 @@ from hashlib import blake2b
 
 from attrs import frozen
 
-from nanoclaw.approvals.installation import Installation
 from nanoclaw.approvals.kind import REJECT, Asked, Effects, Wanted
 from nanoclaw.approvals.kinds.sender import drop_held, person, place, plain, quote
 from nanoclaw.records import AgentGroup, MessagingGroup, Option, PendingApproval, Refusal, Wiring
@@ -141,8 +140,4 @@ def _id(prefix: str, approval: PendingApproval) -> str:
     return f"{prefix}-{digest}"
 
 
-def _kind(_installation: Installation) -> AdmitChat:
-    return AdmitChat()
-
-
-KIND = _kind
+KIND = AdmitChat()

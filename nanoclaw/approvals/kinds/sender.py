@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from nanoclaw.approvals.installation import Installation
 from nanoclaw.approvals.kind import APPROVE, REJECT, Asked, Effects, Wanted
 from nanoclaw.approvals.visible import visible
 from nanoclaw.records import (
@@ -138,8 +137,4 @@ def _list(value: object) -> Sequence[object]:
     return value if isinstance(value, list | tuple) else ()
 
 
-def _kind(_installation: Installation) -> AdmitSender:
-    return AdmitSender()
-
-
-KIND = _kind
+KIND = AdmitSender()
