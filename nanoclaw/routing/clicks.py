@@ -52,6 +52,7 @@ CLICK = "click: "
 MAX_REASON = 200
 NOT_OPEN = "the question is not open: it was never asked here, or was closed long ago"
 ANSWERED = "the question was answered already"
+NOT_YET = "choose at least one option first"
 
 _log = structlog.get_logger()
 
@@ -238,7 +239,7 @@ def _given(question: PendingQuestion, click: Clicked) -> Given | DroppedClick:
         return _given_text(question, click.text)
     if question.multiple and click.value == DONE:
         chosen = given_by_value(question, *question.chosen)
-        return chosen if chosen and chosen.options else DroppedClick("choose at least one option first")
+        return chosen if chosen and chosen.options else DroppedClick(NOT_YET)
     return given_by_value(question, click.value) or DroppedClick("the question has no such answer")
 
 
