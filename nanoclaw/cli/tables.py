@@ -89,7 +89,8 @@ def _cell(value: Any, zone: ZoneInfo) -> str:
         case list() if all(isinstance(each, dict) and "label" in each for each in value):
             return harmless(" | ".join(str(option["label"]) for option in value))
         case list() | dict():
-            return harmless(json.dumps(value, ensure_ascii=False))
+            words = isinstance(value, list) and all(isinstance(each, str) for each in value)
+            return harmless(", ".join(value) if words else json.dumps(value, ensure_ascii=False))
         case _:
             return str(value)
 

@@ -303,6 +303,26 @@ def test_without_a_terminal_a_destructive_command_needs_yes(
     assert nanoclaw("agents", "delete", "helper", "--yes").code == 0
 
 
+def test_who_is_let_in_is_shown_with_each_agent_that_hears_them(nanoclaw: Shell) -> None:
+    for words in FORMS[:3]:
+        nanoclaw(*words)
+    heads, line = nanoclaw("dropped", "admit", "cli:notes", "tg:9").output.splitlines()
+    assert heads.split()[:2] == ["user", "agent"]
+    assert line.split()[:2] == ["tg:9", "helper"]
+
+
+def test_rights_are_listed_as_words(nanoclaw: Shell) -> None:
+    for words in (*FORMS, ("members", "add", "tg:1", "helper")):
+        nanoclaw(*words)
+    assert "admin of helper, member of helper" in nanoclaw("users", "list").output
+
+
+def test_a_person_is_linked_to_an_identity_that_has_never_written(nanoclaw: Shell) -> None:
+    for words in (*FORMS, ("users", "link", "tg:1", "discord:9", "--yes")):
+        assert nanoclaw(*words).code == 0
+    assert nanoclaw.json("users", "show", "discord:9")["rights"] == ["admin of helper"]
+
+
 def test_a_missing_thing_is_refused_before_the_confirmation_prompt(nanoclaw: Shell) -> None:
     nanoclaw(*FORMS[0])
     done = nanoclaw("users", "delete", "tg:77")

@@ -291,7 +291,8 @@ class User:
         address = Address(chat.address.channel_type, chat.address.platform_id, card.thread)
         event = Clicked(address, entry.id or "", card.card.question_id, button.value, self.id)
         routed = await self._offer(event, chat, entry, f"clicked {label!r}", within)
-        if routed.message_ids:  # a press that only chooses one of several options is no answer
+        chose_one = card.card.multiple and not routed.message_ids
+        if routed.dropped is None and not chose_one:  # to choose one of several options is no answer
             chat.log.answered.add(card.card.question_id)
         return routed
 
