@@ -60,7 +60,7 @@ def stored(home: Path, session: str = "*") -> list[tuple[str, int, dict[str, Any
 
 
 def live(home: Path, sql: str) -> list[Any]:
-    """Read rows of the only session while the host writes it, by the host's own SQLite. None if it is locked."""
+    """Read rows of the only session while the host writes it; none if it is busy."""
     connection = apsw.Connection(str(only_session(home).inbound_db), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         return connection.execute(sql).fetchall()
