@@ -4,10 +4,10 @@ The registry asks a `Catalogue` to check requests and to carry out decisions.
 """
 
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from importlib import import_module
-from typing import Any, Self
+from typing import Self
 
 from attrs import frozen
 
@@ -21,6 +21,10 @@ from nanoclaw.registry import ActionRefused
 from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import approval_rules, pending_approvals
 from nanoclaw.system.foreign import ForeignError, foreign_code
+
+MakeKind = Callable[[Installation], ApprovalKind]
+Kind = MakeKind | ApprovalKind
+"""What a module of the package `kinds` names `KIND`: a class, or a kind."""
 
 
 class BadKind(ValueError):
@@ -124,6 +128,5 @@ class Catalogue:
 def _installed(installation: Installation) -> Iterable[ApprovalKind]:
     """Yield the kinds of the modules of the package `kinds`."""
     for module in sorted(pkgutil.iter_modules(kinds.__path__), key=lambda each: each.name):
-        kind: Any = import_module(f"{kinds.__name__}.{module.name}").KIND
-        found: ApprovalKind = kind(installation) if callable(kind) else kind
-        yield found
+        found: Kind = import_module(f"{kinds.__name__}.{module.name}").KIND
+        yield cast("MakeKind", found)(installation) if callable(found) else found
