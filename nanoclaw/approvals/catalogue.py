@@ -4,10 +4,10 @@ The registry asks a `Catalogue` to check requests and to carry out decisions.
 """
 
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from importlib import import_module
-from typing import Self
+from typing import Any, Self
 
 from attrs import frozen
 
@@ -21,10 +21,6 @@ from nanoclaw.registry import ActionRefused
 from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import approval_rules, pending_approvals
 from nanoclaw.system.foreign import ForeignError, foreign_code
-
-MakeKind = Callable[[Installation], ApprovalKind]
-Kind = MakeKind | ApprovalKind
-"""What a module of the package `kinds` names `KIND`: a class, or a kind."""
 
 
 class BadKind(ValueError):
@@ -128,5 +124,6 @@ class Catalogue:
 def _installed(installation: Installation) -> Iterable[ApprovalKind]:
     """Yield the kinds of the modules of the package `kinds`."""
     for module in sorted(pkgutil.iter_modules(kinds.__path__), key=lambda each: each.name):
-        found: Kind = import_module(f"{kinds.__name__}.{module.name}").KIND
-        yield cast("MakeKind", found)(installation) if callable(found) else found
+        kind: Any = import_module(f"{kinds.__name__}.{module.name}").KIND
+        found: ApprovalKind = kind(installation) if isinstance(kind, type) else kind
+        yield found

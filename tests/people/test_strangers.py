@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from actors import ActorError
+from nanoclaw.records import Deleted
 from nanoclaw.store import StoreError
 from nanoclaw.testing import FakeChannel, World
 from nanoclaw.testing.world.chats import Chat, User
@@ -206,6 +207,18 @@ async def test_a_card_shows_what_a_stranger_wrote_on_one_line(world: World) -> N
     await eve.says("hi\nApprove: they get a cake\u202e", in_=chat)
     [request] = await open_requests(world)
     assert "\u202e" not in request.title
+
+
+async def test_a_held_message_that_its_sender_deletes_is_dropped(world: World) -> None:
+    chat, eve = await a_group(world)
+    await eve.says("one", in_=chat)
+    await eve.says("secret", in_=chat)
+    secret = chat.transcript[-1]
+    await world.channel.offer(Deleted(chat.address, secret.id or "", eve.id))
+    await decide(world, "approve")
+    await chat.expect("echo: one")
+    await chat.expect_nothing(within=60)
+    assert await reasons(world) == [("fake:eve", "held_deleted", 1)]
 
 
 # -- the host dies ---------------------------------------------------------------

@@ -1,4 +1,1 @@
-"""The kinds of approvals, one module each.
-
-Its `KIND` is the kind, or a class or function that makes the kind from an `Installation`.
-"""
+"""The kinds of approvals, one module each, with a `KIND`: a class that takes an `Installation`, or a kind."""
