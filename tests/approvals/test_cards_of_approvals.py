@@ -95,7 +95,7 @@ class Office:
         return self.contents(sql)
 
     def contents(self, sql: str) -> list[dict[str, Any]]:
-        """Read contents from the session's file; none while a commit of the host is under way (contract 2)."""
+        """Read contents of the session's file; none while a commit of the host is under way."""
         with suppress(sqlite3.OperationalError):
             return [json.loads(content) for (content,) in rows(self.paths.inbound_db, sql)]
         return []
