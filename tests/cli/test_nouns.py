@@ -17,6 +17,7 @@ from click.shell_completion import BashComplete
 
 from nanoclaw.cli import main, performing
 from nanoclaw.cli.root import nanoclaw as root
+from nanoclaw.cli.tables import shown
 from tests.cli.commands import GUARD_S, NANOCLAW, Result, begun, environment, rows, running, wait_ready
 
 TRIGGER = '{"pattern": "^help"}'
@@ -309,6 +310,12 @@ def test_who_is_let_in_is_shown_with_each_agent_that_hears_them(nanoclaw: Shell)
     heads, line = nanoclaw("dropped", "admit", "cli:notes", "tg:9").output.splitlines()
     assert heads.split()[:2] == ["user", "agent"]
     assert line.split()[:2] == ["tg:9", "helper"]
+
+
+def test_a_name_cannot_turn_the_cells_beside_it_around() -> None:
+    rows = [{"user_id": "tg:1", "sender_name": "\u202eeva\x1b[2J"}]
+    line = shown(rows, ("user_id", "sender_name"), ZoneInfo("UTC")).splitlines()[1]
+    assert line.split() == ["tg:1", "<U+202E>eva\N{REPLACEMENT CHARACTER}[2J"]
 
 
 def test_rights_are_listed_as_words(nanoclaw: Shell) -> None:
