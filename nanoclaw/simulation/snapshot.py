@@ -118,9 +118,18 @@ class Snapshot(Evidence):
         return self.paths
 
     def events(self, paths: SessionPaths) -> list[InboundEvent]:
-        """Return the events confirmed for a session, each once, in order."""
-        own = [one.event for one in self.confirmed if paths.root.name in one.routed.session_ids]
-        return list({(event.address, event.event_id, event.version): event for event in own}.values())
+        """Return the events confirmed for a session, each once, in the order of their first confirmation.
+
+        An event that was held then is in a session only when it is offered again.
+        """
+        own = {
+            _key(one.event): one.event for one in self.confirmed if paths.root.name in one.routed.session_ids
+        }
+        return [own[key] for key in dict.fromkeys(_key(one.event) for one in self.confirmed) if key in own]
+
+
+def _key(event: InboundEvent) -> tuple[object, ...]:
+    return event.address, event.event_id, event.version
 
 
 Check = Callable[[Snapshot], Iterable[str]]
