@@ -25,7 +25,7 @@ check: $(VENV)/.dev ## run linters and type checkers
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync mypy pyright
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,--jobs 2 --output-sync) mypy pyright
 
 mypy pyright:
 	$(BIN)/$@

@@ -99,12 +99,18 @@ class Catalogue:
         deciding.require_may_decide(connection, approval, decision)
         return deciding.decided(connection, self.kinds.get(approval.action), approval, decision, now)
 
-    def close(self, connection: Connection, approval: PendingApproval, now: datetime) -> PendingApproval:
+    def close(
+        self,
+        connection: Connection,
+        approval: PendingApproval,
+        outcome: Mapping[str, object],
+        now: datetime,
+    ) -> PendingApproval:
         """Store that an approval was decided by other means, which have done already what it is about.
 
         The approval has its new status, choice and `decided_by`.
         """
-        return deciding.applied(connection, None, approval, now)
+        return deciding.stored(connection, approval, outcome, now)
 
     def expire_overdue(self, connection: Connection, now: datetime) -> list[PendingApproval]:
         """Expire the approvals whose time is over. A date that was set back delays none."""

@@ -55,7 +55,7 @@ def require_may_decide(connection: Connection, approval: PendingApproval, decisi
         NotAllowed: one of these is not so.
     """
     by, agent = decision.by, approval.agent_group_id
-    if not decision.unlimited and by is not None and not may_decide(connection, agent, by):
+    if not decision.unlimited and (by is None or not may_decide(connection, agent, by)):
         raise NotAllowed(f"{by} may not decide approval {approval.approval_id}")
     offered = [each.value for each in options_of(approval)]
     if approval.same is None:  # it was made without a kind, so its options are only words
@@ -106,6 +106,18 @@ def applied(
     outcome = _apply(connection, kind, approval)
     succeeds = approval.status == "approved" and "error" not in outcome
     waits = succeeds and isinstance(kind, HasEffects)
+    return stored(connection, approval, outcome, now, waits=waits)
+
+
+def stored(
+    connection: Connection,
+    approval: PendingApproval,
+    outcome: Mapping[str, object],
+    now: datetime,
+    *,
+    waits: bool = False,
+) -> PendingApproval:
+    """Store a decided approval with its outcome. `waits` says that there are effects that are not done."""
     nobody = approval_askers.count_untold(connection, approval.approval_id) == 0
     result = evolve(
         approval,

@@ -14,14 +14,14 @@ import structlog
 import trio
 from attrs import Factory, define, field, frozen
 
-from actors import ActorError, Ref
+from actors import ActorError, Ref, Refusal
 from nanoclaw.approvals import words
 from nanoclaw.approvals.catalogue import Catalogue
 from nanoclaw.approvals.deciding import as_json
 from nanoclaw.approvals.kind import Effects, HasEffects
 from nanoclaw.approvals.reach import Networks, Plan, Search, plan
 from nanoclaw.approvals.showing import CardSender, Shown
-from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
+from nanoclaw.channels.protocol import DeliveryRejected
 from nanoclaw.channels.senders import Senders
 from nanoclaw.records import Address, ApprovalAsker, ApprovalCard, PendingApproval, outcome_id
 from nanoclaw.registry import (
@@ -196,7 +196,7 @@ class ApprovalDesk:
             async with self._finishing if key[0] == "finish" else self._limit:
                 await step()
             self._failures.pop(key, None)
-        except (StoreError, ActorError, SessionDown, ForeignError, ChannelUnavailable, DamagedRow) as error:
+        except (Refusal, ActorError, SessionDown, ForeignError) as error:
             failures = self._failures.get(key, (0, 0.0))[0] + 1
             again_s = AGAIN_S[min(failures, len(AGAIN_S)) - 1]
             self._failures[key] = (failures, trio.current_time() + again_s)

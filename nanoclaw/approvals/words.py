@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from attrs import evolve
+
 from nanoclaw.approvals.deciding import options_of
 from nanoclaw.records import ApprovalAsker, PendingApproval, QuestionContent
 from nanoclaw.records.content import MAX_QUESTION, MAX_TITLE, dump_content
@@ -23,7 +25,10 @@ def question(approval: PendingApproval) -> QuestionContent:
     """Return the card of a pending approval."""
     title = approval.title.strip()[:MAX_TITLE] or approval.action[:MAX_TITLE]
     text = approval.text or title
-    return QuestionContent(approval.approval_id, title, text[:MAX_QUESTION], options_of(approval))
+    waits = QuestionContent(approval.approval_id, title, text[:MAX_QUESTION], options_of(approval))
+    if approval.expires_at is None:
+        return waits
+    return evolve(waits, expires_s=int((approval.expires_at - approval.created_at).total_seconds()))
 
 
 def decided(approval: PendingApproval, name: str | None, zone: str) -> str:

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from attrs import frozen
 
+from nanoclaw.approvals.kind import REJECTS
 from nanoclaw.operations.declaration import Named, operation
+from nanoclaw.operations.errors import BadArguments
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import AgentRef, ApprovalRef
@@ -74,6 +76,7 @@ class Approvals(Noun):
         *,
         note: Annotated[str | None, Named("note", option=True)] = None,
         always: Annotated[bool, Named("always", option=True)] = False,
+        choice: Annotated[str | None, Named("choice", option=True)] = None,
     ) -> PendingApproval:
         """Approve a request. Who asked is told, and its cards show who decided.
 
@@ -83,24 +86,34 @@ class Approvals(Noun):
             approval: its id.
             note: a sentence for who asked.
             always: also allow the same in future, as the request offers it.
+            choice: the value of another button that approves, as `approvals show` lists them.
         """
-        return await self._decide(approval, "always" if always else "approve", note)
+        if choice in REJECTS:
+            raise BadArguments(f"choice: {choice} rejects: use approvals reject")
+        return await self._decide(approval, choice or ("always" if always else "approve"), note)
 
     @operation(right=Right.ADMIN)
     async def reject(
-        self, approval: ApprovalRef, *, note: Annotated[str | None, Named("note", option=True)] = None
+        self,
+        approval: ApprovalRef,
+        *,
+        note: Annotated[str | None, Named("note", option=True)] = None,
+        choice: Annotated[str | None, Named("choice", option=True)] = None,
     ) -> PendingApproval:
         """Reject a request. Who asked is told, and its cards show who decided.
 
         Args:
             approval: its id.
             note: a sentence for who asked, such as the reason.
+            choice: the value of another button that rejects, such as `block`.
         """
-        return await self._decide(approval, "reject", note)
+        if choice is not None and choice not in REJECTS:
+            raise BadArguments(f"choice: {choice:.60} does not reject: use approvals approve")
+        return await self._decide(approval, choice or "reject", note)
 
     async def _decide(self, approval: str, choice: str, note: str | None) -> PendingApproval:
-        by = self._caller.user_id
         unlimited = self._caller.unlimited
+        by = await self._known_caller() if unlimited else self._caller.user_id
         decide = DecideApproval(approval, by=by, choice=choice, note=note, unlimited=unlimited)
         return await self._registry.ask(decide)
 

@@ -80,7 +80,7 @@ async def open_to_read(  # noqa: PLR0913 -- the seams, by name
     Raises:
         StoreError: its database cannot be read.
     """
-    async with open_supervisor("files", policy=Policy(intensity=0)) as supervisor:
+    async with open_supervisor("files", policy=Policy(intensity=0), random=random) as supervisor:
         await executor.run(partial(check_sidecars, data / "v2.db"), lane="read")
         registry = supervisor.start("registry", _no_registry)
         async with open_reader(data / "v2.db", executor, random=random) as central:
@@ -125,7 +125,7 @@ async def open_files(  # noqa: PLR0913 -- the seams, by name
     Raises:
         StoreError: a host owns it, or its database cannot be used; it may come out of a failed actor.
     """
-    async with open_supervisor("files", policy=Policy(intensity=0)) as supervisor:
+    async with open_supervisor("files", policy=Policy(intensity=0), random=random) as supervisor:
         recipe = registry_recipe(data, executor, clock, random, Changes(), approvals)
         registry = supervisor.start("registry", recipe)
         await registry.wait_started()

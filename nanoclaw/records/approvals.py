@@ -33,7 +33,7 @@ class Decision:
     choice: str
     """The value of the button."""
     by: str | None
-    """The user who decides. None: the host's own program, which may decide everything."""
+    """The user who decides. None: whoever administers the host."""
     note: str | None = None
     unlimited: bool = False
     """True for a person who owns the files of the host. Rows cannot limit them."""

@@ -4,7 +4,7 @@ The modules beside this one define its messages, one module per entity. The acto
 channel or a container. Code that only reads uses a read-only connection.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -58,7 +58,14 @@ class ApprovalEngine(Protocol):
         """Decide an approval once, and apply the decision. Raises NotFound, NotAllowed."""
         ...
 
-    def close(self, connection: Connection, approval: PendingApproval, now: datetime, /) -> PendingApproval:
+    def close(
+        self,
+        connection: Connection,
+        approval: PendingApproval,
+        outcome: Mapping[str, object],
+        now: datetime,
+        /,
+    ) -> PendingApproval:
         """Store that an approval was decided by other means, which have done already what it is about."""
         ...
 

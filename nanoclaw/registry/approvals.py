@@ -107,7 +107,7 @@ class DecideApproval(CheckedMessage):
     status: Literal["approved", "rejected"] | None = None
     """What is decided if no choice is named."""
     by: str | None = None
-    """None: the host's own program."""
+    """None, with `unlimited`: whoever administers the host."""
     choice: str | None = None
     """The value of the chosen button."""
     note: str | None = None

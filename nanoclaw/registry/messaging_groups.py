@@ -1,7 +1,5 @@
 """Messages to the registry about chats and direct chats."""
 
-from datetime import datetime
-
 from attrs import frozen
 
 from nanoclaw.records import Address, MessagingGroup, UnknownSenderPolicy, UserDm
@@ -27,17 +25,17 @@ class EnsureChat:
 
     async def handle(self, actor: Registry) -> MessagingGroup:
         """Return the stored or new row. A new name is shown to all agents."""
-        id_ = actor.new_id("mg", self.address.channel_type, self.address.platform_id)
-        chat, renamed = await actor.commit(self._ensure, id_, actor.clock.now())
+        chat, renamed = await actor.commit(self._ensure, actor)
         if renamed:
             actor.changes.tell_all()
         return chat
 
-    def _ensure(self, connection: Connection, id_: str, now: datetime) -> tuple[MessagingGroup, bool]:
-        channel, platform = self.address.channel_type, self.address.platform_id
+    def _ensure(self, connection: Connection, actor: Registry) -> tuple[MessagingGroup, bool]:
+        channel, platform, now = self.address.channel_type, self.address.platform_id, actor.clock.now()
         found = messaging_groups.by_address(connection, channel, platform)
         renamed = found is not None and self.name is not None and found.name != self.name
         if found is None:
+            id_ = actor.new_id("mg", channel, platform)
             chat = MessagingGroup(id_, channel, platform, self.name, self.is_group, "strict", now)
             messaging_groups.create(connection, chat)
         else:

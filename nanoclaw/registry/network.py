@@ -89,7 +89,7 @@ class DecideSite(CheckedMessage):
         status = _STATUSES[self.decision]
         for each in answered:
             closed = evolve(each, status=status, decided_by=self.by, decided_at=now)
-            actor.approvals.close(connection, closed, now)
+            actor.approvals.close(connection, closed, {"site": each.request_id}, now)
         return answered
 
 

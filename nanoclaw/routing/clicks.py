@@ -52,6 +52,7 @@ CLICK = "click: "
 MAX_REASON = 200
 NOT_OPEN = "the question is not open: it was never asked here, or was closed long ago"
 ANSWERED = "the question was answered already"
+NOT_YET = "choose at least one option first"
 
 _log = structlog.get_logger()
 
@@ -238,7 +239,7 @@ def _given(question: PendingQuestion, click: Clicked) -> Given | DroppedClick:
         return _given_text(question, click.text)
     if question.multiple and click.value == DONE:
         chosen = given_by_value(question, *question.chosen)
-        return chosen if chosen and chosen.options else DroppedClick("choose at least one option first")
+        return chosen if chosen and chosen.options else DroppedClick(NOT_YET)
     return given_by_value(question, click.value) or DroppedClick("the question has no such answer")
 
 
@@ -332,11 +333,10 @@ class Clicks:
         await trio.lowlevel.checkpoint()
         return Routed(dropped=dropped_click.reason)
 
-    def count(self, click: Clicked, reason: str | None, agent_group_id: str | None = None) -> None:
-        """Count a click as dropped. None as the reason means that it was not."""
-        if reason is not None:
-            counted = f"{CLICK}{reason[:MAX_REASON]}"
-            self.drops.count(Drop(click.address, click.user_id, None, counted, agent_group_id=agent_group_id))
+    def count(self, click: Clicked, reason: str, agent_group_id: str | None = None) -> None:
+        """Count a click as dropped."""
+        counted = f"{CLICK}{reason[:MAX_REASON]}"
+        self.drops.count(Drop(click.address, click.user_id, None, counted, agent_group_id=agent_group_id))
 
     async def decide(self, decision: Decision) -> Routed:
         """Decide an approval. It is decided and applied when this returns."""

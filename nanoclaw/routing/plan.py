@@ -37,6 +37,7 @@ from nanoclaw.system.patterns import InThread
 Routable = Said | Webhook
 """The events that are routed by a plan."""
 MAX_PLANS = 4096
+"""Limit of kept plans. The oldest makes room for a new one."""
 _Key = tuple[Address, bool, str | None, str]
 
 _log = structlog.get_logger()
@@ -153,9 +154,11 @@ class PlanCache:
 
     def put(self, event: Routable, version: int, plan: Plan) -> None:
         """Keep a plan. `version` is the version before the plan was read."""
-        if version != self._version or len(self._plans) >= MAX_PLANS:
+        if version != self._version:
             self._version = version
             self._plans.clear()
+        if len(self._plans) >= MAX_PLANS:
+            del self._plans[next(iter(self._plans))]
         self._plans[_key(event)] = plan
 
 
@@ -197,8 +200,8 @@ def plan(connection: Connection, event: Routable) -> Plan:
     chat = messaging_groups.by_address(connection, event.address.channel_type, event.address.platform_id)
     known = sender is None or _is_known(connection, sender, name_of(event))
     person = person_of(connection, sender)
-    if chat is None:
-        return Plan(None, (), known, person=person)
+    if chat is None:  # a card may have been sent there all the same
+        return Plan(None, (), known, person=person, waiting=waiting_in(connection, event.address))
     targets = list[Target]()
     found, damaged = wirings.split_for_chat(connection, chat.id)
     ids = identities(connection, sender) if sender is not None else ()

@@ -13,6 +13,7 @@ from nanoclaw.records import (
     Address,
     Attended,
     Clicked,
+    Deleted,
     Event,
     HeldMessage,
     InboundEvent,
@@ -25,6 +26,7 @@ from nanoclaw.records import (
     received,
 )
 from nanoclaw.records.content import BadContent, dump_parked, load_parked
+from nanoclaw.records.inbound import row_id
 from nanoclaw.registry import (
     Changes,
     EnsureChat,
@@ -61,6 +63,7 @@ UNWIRED = "no agent is wired to this chat"
 UNHEARD = "no agent listens to this message"
 UNKNOWN = "the sender is not known here"
 DAMAGED = "held_damaged"
+DELETED = "held_deleted"
 """Reasons for dropping a message that no agent gets."""
 HELD = "the message waits until somebody lets its sender in"
 UNWIRED_HELD = "no agent is wired to this chat yet: the message waits until somebody decides"
@@ -158,9 +161,19 @@ class Router:
         """Handle a deletion or a reaction in the order of its chat's messages."""
         with self._queue(remark.address) as queue:
             async with queue.lock:
+                if isinstance(remark, Deleted):
+                    await self._withdraw_held(remark)
                 return await Remarks(self._central, self._registry, self._sessions, self._places).store(
                     remark
                 )
+
+    async def _withdraw_held(self, deleted: Deleted) -> None:
+        """Drop a held message that was deleted on its network. Nobody gets to read it any more."""
+        message_id = row_id(deleted.address, deleted.target, "")
+        async with self._places:
+            held = await self._central.run(held_messages.by_message, message_id)
+        if held is not None:
+            await self._registry.ask(RemoveHeld([held], DELETED))
 
     async def _click(self, click: Clicked) -> Routed:
         """Handle a click in the order of its chat's messages. Only the first of two clicks counts."""
@@ -173,7 +186,8 @@ class Router:
                     return await clicks.drop(click, found)
                 if isinstance(found, CardClick):
                     routed = await clicks.decide(found.decision)
-                    clicks.count(click, routed.dropped)
+                    if routed.dropped is not None:  # without the id: each would be a reason of its own
+                        clicks.count(click, routed.dropped.replace(f" {found.decision.approval_id}", ""))
                     return routed
                 if isinstance(found, Choice):
                     return await clicks.choose(click, found)

@@ -12,6 +12,8 @@ from nanoclaw.simulation.people import is_approval
 from nanoclaw.testing.world.timeline import Timeline
 
 PRESSES = (0, 1, 1, 1, 2, 2)
+MORE_PRESSES = (0, 2, 3, 4, 5, 6)
+"""The same where several options may be chosen: the last press is seldom the button "Done"."""
 BY_A_STRANGER = 0.2
 PRESSED_AFTER_S = 30.0
 """Average seconds until a click."""
@@ -43,7 +45,8 @@ class ButtonPresses:
         if not isinstance(content, QuestionContent) or not users or is_approval(content):
             return
         random = Random(f"clicks {self.seed} {content.text}")  # noqa: S311 -- a simulation has no secrets
-        for n in range(random.choice(PRESSES)):
+        presses = MORE_PRESSES if content.multiple else PRESSES
+        for n in range(random.choice(presses)):
             await trio.sleep(random.expovariate(1 / PRESSED_AFTER_S))
             value = random.choice(content.options).value
             user = random.choice(self.strangers if random.random() < BY_A_STRANGER else users)

@@ -19,6 +19,8 @@ from nanoclaw.system.clock import Clock
 
 FILE = "notes.txt"
 """A file in the workspace of every agent."""
+SEVERAL_S = 60
+"""A question that waits so long lets a user choose several options."""
 SILENT_S = 4000.0
 DELIVERED_S = 3.0
 """Seconds until a sent message has arrived and can be edited."""
@@ -174,15 +176,18 @@ class _MessageWork:
             await self.call("update_task", task_id=match["id"], recurrence=match["rule"])
 
     async def ask(self, value: str) -> None:
-        """Ask a question with buttons, and send the chosen option."""
+        """Ask a question with buttons, and send the chosen option; at times several may be chosen."""
         chosen = await self.call(
             "ask_user_question",
             title=self.name,
             question=f"{self.name}: shall I?",
             options=["yes", "no"],
+            multiple=int(value) == SEVERAL_S,
             timeout_s=int(value),
         )
-        await self.call("send_message", text=f"{self.name} chose {chosen.split(':')[0]}")
+        await self.call(
+            "send_message", text=f"{self.name} chose {chosen.split(':')[0].replace(chr(10), '+')}"
+        )
 
     async def create(self, value: str) -> None:
         """Ask for another agent."""

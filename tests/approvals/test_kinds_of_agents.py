@@ -8,7 +8,9 @@ from tempfile import TemporaryDirectory
 import pytest
 from attrs import evolve
 
-from nanoclaw.agents import change_container_json, read_container_json
+from nanoclaw.agents import BadContainerJson, change_container_json, read_container_json
+from nanoclaw.approvals.catalogue import Catalogue
+from nanoclaw.approvals.kind import ALWAYS, Asked
 from nanoclaw.approvals.kinds.add_mcp_server import AddMcpServer
 from nanoclaw.approvals.kinds.create_agent import CreateAgent
 from nanoclaw.approvals.kinds.install_packages import InstallPackages
@@ -16,7 +18,9 @@ from nanoclaw.approvals.kinds.install_packages import _adding as adding_packages
 from nanoclaw.approvals.kinds.request_budget import RequestBudget
 from nanoclaw.approvals.kinds.request_mount import RequestMount
 from nanoclaw.approvals.kinds.request_rebuild import RequestRebuild
+from nanoclaw.approvals.requesting import Requested
 from nanoclaw.records import AgentGroup, BudgetRow
+from nanoclaw.records.approvals import Decision
 from nanoclaw.registry import ActionRefused
 from nanoclaw.store.central import agent_groups, budgets, destinations
 from tests.approvals.kinds_stage import Stage, a_stage, without_apt
@@ -120,6 +124,22 @@ async def test_always_means_one_installer(stage: Stage) -> None:
     both = await stage.check(InstallPackages, pip=["rich"], npm=["cowsay"])
     assert (one.scope, both.scope) == ("pip", None)
     assert "any package of pip" in one.text
+
+
+async def test_a_rule_allows_the_packages_of_its_installer_and_no_others(stage: Stage) -> None:
+    catalogue = Catalogue.of(stage.installation)
+
+    async def ask(id_: str, **packages: object) -> Requested:
+        asked = Asked("install_packages", packages, stage.main.id)
+        found: Requested = await stage.run(catalogue.request, asked, id_, NOW)
+        return found
+
+    first = await ask("appr-1", pip=["rich"])
+    assert first.state == "asked"
+    await stage.run(catalogue.decide, Decision("appr-1", ALWAYS.value, None, unlimited=True), NOW)
+    assert (await ask("appr-2", pip=["requests"])).state == "allowed"
+    assert (await ask("appr-3", npm=["cowsay"])).state == "asked"
+    assert (await ask("appr-4", pip=["httpie"], npm=["cowsay"])).state == "asked"
 
 
 # -- MCP servers -------------------------------------------------------------------
@@ -359,6 +379,19 @@ async def test_an_agent_creates_five_a_day(stage: Stage) -> None:
 
 
 # -- the file ------------------------------------------------------------------------
+
+
+def test_what_a_killed_host_left_beside_the_file_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / ".container.json.new").write_text("half of")
+    change_container_json(tmp_path, adding_packages({"pip": ["rich"]}))
+    assert [each.name for each in tmp_path.iterdir()] == ["container.json"]
+    assert (tmp_path / "container.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_change_that_makes_the_file_invalid_changes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BadContainerJson, match="pip"):
+        change_container_json(tmp_path, adding_packages({"pip": ["--evil"]}))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_change_keeps_the_mode_and_follows_a_link(tmp_path: Path) -> None:

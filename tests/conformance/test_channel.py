@@ -17,6 +17,7 @@ from nanoclaw.records import (
     Address,
     Attended,
     CardContent,
+    CardEditContent,
     Clicked,
     Deleted,
     Event,
@@ -133,6 +134,12 @@ async def no_cards(_channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
     return await good(outgoing)
 
 
+async def no_changed_cards(_channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
+    if isinstance(outgoing.content, CardEditContent):
+        raise DeliveryRejected("cards stay as they are")
+    return await good(outgoing)
+
+
 async def no_receipt(_channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
     await good(outgoing)
     return None  # type: ignore[return-value]  # that is what is wrong
@@ -192,7 +199,7 @@ async def sure(_channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
 DELIVERIES: Mapping[str, Callable[[Broken, Good, Outgoing], Awaitable[Receipt]]] = {
     function.__name__.replace("_", " "): function
     for function in (
-        *(no_cards, no_receipt, another_order, swallows_rejections, gives_up, shields),
+        *(no_cards, no_changed_cards, no_receipt, another_order, swallows_rejections, gives_up, shields),
         *(sends_and_says_unavailable, down_for_ever, forgets_keys, sure),
     )
 }
@@ -278,6 +285,7 @@ FAULTS: list[tuple[str, str, Repeat]] = [
     ("what_was_not_accepted_is_not_confirmed", "confirms what was refused", "again"),
     ("what_was_cut_off_is_offered_again", "a new id each time", "again"),
     ("a_channel_with_buttons_shows_cards", "no cards", "again"),
+    ("a_card_shows_its_choice_and_its_end_in_place", "no changed cards", "again"),
     ("what_users_press_is_offered", "another button", "again"),
     ("a_press_that_was_not_accepted_is_offered_again", "confirms what was refused", "again"),
 ]

@@ -138,6 +138,21 @@ async def test_a_question_that_was_answered_may_be_asked_again_under_its_id(tmp_
             assert routed.message_ids == (f"answer-{id_}",)
 
 
+async def test_a_fake_channel_chooses_several_options_and_enters_a_text(tmp_path: Path) -> None:
+    async with a_stage(tmp_path) as stage:
+        stage.writes(
+            says("several", 1, None, question(multiple=True)),
+            says("words", 3, None, question(questionId="q-2", freeText=True)),
+        )
+        await stage.delivered("words")
+        chosen = await stage.channel.choose("q-1", "n", "Yes", chat="bad")
+        assert chosen.message_ids == ("answer-several",)
+        refused = await stage.channel.choose("q-2", "maybe", chat="bad")
+        assert refused.dropped == "the question has no such answer"
+        written = await stage.channel.write("q-2", "perhaps", chat="bad")
+        assert written.message_ids == ("answer-words",)
+
+
 async def test_only_the_newest_questions_wait(tmp_path: Path) -> None:
     async with a_stage(tmp_path) as stage:
         ids = [f"q-{n}" for n in range(MAX_WAITING + 3)]

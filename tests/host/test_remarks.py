@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 import trio
 from attrs import evolve
@@ -56,6 +57,17 @@ def stored(home: Path, session: str = "*") -> list[tuple[str, int, dict[str, Any
     [file] = (home / "data" / "sessions").glob(f"*/{session}/inbound/inbound.db")
     found = rows(file, "SELECT kind, trigger, content FROM messages_in ORDER BY seq")
     return [(kind, trigger, json.loads(content)) for kind, trigger, content in found]
+
+
+def live(home: Path, sql: str) -> list[Any]:
+    """Read rows of the only session while the host writes it; none if it is busy."""
+    connection = apsw.Connection(str(only_session(home).inbound_db), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return connection.execute(sql).fetchall()
+    except apsw.BusyError:  # the host commits now
+        return []
+    finally:
+        connection.close()
 
 
 def said(entries: Any) -> Entry:
@@ -200,9 +212,9 @@ async def a_delivery(home: Path, **wiring: Any) -> AsyncIterator[tuple[Host, Fak
         await wire(host, channel.address(), **wiring)
         await channel.say("hello", event_id="m-1")
         await runtime.wait_started(1)
-        container_runs(only_session(home), a_row("out-1", 1, None))
+        container_runs(only_session(home), a_row("out-1", 1, channel.address()))
         await channel.wait_for(1)
-        while not rows(only_session(home).inbound_db, "SELECT 1 FROM delivered"):
+        while not live(home, "SELECT 1 FROM delivered"):
             await trio.lowlevel.checkpoint()
         yield host, channel
 
@@ -243,13 +255,24 @@ async def test_a_reaction_of_somebody_who_is_not_heard_reaches_no_session(tmp_pa
     assert len(stored(tmp_path)) == 2
 
 
+async def test_a_reaction_does_not_change_where_an_agent_of_several_chats_answers(tmp_path: Path) -> None:
+    async with a_delivery(tmp_path, session_mode="agent-shared") as (host, channel):
+        await wire(host, channel.address("b"), session_mode="agent-shared")
+        await channel.say("hello", chat="b")
+        assert (await channel.react("fake-1", HEART)).session_ids
+        assert (await channel.react("fake-1", HEART, chat="b")).dropped == ELSEWHERE
+        assert (await channel.delete("m-1")).session_ids
+    routing = rows(only_session(tmp_path).inbound_db, "SELECT platform_id FROM session_routing")
+    assert routing == [("b",)]
+
+
 async def test_too_many_reactions_are_dropped_and_hide_no_report(tmp_path: Path) -> None:
     async with a_delivery(tmp_path) as (_, channel):
         for _ in range(MAX_REACTIONS):
             assert (await channel.react("fake-1", HEART)).session_ids
         assert (await channel.react("fake-1", HEART)).dropped
         container_runs(only_session(tmp_path), a_row("bad", 3, Address("fake", "forbidden")))
-        while not any(content.get("type") == "delivery" for _, _, content in stored(tmp_path)):
+        while not live(tmp_path, 'SELECT 1 FROM messages_in WHERE content LIKE \'{"type":"delivery"%\''):
             await trio.lowlevel.checkpoint()
 
 

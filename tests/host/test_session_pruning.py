@@ -196,7 +196,7 @@ def test_deliveries_stay_as_long_as_their_row_also_those_of_each_slot_of_it(tmp_
         for slot in slots:
             change(
                 paths.inbound_db,
-                f"INSERT INTO delivered VALUES ('{slot}', 'p', 'delivered', '')",  # noqa: S608 -- of ours
+                f"INSERT INTO delivered VALUES ('{slot}', 'p', 'delivered', '', NULL, NULL)",  # noqa: S608 -- of ours
                 f"INSERT INTO deliveries (message_out_id, seq, status) VALUES ('{slot}', 1, 'final')",  # noqa: S608 -- of ours
                 LONG_AGO,
             )

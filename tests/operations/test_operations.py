@@ -1,6 +1,7 @@
 """The effects of operations, called from outside by name."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,18 @@ async def test_a_question_that_is_deleted_without_a_host_is_answered_in_the_file
         assert rows(desk.paths(session).inbound_db, "SELECT id, trigger, content FROM messages_in") == [
             ("answer-out-1", 0, '{"type":"question_response","questionId":"q-1","withdrawn":true}')
         ]
+
+
+async def test_the_list_of_questions_says_who_may_answer_and_until_when(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await desk.admin.questions.create(
+            "q-1", session.id, "out-1", title="T", options=["Yes"], who="asker", asker="tg:1", expires_s=60
+        )
+        [question] = await desk.admin.questions.list()
+        assert question.expires_at == question.created_at + timedelta(seconds=60)
+        [shown] = await desk.perform("questions.list")
+        assert (shown["who"], shown["asker"], "expires_at" in shown) == ("asker", "tg:1", True)
 
 
 async def test_the_withdrawal_of_a_question_is_parked_if_the_session_file_is_damaged(tmp_path: Path) -> None:

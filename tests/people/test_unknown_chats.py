@@ -135,10 +135,10 @@ async def test_an_expired_request_leaves_what_is_held_and_the_next_message_asks_
 
 async def test_at_most_twenty_unknown_chats_are_asked_about_at_once(world: World) -> None:
     await with_owner(world)
-    for n in range(21):
-        user = world.user(f"eve{n}")
-        world.chat(user)
-        routed = await user.says("hi")
-    assert routed.dropped == "no agent is wired to this chat"
+    strangers = [world.user(f"eve{n}") for n in range(21)]
+    for stranger in strangers:
+        world.chat(stranger)
+    dropped_as = [(await stranger.says("hi")).dropped for stranger in strangers]
+    assert dropped_as == [*[None] * 20, "no agent is wired to this chat"]
     [dropped] = await world.host.admin.dropped.list()
     assert (dropped.user_id, dropped.reason) == ("fake:eve20", "too_many_requests")

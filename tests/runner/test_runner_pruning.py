@@ -40,7 +40,7 @@ def sent(world: World, id_: str, seq: int, when: str = OLD, **columns: object) -
             tuple(row.values()),
         )
     if delivered_at is not None:
-        world.host("INSERT INTO delivered VALUES (?, 'p', 'delivered', ?)", id_, delivered_at)
+        world.host("INSERT INTO delivered VALUES (?, 'p', 'delivered', ?, NULL, NULL)", id_, delivered_at)
     return id_
 
 

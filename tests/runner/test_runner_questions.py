@@ -73,7 +73,7 @@ async def test_a_question_that_could_not_be_delivered_is_not_waited_for(world: W
     async with world.running(Listener()):
         await world.until(lambda: cards(world))
         ((id_, _, _),) = cards(world)
-        world.host("INSERT INTO delivered VALUES (?, NULL, 'failed', ?)", id_, at(0))
+        world.deliver(id_, None, "failed")
         await world.until_acked(message)
     assert world.texts()[-1] == "the question could not be delivered, so no user has seen it"
 

@@ -196,7 +196,11 @@ class World:
         self, message_out_id: object, platform_id: str | None = "p", status: str = "delivered"
     ) -> None:
         """Record the final outcome of a sent message."""
-        self.host("INSERT INTO delivered VALUES (?, ?, ?, ?)", message_out_id, platform_id, status, at(0))
+        insert = """
+            INSERT INTO delivered (message_out_id, platform_message_id, status, delivered_at)
+            VALUES (?, ?, ?, ?)
+        """
+        self.host(insert, message_out_id, platform_id, status, at(0))
 
     def requests(self) -> list[tuple[str, dict[str, object]]]:
         """Return id and content of every request to the host, in order."""

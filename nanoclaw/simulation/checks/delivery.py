@@ -8,7 +8,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from nanoclaw.channels.cards import MARKS
 from nanoclaw.records import (
+    DONE,
     Address,
     CardEditContent,
     EditContent,
@@ -135,7 +137,8 @@ def _heard(content: OutgoingContent) -> Words:
         case CardEditContent():
             return "card edit", content.question.text, content.message_id, ()
         case QuestionContent():
-            labels = tuple(option.label for option in content.options)
+            shown = (option for option in content.options if option.value != DONE)
+            labels = tuple(option.label.removeprefix(MARKS[0]) for option in shown)
             return "question", content.text, content.question_id, labels
         case _:
             return "card", content.fallback_text, None, ()

@@ -4,7 +4,8 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from nanoclaw.records import Clicked, Routed
+from nanoclaw.records import DONE, Clicked, Routed
+from nanoclaw.routing.clicks import NOT_YET
 from nanoclaw.simulation.people import APPROVALS
 from nanoclaw.simulation.rights import admits
 from nanoclaw.simulation.snapshot import Snapshot
@@ -30,7 +31,8 @@ def questions_have_one_answer(snapshot: Snapshot) -> Iterator[str]:
             answers[question].append(value)
         asked = {id_ for (id_,) in rows(paths.inbound_db, "SELECT message_out_id FROM deliveries")}
         known = [one for one in snapshot.clicked if _is_always_admitted(snapshot, one[0])]
-        for click, routed in (one for one in known if one[0].question_id in asked):
+        answering = [one for one in known if one[1].dropped is not None or one[1].message_ids]
+        for click, routed in (one for one in answering if one[0].question_id in asked):
             given = answers[click.question_id] or [waiting.get(click.question_id, "nothing")]
             if not _fits(click, routed, given):
                 became = routed.dropped or click.value
@@ -38,7 +40,13 @@ def questions_have_one_answer(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _fits(click: Clicked, routed: Routed, given: Sequence[str]) -> bool:
-    return given == [click.value] if routed.dropped is None else len(given) == 1 and given != ["nothing"]
+    if routed.dropped == NOT_YET:
+        return True
+    if routed.dropped is not None:
+        return len(given) == 1 and given != ["nothing"]
+    if click.value == DONE:
+        return len(given) == 1 and bool(given[0]) and given != ["nothing"]
+    return given == [click.value]
 
 
 def unknown_senders_decide_nothing(snapshot: Snapshot) -> Iterator[str]:
@@ -62,5 +70,5 @@ def answered_questions_wait_no_more(snapshot: Snapshot) -> Iterator[str]:
     """An answered question is deleted from `pending_questions`."""
     waiting = {id_ for (id_,) in rows(snapshot.data / "v2.db", "SELECT question_id FROM pending_questions")}
     for click, routed in snapshot.clicked if waiting else ():
-        if routed.dropped is None and click.question_id in waiting:
+        if routed.message_ids and click.question_id in waiting:
             yield f"{click.question_id} was answered by {click.event_id}, but is still pending"

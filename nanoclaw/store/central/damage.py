@@ -9,6 +9,7 @@ from attrs import fields
 from nanoclaw.records import (
     AgentDestination,
     AgentGroup,
+    ApprovalAsker,
     ClosedQuestion,
     HeldMessage,
     Member,
@@ -23,6 +24,8 @@ from nanoclaw.records import (
 )
 from nanoclaw.store.central import (
     agent_groups,
+    approval_cards,
+    approval_rules,
     network_sites,
     pending_approvals,
     pending_questions,
@@ -49,6 +52,7 @@ _RECORDS = {
     "unregistered_senders": UnregisteredSender,
     "parked_events": ParkedEvent,
     "closed_questions": ClosedQuestion,
+    "approval_askers": ApprovalAsker,
 }
 """The tables whose columns are the fields of their records."""
 
@@ -80,6 +84,8 @@ _READERS: Mapping[str, Callable[[apsw.Connection], list[rows.DamagedRow]]] = {
     "pending_questions": pending_questions.damaged,
     "pending_approvals": pending_approvals.damaged,
     "network_sites": network_sites.damaged,
+    "approval_cards": approval_cards.damaged,
+    "approval_rules": approval_rules.damaged,
 }
 """For each table the function that finds its rows that do not fit."""
 

@@ -15,7 +15,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import get_args
 
 import trio
+from attrs import evolve
 
+from nanoclaw.channels.cards import with_marks
 from nanoclaw.channels.protocol import (
     Capabilities,
     ChannelUnavailable,
@@ -23,7 +25,7 @@ from nanoclaw.channels.protocol import (
     Repeat,
     capabilities_of,
 )
-from nanoclaw.records import CardContent, Option, Outgoing, QuestionContent
+from nanoclaw.records import CardContent, CardEditContent, EditContent, Option, Outgoing, QuestionContent
 from nanoclaw.testing.conformance import contents
 from nanoclaw.testing.conformance.checks import Check, checks_of, hook, only, require
 from nanoclaw.testing.conformance.contents import require_user
@@ -47,6 +49,7 @@ from nanoclaw.testing.conformance.steps import step, step_context
 QUESTION = QuestionContent(
     "question-1", "Deploy", "Ship it?", (Option("Yes!", "Yes", "yes"), Option("No!", "No", "no"))
 )
+SEVERAL = evolve(QUESTION, multiple=True)
 CARD = CardContent('{"title": "Weather"}', "It rains")
 QUIET_S = 1.0
 """Seconds for which nothing happens, where nothing should."""
@@ -338,6 +341,19 @@ async def a_channel_with_buttons_shows_cards(it: ChannelUnderTest) -> None:
             await receipt_of(sender, Outgoing(key, it.address, content))
 
 
+async def a_card_shows_its_choice_and_its_end_in_place(it: ChannelUnderTest) -> None:
+    """A channel with `card_edits` takes a changed card, and then its end, by the id of the receipt."""
+    only(_can(it).buttons and _can(it).card_edits, "it cannot change a card")
+    async with it.channel.sender() as sender:
+        shown = await receipt_of(sender, Outgoing("out-1", it.address, with_marks(SEVERAL, ())))
+        id_ = shown.platform_message_id
+        require(id_ is not None, "the receipt of a card has no id, so no edit can name it")
+        changed = CardEditContent(id_ or "", with_marks(SEVERAL, {"yes"}))
+        await deliver(sender, Outgoing("out-2", it.address, changed))
+        if _can(it).edits:
+            await deliver(sender, Outgoing("out-3", it.address, EditContent(id_ or "", "Answer: Yes")))
+
+
 async def what_users_press_is_offered(it: ChannelUnderTest) -> None:
     """A press is offered with the question's id, the option's value, the chat and the user."""
     host = Host()
@@ -401,6 +417,7 @@ CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (
     what_was_not_accepted_is_not_confirmed,
     what_was_cut_off_is_offered_again,
     a_channel_with_buttons_shows_cards,
+    a_card_shows_its_choice_and_its_end_in_place,
     what_users_press_is_offered,
     a_press_that_was_not_accepted_is_offered_again,
     *contents.CHECKS,

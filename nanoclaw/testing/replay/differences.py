@@ -16,6 +16,8 @@ from nanoclaw.testing.replay.script import Script
 
 SLOT_S = 2.0
 """Seconds within which two slots count as the same: a series' first may depend on the moment."""
+PARTS = ("card-", "dm-", "question-")
+"""The beginnings of the keys of what the host sends beside its sessions."""
 SHOWN = 60
 """Number of characters of a content that are shown."""
 
@@ -40,19 +42,21 @@ class Said:
 
 def differences(script: Script, happened: Happened, *, redact: bool, until: float) -> Iterator[str]:
     """Yield differences in requests to channels and in the results of events; `until` is the replay's end."""
-    recorded = _by_address([asked for at, asked in script.asked if at <= until], redact=False)
-    replayed = _by_address([asked for at, asked in happened.asked if at <= until], redact=redact)
-    for place in sorted({*recorded, *replayed}, key=where):
-        before, now = recorded.get(place, []), replayed.get(place, [])
+    recorded = _by_writer([asked for at, asked in script.asked if at <= until], redact=False)
+    replayed = _by_writer([asked for at, asked in happened.asked if at <= until], redact=redact)
+    for place, by in sorted({*recorded, *replayed}, key=lambda each: (where(each[0]), each[1])):
+        before, now = recorded.get((place, by), []), replayed.get((place, by), [])
         yield from _of_chat(where(place), before, now, whole=script.whole)
     yield from _of_events(script, happened)
 
 
-def _by_address(asked: Sequence[Asked], *, redact: bool) -> Mapping[Address, list[Asked]]:
-    found = dict[Address, list[Asked]]()
+def _by_writer(asked: Sequence[Asked], *, redact: bool) -> Mapping[tuple[Address, str], list[Asked]]:
+    """Return the requests by chat and part of the host. Only what one part sends has an order."""
+    found = dict[tuple[Address, str], list[Asked]]()
     for note in asked:
         shown = redacted(note) if redact else note
-        found.setdefault(note.address, []).append(shown if isinstance(shown, Asked) else note)
+        part = next((each for each in PARTS if note.key.startswith(each)), "")
+        found.setdefault((note.address, part), []).append(shown if isinstance(shown, Asked) else note)
     return found
 
 
