@@ -211,13 +211,15 @@ def mentioned(event: InboundEvent) -> InboundEvent:
 
 
 def approved(event: Event) -> Event:
-    ours = isinstance(event, Clicked) and event.question_id.startswith(APPROVALS)
-    return evolve(event, value="approve") if ours else event
+    if isinstance(event, Clicked) and event.question_id.startswith(APPROVALS):
+        return evolve(event, value="approve")
+    return event
 
 
 def pressed_by_the_owner(event: Event) -> Event:
-    ours = isinstance(event, Clicked) and event.question_id.startswith(APPROVALS)
-    return evolve(event, user_id=f"fake:{OWNER}") if ours else event
+    if isinstance(event, Clicked) and event.question_id.startswith(APPROVALS):
+        return evolve(event, user_id=f"fake:{OWNER}")
+    return event
 
 
 def pressed_other(event: Event) -> Event:

@@ -67,7 +67,7 @@ def _admits(snapshot: Snapshot, one: Accepted) -> Iterator[bool]:
         yield admits(rights, event.address.platform_id, event.message.sender_id)
 
 
-SOME_TIME_S = 3600.0
+SOME_TIME_S = 120.0
 """Seconds that a delivery may take after the host has checked its destination."""
 
 
