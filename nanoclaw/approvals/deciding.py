@@ -46,7 +46,7 @@ def require_open(approval: PendingApproval, now: datetime) -> None:
         raise NotAllowed(f"approval {id_} has expired")
     if approval.payload_hash is not None and approval.payload_hash != hash_of(approval.payload):
         raise NotAllowed(
-            f"approval {id_} was changed in the database since it was requested, so nobody can decide it; "
+            f"approval {id_} was changed since it was requested, so nobody can decide it; "
             f"delete it: `nanoclaw approvals delete {id_}`"
         )
 
