@@ -45,7 +45,10 @@ def require_open(approval: PendingApproval, now: datetime) -> None:
     if approval.expires_at is not None and approval.expires_at <= now and approval.created_at <= now:
         raise NotAllowed(f"approval {id_} has expired")
     if approval.payload_hash is not None and approval.payload_hash != hash_of(approval.payload):
-        raise NotAllowed(f"approval {id_} was changed since it was requested; reject it by deleting it")
+        raise NotAllowed(
+            f"approval {id_} was changed since it was requested, so nobody can decide it; "
+            f"delete it: `nanoclaw approvals delete {id_}`"
+        )
 
 
 def require_may_decide(connection: Connection, approval: PendingApproval, decision: Decision) -> None:

@@ -38,7 +38,7 @@ def decided(approval: PendingApproval, name: str | None, zone: str) -> str:
     if approval.note:
         parts.append(f"Note: {approval.note}")
     error = (approval.outcome or {}).get("error")
-    if approval.status == "approved" and isinstance(error, str):
+    if approval.status != "expired" and isinstance(error, str):
         parts.append(f"It could not be done: {error}")
     return "\n".join(parts)
 

@@ -1,6 +1,7 @@
 """Results for people: a table for several rows, one line for each field of a single row."""
 
 import json
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,8 @@ from nanoclaw.channels.terminal.terminal import harmless
 
 WIDEST = 60
 """Characters of a cell of a table."""
+TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""The bidirectional classes of Unicode whose characters change the direction of the text after them."""
 HEADS: Mapping[str, str] = {
     "local_name": "name",
     "display_name": "name",
@@ -85,13 +88,23 @@ def _cell(value: Any, zone: ZoneInfo) -> str:
         case bool():
             return "yes" if value else "no"
         case str():
-            return _moment(value, zone) or harmless(value.replace("\n", " ").replace("\t", " "))
+            return _moment(value, zone) or _plain(value.replace("\n", " ").replace("\t", " "))
         case list() if all(isinstance(each, dict) and "label" in each for each in value):
-            return harmless(" | ".join(str(option["label"]) for option in value))
+            return _plain(" | ".join(str(option["label"]) for option in value))
         case list() | dict():
-            return harmless(json.dumps(value, ensure_ascii=False))
+            words = isinstance(value, list) and all(isinstance(each, str) for each in value)
+            return _plain(", ".join(value) if words else json.dumps(value, ensure_ascii=False))
         case _:
             return str(value)
+
+
+def _plain(text: str) -> str:
+    """Return text without control characters, and with `<U+…>` for those that turn the text around them.
+
+    People choose their names and ids. None may look like another one, or move the cells beside it.
+    """
+    turned = (f"<U+{ord(each):04X}>" if unicodedata.bidirectional(each) in TURNING else each for each in text)
+    return harmless(text if text.isascii() else "".join(turned))
 
 
 def _moment(text: str, zone: ZoneInfo) -> str | None:

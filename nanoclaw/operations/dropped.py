@@ -7,6 +7,7 @@ from attrs import frozen
 
 from nanoclaw.operations.chats import parsed_address
 from nanoclaw.operations.declaration import Text, operation
+from nanoclaw.operations.members import COLUMNS as MEMBERS
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import ChatRef
@@ -45,7 +46,7 @@ class Dropped(Noun):
         await self._ground.write_drops()
         return await self._central.run(_of, parsed_address(address), user)
 
-    @operation(right=Right.ADMIN)
+    @operation(right=Right.ADMIN, columns=MEMBERS)
     async def admit(self, chat: ChatRef, user: Annotated[str, Text()]) -> Sequence[Member]:
         """Let a person in whose messages were dropped: they become a member of each agent of the chat.
 

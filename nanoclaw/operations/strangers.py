@@ -37,7 +37,9 @@ class Strangers(Noun):
         """List those who were rejected or blocked, the newest first; no user means the whole chat."""
         return await self._central.run(refusals.every)
 
-    @operation(right=Right.ADMIN, missing="that was not refused")
+    @operation(
+        right=Right.ADMIN, missing="there is no such rejection or block; see `nanoclaw strangers refused`"
+    )
     async def lift(self, chat: ChatRef, user: Annotated[str | None, Text()] = None) -> Refusal | None:
         """Forget a rejection or a block. The next message asks again.
 

@@ -10,7 +10,7 @@ from nanoclaw.operations.declaration import Named, Text, operation
 from nanoclaw.operations.errors import BadArguments
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
-from nanoclaw.operations.types import OptionalText, UserRef
+from nanoclaw.operations.types import NewUserRef, OptionalText, UserRef
 from nanoclaw.records import User
 from nanoclaw.registry import CreateUser, DeleteUser, LinkUsers, UnlinkUser, UpdateUser
 from nanoclaw.store import Connection
@@ -97,18 +97,19 @@ class Users(Noun):
         return await self._registry.ask(DeleteUser(user))
 
     @operation(right=Right.OWNER, asks="Make {user} and {other} one person?")
-    async def link(self, user: UserRef, other: UserRef) -> UserView:
+    async def link(self, user: UserRef, other: NewUserRef) -> UserView:
         """Make two identities one person: the rights and memberships of each then count for both.
 
         Agents are told that both are one person, by the name of the first.
 
         Args:
             user: its id, such as `tg:123`.
-            other: the id of the same person elsewhere, such as `discord:abc`.
+            other: the id of the same person elsewhere, such as `discord:abc`; a user who has never written is
+                created.
         """
         if user == other:
             raise BadArguments(f"{user} cannot be linked to itself: give two different ids")
-        await self._registry.ask(LinkUsers(user, other, await self._known_caller()))
+        await self._registry.ask(LinkUsers(user, other, await self._known_caller(), create_other=True))
         linked = await self._central.run(_view_of, user)
         self.note(_says(linked))
         return linked

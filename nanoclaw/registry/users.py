@@ -201,12 +201,19 @@ class LinkUsers(CheckedMessage):
     """The identity that names the person."""
     other_id: str
     linked_by: str | None = None
+    create_other: bool = False
+    """Create the row of the other identity if it has never written."""
 
     async def handle(self, actor: Registry) -> None:
         """Link them, and all that either is linked to."""
-        await actor.commit(people.link, self.user_id, self.other_id, self.linked_by, actor.clock.now())
+        await actor.commit(self._link, actor.clock.now())
         actor.changes.tell_all()
         actor.changes.tell_admitted()
+
+    def _link(self, connection: Connection, now: datetime) -> None:
+        if self.create_other:
+            _ensure(connection, self.other_id, now)
+        people.link(connection, self.user_id, self.other_id, self.linked_by, now)
 
 
 @frozen

@@ -49,16 +49,17 @@ class Drops:
     _counted: trio.Event = Factory(trio.Event)
     _writing: trio.Lock = Factory(trio.Lock)
 
-    def count(self, drop: Drop) -> None:
-        """Count one drop. Synchronous."""
+    def count(self, drop: Drop) -> bool:
+        """Count one drop. Return True for the first of its kind since the last write. Synchronous."""
         now = self._clock.now()
         if len(self._counts) >= MOST_SENDERS and _key(drop) not in self._counts:
             drop = evolve(drop, user_id=None, name=None)
         key = _key(drop)
         if len(self._counts) >= MOST and key not in self._counts:
             _log.warning("routing.drop_not_counted", chat=drop.address.platform_id, reason=drop.reason)
-            return
-        before = self._counts.get(key) or _uncounted(drop, now)
+            return False
+        known = self._counts.get(key)
+        before = known or _uncounted(drop, now)
         self._counts[key] = evolve(
             before,
             sender_name=drop.name or before.sender_name,
@@ -68,6 +69,7 @@ class Drops:
             last_seen=now,
         )
         self._counted.set()
+        return known is None
 
     async def write(self) -> None:
         """Write the counts, after a write that is under way. After a failure they are kept."""

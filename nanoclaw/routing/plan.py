@@ -128,7 +128,7 @@ class Plan:
             return chat is not None
         return (
             chat is not None
-            and event.chat_name in {None, chat.name}
+            and event.chat_name in {None, "", chat.name}
             and event.is_group == chat.is_group
             and self.dm_known
         )
@@ -227,7 +227,7 @@ def plan(connection: Connection, event: Routable) -> Plan:
 
 def _is_known(connection: Connection, user_id: str, name: str) -> bool:
     user = users.get(connection, user_id)
-    return user is not None and user.display_name == name
+    return user is not None and name in {"", user.display_name}
 
 
 def _has_dm(connection: Connection, user_id: str, chat: MessagingGroup) -> bool:

@@ -244,10 +244,11 @@ class Router:
             return found
         sender = sender_of(event)
         if not found.user_known and sender is not None:
-            await self._registry.ask(EnsureUser(sender, name_of(event)))
+            await self._registry.ask(EnsureUser(sender, name_of(event) or None))
         if not found.chat_known(event):
             direct = None if event.is_group else sender
-            await self._registry.ask(EnsureChat(event.address, event.chat_name, event.is_group, direct))
+            name = event.chat_name or None
+            await self._registry.ask(EnsureChat(event.address, name, event.is_group, direct))
         if found.chat is None:
             _log.info("routing.new_chat", channel=event.address.channel_type, chat=event.address.platform_id)
         return await self._plan(event)
@@ -338,8 +339,8 @@ class Router:
         where, sender = event.address, sender_of(event)
         chat = found.chat.id if found.chat is not None else None
         agent = target.agent_group.id if target is not None else None
-        _log.info("routing.dropped", sender=sender, chat=where.platform_id, reason=reason)
-        self._drops.count(Drop(where, sender, name_of(event), reason, chat, agent))
+        if self._drops.count(Drop(where, sender, name_of(event), reason, chat, agent)):
+            _log.info("routing.dropped", sender=sender, chat=where.platform_id, reason=reason)
 
     # -- held messages
 

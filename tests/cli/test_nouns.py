@@ -17,6 +17,7 @@ from click.shell_completion import BashComplete
 
 from nanoclaw.cli import main, performing
 from nanoclaw.cli.root import nanoclaw as root
+from nanoclaw.cli.tables import shown
 from tests.cli.commands import GUARD_S, NANOCLAW, Result, begun, environment, rows, running, wait_ready
 
 TRIGGER = '{"pattern": "^help"}'
@@ -301,6 +302,32 @@ def test_without_a_terminal_a_destructive_command_needs_yes(
     assert done.code == 2
     assert "Say --yes" in done.stderr
     assert nanoclaw("agents", "delete", "helper", "--yes").code == 0
+
+
+def test_who_is_let_in_is_shown_with_each_agent_that_hears_them(nanoclaw: Shell) -> None:
+    for words in FORMS[:3]:
+        nanoclaw(*words)
+    heads, line = nanoclaw("dropped", "admit", "cli:notes", "tg:9").output.splitlines()
+    assert heads.split()[:2] == ["user", "agent"]
+    assert line.split()[:2] == ["tg:9", "helper"]
+
+
+def test_a_name_cannot_turn_the_cells_beside_it_around() -> None:
+    rows = [{"user_id": "tg:1", "sender_name": "\u202eeva\x1b[2J"}]
+    line = shown(rows, ("user_id", "sender_name"), ZoneInfo("UTC")).splitlines()[1]
+    assert line.split() == ["tg:1", "<U+202E>eva\N{REPLACEMENT CHARACTER}[2J"]
+
+
+def test_rights_are_listed_as_words(nanoclaw: Shell) -> None:
+    for words in (*FORMS, ("members", "add", "tg:1", "helper")):
+        nanoclaw(*words)
+    assert "admin of helper, member of helper" in nanoclaw("users", "list").output
+
+
+def test_a_person_is_linked_to_an_identity_that_has_never_written(nanoclaw: Shell) -> None:
+    for words in (*FORMS, ("users", "link", "tg:1", "discord:9", "--yes")):
+        assert nanoclaw(*words).code == 0
+    assert nanoclaw.json("users", "show", "discord:9")["rights"] == ["admin of helper"]
 
 
 def test_a_missing_thing_is_refused_before_the_confirmation_prompt(nanoclaw: Shell) -> None:

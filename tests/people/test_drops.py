@@ -70,3 +70,14 @@ async def test_a_chat_is_decided_from_the_command_line_by_naming_the_choice(worl
     [request] = await open_requests(world)
     await world.host.admin.approvals.approve(request.approval_id, choice="new")
     await chat.expect("echo: hi")
+
+
+async def test_only_the_first_drop_of_a_kind_between_two_writes_is_worth_a_line_of_the_log(
+    world: World,
+) -> None:
+    drops = await drops_of(world)
+    drop = Drop(CLUB, "fake:eve", "Eve", "why")
+    assert [drops.count(drop) for _ in range(3)] == [True, False, False]
+    assert drops.count(Drop(CLUB, "fake:eve", "Eve", "another reason"))
+    await drops.write()
+    assert drops.count(drop)

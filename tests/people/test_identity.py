@@ -49,6 +49,17 @@ async def test_name_and_kind_of_a_chat_follow_the_network(world: World) -> None:
     assert (found.name, found.is_group) == ("Club of May", True)
 
 
+async def test_an_empty_name_says_nothing(world: World) -> None:
+    chat = world.group("club", [world.user("ann")])
+    await world.wire(chat)
+    await world.channel.offer(event(chat, "1"))
+    nameless = ChatMessage("2", "hello", "", "fake:ann")
+    await world.channel.offer(InboundEvent(chat.address, "2", nameless, chat_name="", is_group=True))
+    [found] = await world.host.admin.chats.list()
+    [user] = await world.host.admin.users.list()
+    assert (found.name, user.display_name) == ("club", "Ann")
+
+
 async def test_agents_are_shown_the_new_name_of_a_chat(world: World) -> None:
     chat = world.group("club", [world.user("ann")])
     await world.wire(chat)

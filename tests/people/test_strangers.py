@@ -47,6 +47,35 @@ async def test_what_a_stranger_writes_waits_until_somebody_decides(world: World)
     assert await reasons(world) == []
 
 
+async def test_a_later_card_is_pressed_and_not_the_one_that_was_decided(world: World) -> None:
+    _, eve = await a_group(world)
+    olga = world.user("olga")
+    desk = await world.direct(olga)
+    club = world.group("club", [olga, eve])
+    await olga.says("hello")
+    await eve.says("one", in_=club)
+    assert (await olga.clicks("Block", in_=desk)).dropped is None
+    await world.host.admin.strangers.lift("fake:club", "fake:eve")
+    await eve.says("two", in_=club)
+    assert (await olga.clicks("Approve", in_=desk)).dropped is None
+    await club.expect("echo: two")
+
+
+async def test_a_block_of_somebody_who_was_let_in_meanwhile_says_that_they_are_heard(world: World) -> None:
+    _, eve = await a_group(world)
+    olga = world.user("olga")
+    desk = await world.direct(olga)
+    club = world.group("club", [olga, eve])
+    await olga.says("hello")
+    await eve.says("one", in_=club)
+    await desk.card_with("Block")
+    await world.host.admin.members.add("fake:eve", "main")
+    await club.expect("echo: one")
+    await olga.clicks("Block", in_=desk)
+    await desk.expect(lambda entry: "members remove fake:eve main" in entry.text, kind="edit")
+    assert await world.host.admin.strangers.refused() == []
+
+
 async def test_one_request_is_open_however_often_a_stranger_writes(world: World) -> None:
     chat, eve = await a_group(world)
     for n in range(5):

@@ -385,7 +385,10 @@ async def test_a_stop_of_somebody_else_does_not_stop_the_turn(world: World) -> N
     async with world.running(Script(act)):
         await trio.sleep(1)
         await world.until_acked(message, world.put(4, content=from_other("/stop")))
-    assert world.texts() == ["done", "Only an administrator of this agent may use /stop here."]
+    assert world.texts() == [
+        "done",
+        "Only an administrator of this agent may use /stop here to end what I am working on.",
+    ]
 
 
 async def test_a_command_and_the_messages_after_it_are_no_follow_ups(world: World) -> None:

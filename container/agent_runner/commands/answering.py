@@ -59,7 +59,7 @@ async def _answer(
 async def _run(context: CommandContext, call: Call) -> Answered:
     command = COMMANDS[call.name]
     if command.is_for_admins(call.arguments) and not is_admin(context.session, context.message):
-        return Answered(f"Only an administrator of this agent may use {command.usage} here.")
+        return Answered(f"Only an administrator of this agent may use {command.usage} here{command.purpose}.")
     try:
         return await command.run(context)
     except ProviderError as error:

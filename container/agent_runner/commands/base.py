@@ -53,6 +53,8 @@ class SlashCommand:
     """Answers a call. Raises ProviderError if the model cannot be asked now."""
     is_for_admins: Callable[[str], bool]
     """Returns True if only administrators may call it with these arguments."""
+    purpose: str = ""
+    """What only administrators do with it, for its refusal, such as ` to end my work`."""
     asks_model: bool = False
     """True if a call may take as long as a turn of the model."""
 

@@ -45,4 +45,7 @@ async def run(context: CommandContext) -> Answered:
     return Answered(STOPPED if retries.claims else IDLE, also=give_up)
 
 
-COMMAND = SlashCommand("stop", "/stop", "stop what I am doing", run, for_admins)
+COMMAND = SlashCommand(
+    "stop", "/stop", "stop what I am doing", run, for_admins, purpose=" to end what I am working on"
+)
+"""Anybody's `/stop` makes an agent leave a thread that it takes part in. The host sees to that."""

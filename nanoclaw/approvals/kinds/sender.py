@@ -73,6 +73,7 @@ class AdmitSender:
             raise ActionRefused(f"{user} or the chat was deleted in the meantime")
         if approval.status == "approved":
             return {"admitted": list(_admit(connection, approval, user, at))}
+        _require_stranger(connection, approval, user)
         status: RefusalStatus = "blocked" if approval.choice == BLOCK.value else "rejected"
         until = None if status == "blocked" else at + REJECTED_FOR
         by, id_ = approval.decided_by, approval.approval_id
@@ -85,6 +86,21 @@ class AdmitSender:
         payload = approval.payload
         await effects.deliver_held(str(payload["chat"]), str(payload["user"]))
         return None
+
+
+def _require_stranger(connection: Connection, approval: PendingApproval, user: str) -> None:
+    """Check that a refusal would have an effect: a right beats it.
+
+    Raises:
+        ActionRefused: the agents hear the user by now.
+    """
+    groups = [agent_groups.get(connection, str(id_)) for id_ in _list(approval.payload["agents"])]
+    hear = [group.folder for group in groups if group and members.is_member(connection, user, group.id)]
+    if hear and len(hear) == len(groups):
+        raise ActionRefused(
+            f"{plain(user, 80)} was given a right to talk to {', '.join(hear)} in the meantime; "
+            f"take that away, such as by `nanoclaw members remove {plain(user, 80)} {hear[0]}`"
+        )
 
 
 def _admit(connection: Connection, approval: PendingApproval, user: str, at: datetime) -> Iterable[str]:
