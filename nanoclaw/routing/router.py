@@ -36,6 +36,7 @@ from nanoclaw.registry import (
     Registry,
 )
 from nanoclaw.routing.clicks import (
+    ANSWERED_BEFORE,
     CardClick,
     Choice,
     Clicks,
@@ -54,7 +55,7 @@ from nanoclaw.routing.remarks import Remarks
 from nanoclaw.routing.strangers import Strangers
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import DamagedRow, Reader, StoreError
-from nanoclaw.store.central import held_messages, messaging_groups
+from nanoclaw.store.central import answering_messages, held_messages, messaging_groups
 from nanoclaw.store.engine.mutex import Mutex, Places
 from nanoclaw.system.clock import Clock
 from nanoclaw.system.patterns import InThread
@@ -185,7 +186,7 @@ class Router:
                 if isinstance(found, DroppedClick):
                     return await clicks.drop(click, found)
                 if isinstance(found, CardClick):
-                    routed = await clicks.decide(found.decision)
+                    routed = await clicks.decide(found)
                     if routed.dropped is not None:  # without the id: each would be a reason of its own
                         clicks.count(click, routed.dropped.replace(f" {found.decision.approval_id}", ""))
                     return routed
@@ -281,8 +282,10 @@ class Router:
         answering = as_answer(event, found.waiting, self._shows)
         if answering is None:
             return None
+        if await self._central.run(answering_messages.has, event.message_id):
+            return Routed(dropped=ANSWERED_BEFORE)
         if isinstance(answering, CardClick):
-            return await Clicks(self._registry, self._sessions, self._drops).decide(answering.decision)
+            return await Clicks(self._registry, self._sessions, self._drops).decide(answering)
         valid = await self._central.run(check_answer, answering, event.address)
         if isinstance(valid, DroppedClick):
             return None

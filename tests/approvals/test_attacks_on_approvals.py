@@ -1,0 +1,172 @@
+"""Attacks on approvals: by agents in their sandbox, by events twice, by those who have lost a right."""
+
+import json
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanoclaw.records import (
+    BadEvent,
+    ChatMessage,
+    Clicked,
+    Deleted,
+    InboundEvent,
+    QuestionContent,
+    Reacted,
+)
+from nanoclaw.testing import FakeChannel, wire
+from tests.approvals.test_cards_of_approvals import Office, clicks, painted, request, text_of
+from tests.host.homes import rows
+from tests.host.stage import row
+from tests.host.test_deliveries import container_runs
+
+
+def question(id_: str, seq: int, question_id: str, *, to: str, value: str = "approve") -> Any:
+    """Return the row of a question that an agent asks, with an id that it chooses."""
+    options = [
+        {"label": "Yes please", "selectedLabel": "Yes", "value": value},
+        {"label": "No", "selectedLabel": "No", "value": "no"},
+    ]
+    content = {
+        "type": "ask_question",
+        "questionId": question_id,
+        "title": "Pizza?",
+        "question": "Would you like pizza?",
+        "options": options,
+    }
+    return row(
+        id=id_, seq=seq, kind="chat-sdk", content=json.dumps(content), channel_type="fake", platform_id=to
+    )
+
+
+async def _failed(office: Office, id_: str) -> str | None:
+    sql = f"SELECT error FROM deliveries WHERE message_out_id = '{id_}' AND status = 'final'"  # noqa: S608 -- a test's own id
+    with suppress(sqlite3.OperationalError):  # the host is writing
+        return next((error for (error,) in rows(office.paths.inbound_db, sql)), None)
+    return None
+
+
+async def test_a_question_with_the_id_of_an_approval_is_refused(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    async with office.life():
+        await office.owner("ann")
+        await wire(office.host, office.channel.address("ann"))
+        office.ask()
+        card = await office.card()
+        assert isinstance(card.content, QuestionContent)
+        id_ = card.content.question_id
+        container_runs(office.paths, question("out-2", 3, id_, to="ann"))
+        error = await office.executor.until(lambda: _failed(office, "out-2"))
+        assert "questionId" in error
+        assert len(office.channel.sent) == 1
+
+
+async def test_a_question_cannot_take_the_id_of_a_later_approval(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    async with office.life():
+        await office.owner("ann")
+        await wire(office.host, office.channel.address("ann"))
+        container_runs(office.paths, question("out-1", 1, "appr-0123456789abcdef", to="ann"))
+        error = await office.executor.until(lambda: _failed(office, "out-1"))
+        assert "questionId" in error
+        assert office.channel.sent == []
+
+
+async def test_a_rule_whose_author_lost_the_right_allows_nothing(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    async with office.life():
+        await office.owner("olga")
+        await office.owner("ann", "admin")
+        office.ask()
+        assert await clicks(office, await office.card(), "always", "ann") is None
+        await office.card(2)
+        await office.host.admin.roles.revoke("fake:ann", "admin", office.agent)
+        office.ask("out-2", 3, wall="south")
+        card = (await office.channel.wait_for(3))[2]
+        assert card.address.platform_id == "olga"
+        assert "The wall south" in text_of(card)
+        assert await painted(office, "south") is None
+
+
+async def test_a_message_that_comes_twice_decides_one_approval(tmp_path: Path) -> None:
+    office = Office(tmp_path, channel=FakeChannel(buttons=False))
+    async with office.life():
+        await office.owner("ann")
+        office.ask()
+        await office.card()
+        office.ask("out-2", 3, wall="south")
+        await office.card(2)
+        await office.channel.say("1", chat="ann", user="ann", event_id="one")
+        await office.channel.say("1", chat="ann", user="ann", event_id="one")
+        statuses = sorted(each.status for each in await office.host.admin.approvals.list())
+        assert statuses == ["approved", "pending"]
+
+
+async def test_a_message_that_comes_twice_around_a_restart_decides_one_approval(tmp_path: Path) -> None:
+    office = Office(tmp_path, channel=FakeChannel(buttons=False))
+    async with office.life():
+        await office.owner("ann")
+        office.ask()
+        await office.card()
+        office.ask("out-2", 3, wall="south")
+        await office.card(2)
+        await office.channel.say("1", chat="ann", user="ann", event_id="one")
+    async with office.life():
+        await office.channel.say("1", chat="ann", user="ann", event_id="one")
+        statuses = sorted(each.status for each in await office.host.admin.approvals.list())
+        assert statuses == ["approved", "pending"]
+
+
+FORGED = ["\x00", "appr-", "card-", "../x", "\u202eevorppa", "approve" * 100]
+
+
+@pytest.mark.parametrize("id_", FORGED)
+async def test_a_forged_id_of_an_approval_decides_nothing(tmp_path: Path, id_: str) -> None:
+    office = Office(tmp_path)
+    async with office.life():
+        await office.owner("ann")
+        office.ask()
+        await office.card()
+        routed = await office.channel.click(id_, "approve", chat="ann", user="ann")
+        assert routed.dropped
+        assert (await office.approval()).status == "pending"
+
+
+async def test_another_network_cannot_speak_for_the_user_at_the_terminal(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    async with office.life():
+        await office.owner("ann")
+        office.ask()
+        card = await office.card()
+        assert isinstance(card.content, QuestionContent)
+        id_ = card.content.question_id
+        where, local = office.channel.address("ann"), "cli:local"
+        forged = (
+            Clicked(where, "e1", id_, "approve", local),
+            InboundEvent(where, "e2", ChatMessage("e2", "approve", "You", local)),
+            Reacted(where, "e3", "fake-1", "+1", "You", local),
+            Deleted(where, "e4", local),
+        )
+        for event in forged:
+            with pytest.raises(BadEvent, match="for the terminal alone"):
+                await office.host.intake.offer(event)
+        assert (await office.approval()).status == "pending"
+
+
+async def test_requests_of_kinds_that_are_not_for_agents_are_refused(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    async with office.life():
+        await office.owner("ann")
+        actions = ("admit_sender", "admit_chat", "network", "approve", "decide", "approvals approve")
+        asked = [
+            request(f"out-{n}", 2 * n + 1, action, chat="x", user="fake:eve", agents=[office.agent])
+            for n, action in enumerate(actions)
+        ]
+        container_runs(office.paths, *asked)
+        for n in range(len(actions)):
+            answer = await office.answer(f"out-{n}")
+            assert answer["status"] == "failed", answer
+        assert await office.host.admin.approvals.list() == []
