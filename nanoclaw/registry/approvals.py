@@ -166,6 +166,7 @@ class DeleteApproval(CheckedMessage):
 def _tell(actor: Registry) -> None:
     """Tell everybody after a decision. A kind may change anything that sessions project."""
     actor.changes.tell_network()
+    actor.changes.tell_admitted()
     actor.changes.tell_all()
 
 

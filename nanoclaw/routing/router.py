@@ -397,6 +397,7 @@ class Router:
     async def _settle_held(self, judged: _Judged, found: Plan, held: HeldMessage) -> None:
         """Remove a message that is delivered or dropped; keep it for the agents that still wait."""
         if judged.waiting:
+            self._dropped(judged.event, found, judged.engaged)
             await self._strangers.hold(judged.event, found, judged.waiting)
             return
         if not found.targets:

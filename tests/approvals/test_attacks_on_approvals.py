@@ -1,8 +1,6 @@
 """Attacks on approvals: by agents in their sandbox, by events twice, by those who have lost a right."""
 
 import json
-import sqlite3
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from nanoclaw.records import (
 )
 from nanoclaw.testing import FakeChannel, wire
 from tests.approvals.test_cards_of_approvals import Office, clicks, painted, request, text_of
-from tests.host.homes import rows
 from tests.host.stage import row
 from tests.host.test_deliveries import container_runs
 
@@ -44,9 +41,7 @@ def question(id_: str, seq: int, question_id: str, *, to: str, value: str = "app
 
 async def _failed(office: Office, id_: str) -> str | None:
     sql = f"SELECT error FROM deliveries WHERE message_out_id = '{id_}' AND status = 'final'"  # noqa: S608 -- a test's own id
-    with suppress(sqlite3.OperationalError):  # the host is writing
-        return next((error for (error,) in rows(office.paths.inbound_db, sql)), None)
-    return None
+    return next((error for (error,) in office.read(sql)), None)
 
 
 async def test_a_question_with_the_id_of_an_approval_is_refused(tmp_path: Path) -> None:

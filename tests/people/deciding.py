@@ -13,4 +13,6 @@ async def open_requests(world: World) -> list[PendingApproval]:
 async def decide(world: World, choice: str, by: str | None = None) -> None:
     """Decide the only open request."""
     [approval] = await open_requests(world)
-    await world.host.registry.ask(DecideApproval(approval.approval_id, by=by, choice=choice))
+    await world.host.registry.ask(
+        DecideApproval(approval.approval_id, by=by, choice=choice, unlimited=by is None)
+    )
