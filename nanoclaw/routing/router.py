@@ -26,7 +26,6 @@ from nanoclaw.records import (
     received,
 )
 from nanoclaw.records.content import BadContent, dump_parked, load_parked
-from nanoclaw.records.inbound import row_id
 from nanoclaw.registry import (
     Changes,
     EnsureChat,
@@ -169,12 +168,11 @@ class Router:
                 )
 
     async def _withdraw_held(self, deleted: Deleted) -> None:
-        """Drop a held message that was deleted on its network. Nobody gets to read it any more."""
-        message_id = row_id(deleted.address, deleted.target, "")
+        """Drop a held message, and its edits, that was deleted on its network. Nobody gets to read it."""
         async with self._places:
-            held = await self._central.run(held_messages.by_message, message_id)
-        if held is not None:
-            await self._registry.ask(RemoveHeld([held], DELETED))
+            held = await self._central.run(held_messages.of_target, deleted.address, deleted.target)
+        if held:
+            await self._registry.ask(RemoveHeld(held, DELETED))
 
     async def _click(self, click: Clicked) -> Routed:
         """Handle a click in the order of its chat's messages. Only the first of two clicks counts."""
