@@ -1,6 +1,6 @@
 """Clicks on buttons of cards. A valid click goes to the session that asked; any other is dropped."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
@@ -155,7 +155,7 @@ def as_answer(event: Said, waiting: Iterable[Waiting], shows: Shows) -> Answerin
         if isinstance(question, WaitingCard):
             if event.address.channel_type in shows.with_buttons:
                 continue
-            if chosen := named(question.options, message.text, numbered=True):
+            if chosen := _chosen(question.options, message.text):
                 decision = Decision(question.approval_id, chosen.value, message.sender_id)
                 return CardClick(decision, event.message_id)
             continue
@@ -165,6 +165,16 @@ def as_answer(event: Said, waiting: Iterable[Waiting], shows: Shows) -> Answerin
             if given is not None:
                 return Answering(question.question_id, message.sender_id, given)
     return None
+
+
+def _chosen(options: Sequence[Option], text: str) -> Option | None:
+    """Return the option of a card that a message names.
+
+    A number is never a label: agents choose their names, and these may be the labels of a card.
+    """
+    by_number = {str(n): option for n, option in enumerate(options, 1)}
+    number = text.strip()
+    return by_number.get(number) if number.isdecimal() else named(options, text, numbered=False)
 
 
 def check_click(connection: Connection, click: Clicked) -> ValidClick | Choice | CardClick | DroppedClick:
