@@ -214,3 +214,19 @@ async def test_a_channel_cannot_speak_in_a_chat_of_another(tmp_path: Path) -> No
             await office.channel.offer(forged)
         with pytest.raises(BadEvent):
             await office.channel.offer(Clicked(where, "e", "appr-1", "approve", "cli:local"))
+
+
+async def test_a_message_that_comes_twice_answers_one_question(tmp_path: Path) -> None:
+    office = Office(tmp_path, channel=FakeChannel(buttons=False))
+    async with office.life():
+        await wire(office.host, office.channel.address("ann"))
+        container_runs(
+            office.paths,
+            question("out-1", 1, "first", to="ann"),
+            question("out-2", 3, "second", to="ann"),
+        )
+        await office.channel.wait_for(2)
+        await office.channel.say("1", chat="ann", user="ann", event_id="one")
+        again = await office.channel.say("1", chat="ann", user="ann", event_id="one")
+        assert again.dropped == "the message has answered something already"
+        assert [each.question_id for each in await office.host.admin.questions.list()] == ["first"]

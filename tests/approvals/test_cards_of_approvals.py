@@ -92,10 +92,14 @@ class Office:
 
     def outcomes(self) -> list[dict[str, Any]]:
         sql = "SELECT content FROM messages_in WHERE id LIKE 'outcome-%' ORDER BY seq"
+        return self.contents(sql)
+
+    def contents(self, sql: str) -> list[dict[str, Any]]:
+        """Read contents of the session's file; none while a commit of the host is under way."""
         return [json.loads(content) for (content,) in self.read(sql)]
 
     def read(self, sql: str) -> list[tuple[Any, ...]]:
-        """Read rows of the session's inbound file; none while the host commits."""
+        """Read rows of the session's file; none while a commit of the host is under way."""
         with suppress(sqlite3.OperationalError):
             return rows(self.paths.inbound_db, sql)
         return []
@@ -105,7 +109,7 @@ class Office:
         sql = f"SELECT content FROM messages_in WHERE id = 'answer-{id_}'"  # noqa: S608 -- a test's own id
 
         async def look() -> dict[str, Any] | None:
-            return next((json.loads(content) for (content,) in self.read(sql)), None)
+            return next(iter(self.contents(sql)), None)
 
         return await self.executor.until(look)
 
