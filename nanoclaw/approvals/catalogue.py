@@ -12,6 +12,7 @@ from typing import Any, Self
 from attrs import frozen
 
 from nanoclaw.approvals import deciding, kinds, requesting
+from nanoclaw.approvals.eligible import rule_counts
 from nanoclaw.approvals.installation import Installation
 from nanoclaw.approvals.kind import ALWAYS, ApprovalKind, Asked
 from nanoclaw.approvals.requesting import Requested
@@ -80,7 +81,7 @@ class Catalogue:
         if agent is None or scope is None:
             return Requested(approval, "asked")
         rule = approval_rules.find(connection, agent, asked.action, scope)
-        if rule is None:
+        if rule is None or not rule_counts(connection, rule):
             return Requested(approval, "asked")
         by_rule = Decision(
             approval.approval_id, ALWAYS.value, rule.created_by, f"by the rule {rule.rule_id}", unlimited=True

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from actors import Backoff, Context, Policy, Refusal, Supervisor
 from nanoclaw.channels.protocol import Channel, ChannelUnavailable
-from nanoclaw.records import Intake
+from nanoclaw.records import Address, BadEvent, Event, Intake, Routed
 from nanoclaw.system.foreign import foreign_code, text_of
 from nanoclaw.system.supervision import Supervision
 
@@ -47,6 +47,25 @@ def _recipe(
     return recipe
 
 
+@frozen
+class _OwnEvents:
+    """The intake of one channel. It takes events of that channel alone."""
+
+    channel_type: str
+    intake: Intake
+
+    async def offer(self, event: Event) -> Routed:
+        """See `Intake.offer`. Raises BadEvent for an event of a chat of another channel."""
+        address = getattr(event, "address", None)
+        if isinstance(address, Address) and address.channel_type != self.channel_type:
+            await trio.lowlevel.checkpoint()
+            raise BadEvent(
+                f"the channel {self.channel_type} offers an event of {address.channel_type!r:.60}: "
+                "a channel offers those of its own chats"
+            )
+        return await self.intake.offer(event)
+
+
 async def _receive(channel: Channel, intake: Intake) -> None:
     """Receive until the channel's input ends.
 
@@ -68,5 +87,5 @@ async def open_receivers(
     """Receive on all channels while the context is open. The exit closes the intakes."""
     async with supervision.open("receivers", under=under, policy=_POLICY) as receivers:
         for name, channel in channels.items():
-            receivers.start(name, _recipe(channel, intake))
+            receivers.start(name, _recipe(channel, _OwnEvents(name, intake)))
         yield

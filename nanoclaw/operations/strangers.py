@@ -16,7 +16,7 @@ from nanoclaw.store.central import held_messages, refusals
 from nanoclaw.store.central.held_messages import HeldOfSender
 
 WAITING = ("chat", "user_id", "messages", "bytes", "held_since")
-REFUSED = ("chat", "user_id", "status", "until", "decided_by", "decided_at")
+REFUSED = ("chat", "user_id", "agent", "status", "until", "decided_by", "decided_at")
 
 
 @frozen
@@ -34,7 +34,10 @@ class Strangers(Noun):
 
     @operation(right=Right.ADMIN, reads=True, columns=REFUSED)
     async def refused(self) -> Sequence[Refusal]:
-        """List those who were rejected or blocked, the newest first; no user means the whole chat."""
+        """List those who were rejected or blocked, the newest first.
+
+        No user means the whole chat, no agent all of its agents.
+        """
         return await self._central.run(refusals.every)
 
     @operation(

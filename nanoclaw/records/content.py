@@ -1,6 +1,7 @@
 """Converts the JSON of `content` columns (contract 5) to records and back. Errors name the field."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, TypeVar, cast, get_args
@@ -39,6 +40,8 @@ MAX_OPTIONS, MAX_LABEL, MAX_VALUE = 25, 100, 128
 MAX_ASKER = 1000
 MAX_CARD = 100_000
 """Limits of a card with buttons, in characters. No chat network shows more."""
+_APPROVAL = re.compile(r"appr-[0-9a-z]{8}")
+"""The beginning of the id of an approval."""
 MARKED = 2
 """Characters that the mark of a chosen option takes from its label, where several may be chosen."""
 EXPIRES_S = (10, 30 * 86_400)
@@ -376,4 +379,6 @@ def _card(content: Mapping[str, object]) -> str:
         raise BadContent("card has a number that JSON does not know, such as NaN") from error
     if len(text) > MAX_CARD:
         raise BadContent(f"card has {len(text):,} characters; the limit is {MAX_CARD:,}")
+    if _APPROVAL.search(text):  # a network may show its buttons, and a press would decide
+        raise BadContent("card names an approval, whose card it could imitate; name it in a message instead")
     return text

@@ -9,11 +9,13 @@ from attrs import field, frozen
 
 from nanoclaw.records.address import AGENT, Address
 from nanoclaw.records.checking import BadValue, Id, Json, Length, Name, checked
-from nanoclaw.records.people import UserId
+from nanoclaw.records.people import UserId, user_kind
 
 MessageKind = Literal["chat", "chat-sdk", "task", "webhook", "system"]
 CatchUp = Literal["skip", "all", "none"]
 """The handling of missed slots: run the latest one, run all, or run none (contract 4, Recurrence)."""
+TERMINAL = "cli"
+"""The type of the terminal's channel. Its user, `cli:local`, administers the host."""
 MAX_PAYLOAD = 256 << 10
 """Limit, in characters of JSON, of the payload of a webhook."""
 MAX_SDK = 64 << 20
@@ -406,7 +408,7 @@ def received(event: object) -> Event:
     """
     kind: type[Any] = type(event) if isinstance(event, Event) else InboundEvent
     try:
-        return _with_content_checked(cast("Event", checked(event, kind)))
+        return _of_its_network(_with_content_checked(cast("Event", checked(event, kind))))
     except BadValue as error:
         raise BadEvent(f"an event cannot be taken: {error.within(kind.__name__)}") from None
 
@@ -416,6 +418,26 @@ def _with_content_checked(event: Event) -> Event:
     if isinstance(event, SdkMessage):
         checked(event.message, ChatMessage)
     return event
+
+
+def _of_its_network(event: Event) -> Event:
+    """Return the event. Raises BadValue if it names the user at the terminal, and comes from elsewhere."""
+    user = _user_of(event)
+    if user is not None and user_kind(user) == TERMINAL and event.address.channel_type != TERMINAL:
+        raise BadValue(f"a user of the network; {TERMINAL}: is for the terminal alone", user, "the user")
+    return event
+
+
+def _user_of(event: Event) -> str | None:
+    match event:
+        case InboundEvent() | SdkMessage():
+            return event.message.sender_id
+        case Deleted() | Reacted():
+            return event.sender_id
+        case Clicked():
+            return event.user_id
+        case _:
+            return None
 
 
 class Intake(Protocol):

@@ -97,10 +97,13 @@ class CardEditContent:
 
 @frozen
 class CardContent:
-    """A card to look at."""
+    """A card to look at.
+
+    Never offer a `Clicked` for something in it: its agent could imitate the card of an approval.
+    """
 
     card: str
-    """The card as its agent described it: a JSON object."""
+    """The card as its agent described it: a JSON object. It has no id of an approval."""
     fallback_text: str
     """The text to show where cards are not supported."""
 

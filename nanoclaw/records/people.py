@@ -134,6 +134,8 @@ class Refusal:
     decided_by: str | None
     decided_at: datetime
     approval_id: str | None = None
+    agent_group_id: str | None = None
+    """The agent of the chat for which the sender is refused; None: all of them."""
 
     def holds(self, now: datetime) -> bool:
         """Return whether it is in force."""

@@ -85,6 +85,8 @@ class Closing:
     by: str | None = None
     """The user who answered."""
     answer: str = ""
+    message_id: str | None = None
+    """The message that answered, if it was no press of a button. It answers nothing else."""
 
 
 @frozen

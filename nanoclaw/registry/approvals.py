@@ -11,7 +11,13 @@ from nanoclaw.records.approvals import Asked, Decision
 from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.registry.performed_actions import ActionRefused
 from nanoclaw.store import Connection, NotAllowed
-from nanoclaw.store.central import approval_askers, approval_cards, approval_rules, pending_approvals
+from nanoclaw.store.central import (
+    answering_messages,
+    approval_askers,
+    approval_cards,
+    approval_rules,
+    pending_approvals,
+)
 
 
 @frozen
@@ -112,6 +118,8 @@ class DecideApproval(CheckedMessage):
     """The value of the chosen button."""
     note: str | None = None
     unlimited: bool = False
+    message_id: str | None = None
+    """The message that decides, if it was no press of a button. It decides nothing else."""
 
     async def handle(self, actor: Registry) -> PendingApproval:
         """Return the decided approval. A second or forbidden decision raises `NotAllowed`."""
@@ -124,6 +132,8 @@ class DecideApproval(CheckedMessage):
         if choice is None:  # an empty one is no choice, and no card has it
             choice = "reject" if self.status == "rejected" else "approve"
         decision = Decision(self.approval_id, choice, self.by, self.note, self.unlimited)
+        if self.message_id is not None:
+            answering_messages.note(connection, self.message_id, actor.clock.now())
         return actor.approvals.decide(connection, decision, actor.clock.now())
 
 
@@ -158,6 +168,7 @@ class DeleteApproval(CheckedMessage):
 def _tell(actor: Registry) -> None:
     """Tell everybody after a decision. A kind may change anything that sessions project."""
     actor.changes.tell_network()
+    actor.changes.tell_admitted()
     actor.changes.tell_all()
 
 

@@ -14,9 +14,17 @@ from nanoclaw.records import (
     PendingQuestion,
 )
 from nanoclaw.registry.actor import CheckedMessage, Registry
-from nanoclaw.store import Connection
-from nanoclaw.store.central import closed_questions, pending_questions, users
+from nanoclaw.store import Connection, NotAllowed
+from nanoclaw.store.central import (
+    answering_messages,
+    closed_questions,
+    pending_approvals,
+    pending_questions,
+    users,
+)
 
+APPROVAL = "appr-"
+"""The beginning of the ids of approvals. Their cards are answered as questions are."""
 MAX_WAITING = 100
 """Limit of waiting questions in one session. It bounds the table if users do not answer."""
 MAX_CARD = 3_000
@@ -68,6 +76,10 @@ class CreateQuestion(CheckedMessage):
         )
 
     def _create(self, connection: Connection, question: PendingQuestion) -> bool:
+        """Insert the question. Raise `NotAllowed` if its id could be that of an approval."""
+        id_ = self.question_id
+        if id_.startswith(APPROVAL) or pending_approvals.get(connection, id_) is not None:
+            raise NotAllowed(f"questionId {id_!r:.100} is kept for approvals; choose another")
         new = pending_questions.create(connection, question)
         if new:
             closed_questions.forget(connection, self.question_id)
@@ -168,6 +180,8 @@ def close(connection: Connection, closing: Closing, now: datetime) -> PendingQue
         NotFound: it is not waiting.
     """
     question = pending_questions.delete(connection, closing.question_id)
+    if closing.message_id is not None:
+        answering_messages.note(connection, closing.message_id, now)
     user = None if closing.by is None else users.get(connection, closing.by)
     name = closing.by if user is None else user.display_name or closing.by
     closed_questions.put(

@@ -50,7 +50,7 @@ def refusal(
         return None if public else NotAdmitted(UNIDENTIFIED)
     if members.is_member(connection, user_id, agent_group_id):
         return None
-    refused = refusals.of_sender(connection, chat.id, user_id)
+    refused = refusals.of_sender(connection, chat.id, user_id, agent_group_id)
     if public and (refused is None or refused.status != "blocked"):
         return None
     asks = chat.unknown_sender_policy == "request_approval"

@@ -1,13 +1,13 @@
 """Clicks on buttons of cards. A valid click goes to the session that asked; any other is dropped."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
 
 import structlog
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from actors import Ref
 from nanoclaw.approvals import Given, close, given_by_text, given_by_value, named
@@ -52,6 +52,7 @@ CLICK = "click: "
 MAX_REASON = 200
 NOT_OPEN = "the question is not open: it was never asked here, or was closed long ago"
 ANSWERED = "the question was answered already"
+ANSWERED_BEFORE = "the message has answered something already"
 NOT_YET = "choose at least one option first"
 
 _log = structlog.get_logger()
@@ -79,6 +80,8 @@ class CardClick:
     """A click on the card of an approval. The registry decides, and checks the rest."""
 
     decision: Decision
+    message_id: str | None = None
+    """The message that names the choice, if the channel has no buttons."""
 
 
 @frozen
@@ -152,8 +155,9 @@ def as_answer(event: Said, waiting: Iterable[Waiting], shows: Shows) -> Answerin
         if isinstance(question, WaitingCard):
             if event.address.channel_type in shows.with_buttons:
                 continue
-            if chosen := named(question.options, message.text, numbered=True):
-                return CardClick(Decision(question.approval_id, chosen.value, message.sender_id))
+            if chosen := _chosen(question.options, message.text):
+                decision = Decision(question.approval_id, chosen.value, message.sender_id)
+                return CardClick(decision, event.message_id)
             continue
         numbered = shows.numbered(question)
         if numbered or question.free_text:
@@ -161,6 +165,16 @@ def as_answer(event: Said, waiting: Iterable[Waiting], shows: Shows) -> Answerin
             if given is not None:
                 return Answering(question.question_id, message.sender_id, given)
     return None
+
+
+def _chosen(options: Sequence[Option], text: str) -> Option | None:
+    """Return the option of a card that a message names.
+
+    A number is never a label: agents choose their names, and these may be the labels of a card.
+    """
+    by_number = {str(n): option for n, option in enumerate(options, 1)}
+    number = text.strip()
+    return by_number.get(number) if number.isdecimal() else named(options, text, numbered=False)
 
 
 def check_click(connection: Connection, click: Clicked) -> ValidClick | Choice | CardClick | DroppedClick:
@@ -338,9 +352,12 @@ class Clicks:
         counted = f"{CLICK}{reason[:MAX_REASON]}"
         self.drops.count(Drop(click.address, click.user_id, None, counted, agent_group_id=agent_group_id))
 
-    async def decide(self, decision: Decision) -> Routed:
+    async def decide(self, click: CardClick) -> Routed:
         """Decide an approval. It is decided and applied when this returns."""
-        decide = DecideApproval(decision.approval_id, by=decision.by, choice=decision.choice)
+        decision = click.decision
+        decide = DecideApproval(
+            decision.approval_id, by=decision.by, choice=decision.choice, message_id=click.message_id
+        )
         try:
             await self.registry.ask(decide)
         except OperationRefused as error:
@@ -368,7 +385,9 @@ class Clicks:
             new = await self.sessions.accept(valid.conversation, answer)
         except SessionDown as error:
             return await self._park(click, valid, str(error))
-        await close(self.registry, valid.closing if new else Closing(answer.question_id, "answered"))
+        closing = valid.closing if new else Closing(answer.question_id, "answered")
+        said = None if answer.said is None else answer.said.message_id
+        await close(self.registry, evolve(closing, message_id=said))
         if not new:
             return await self.drop(click, DroppedClick(ANSWERED))
         return Routed((session_id,), (answer.message_id,))
@@ -378,7 +397,10 @@ class Clicks:
         _log.warning("routing.parked", session=session_id, reason=reason)
         try:
             parked = dump_parked(answer)
-            await self.registry.ask(ParkEvent(session_id, parked, reason, valid.closing))
+            said = None if answer.said is None else answer.said.message_id
+            await self.registry.ask(
+                ParkEvent(session_id, parked, reason, evolve(valid.closing, message_id=said))
+            )
         except NotFound:
             return await self.drop(click, DroppedClick(ANSWERED))
         self.sessions.replay(valid.conversation)

@@ -26,7 +26,6 @@ from nanoclaw.records import (
     received,
 )
 from nanoclaw.records.content import BadContent, dump_parked, load_parked
-from nanoclaw.records.inbound import row_id
 from nanoclaw.registry import (
     Changes,
     EnsureChat,
@@ -36,6 +35,7 @@ from nanoclaw.registry import (
     Registry,
 )
 from nanoclaw.routing.clicks import (
+    ANSWERED_BEFORE,
     CardClick,
     Choice,
     Clicks,
@@ -54,7 +54,7 @@ from nanoclaw.routing.remarks import Remarks
 from nanoclaw.routing.strangers import Strangers
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import DamagedRow, Reader, StoreError
-from nanoclaw.store.central import held_messages, messaging_groups
+from nanoclaw.store.central import answering_messages, held_messages, messaging_groups
 from nanoclaw.store.engine.mutex import Mutex, Places
 from nanoclaw.system.clock import Clock
 from nanoclaw.system.patterns import InThread
@@ -168,12 +168,11 @@ class Router:
                 )
 
     async def _withdraw_held(self, deleted: Deleted) -> None:
-        """Drop a held message that was deleted on its network. Nobody gets to read it any more."""
-        message_id = row_id(deleted.address, deleted.target, "")
+        """Drop a held message, and its edits, that was deleted on its network. Nobody gets to read it."""
         async with self._places:
-            held = await self._central.run(held_messages.by_message, message_id)
-        if held is not None:
-            await self._registry.ask(RemoveHeld([held], DELETED))
+            held = await self._central.run(held_messages.of_target, deleted.address, deleted.target)
+        if held:
+            await self._registry.ask(RemoveHeld(held, DELETED))
 
     async def _click(self, click: Clicked) -> Routed:
         """Handle a click in the order of its chat's messages. Only the first of two clicks counts."""
@@ -185,7 +184,7 @@ class Router:
                 if isinstance(found, DroppedClick):
                     return await clicks.drop(click, found)
                 if isinstance(found, CardClick):
-                    routed = await clicks.decide(found.decision)
+                    routed = await clicks.decide(found)
                     if routed.dropped is not None:  # without the id: each would be a reason of its own
                         clicks.count(click, routed.dropped.replace(f" {found.decision.approval_id}", ""))
                     return routed
@@ -282,8 +281,10 @@ class Router:
         answering = as_answer(event, found.waiting, self._shows)
         if answering is None:
             return None
+        if await self._central.run(answering_messages.has, event.message_id):
+            return Routed(dropped=ANSWERED_BEFORE)
         if isinstance(answering, CardClick):
-            return await Clicks(self._registry, self._sessions, self._drops).decide(answering.decision)
+            return await Clicks(self._registry, self._sessions, self._drops).decide(answering)
         valid = await self._central.run(check_answer, answering, event.address)
         if isinstance(valid, DroppedClick):
             return None
@@ -395,6 +396,7 @@ class Router:
     async def _settle_held(self, judged: _Judged, found: Plan, held: HeldMessage) -> None:
         """Remove a message that is delivered or dropped; keep it for the agents that still wait."""
         if judged.waiting:
+            self._dropped(judged.event, found, judged.engaged)
             await self._strangers.hold(judged.event, found, judged.waiting)
             return
         if not found.targets:

@@ -96,8 +96,12 @@ class Office:
 
     def contents(self, sql: str) -> list[dict[str, Any]]:
         """Read contents of the session's file; none while a commit of the host is under way."""
+        return [json.loads(content) for (content,) in self.read(sql)]
+
+    def read(self, sql: str) -> list[tuple[Any, ...]]:
+        """Read rows of the session's file; none while a commit of the host is under way."""
         with suppress(sqlite3.OperationalError):
-            return [json.loads(content) for (content,) in rows(self.paths.inbound_db, sql)]
+            return rows(self.paths.inbound_db, sql)
         return []
 
     async def answer(self, id_: str) -> dict[str, Any]:

@@ -111,6 +111,7 @@ WRONG = {
     "approvals.held_s": [("60", "a number of at least 3600, got 60")],
     "agents.max_hops": [("0", "a whole number of at least 1, got 0")],
     "agents.max_a_minute": [("1.5", "a whole number of at least 1, got 1.5")],
+    "agents.max_created_a_day": [("-1", "a whole number of at least 0, got -1")],
     "prompt.assistant_name": [("''", 'a non-empty string, got ""'), ('"a\\u0000b"', "a non-empty string")],
     **{
         f"budgets.{scope}.{measure}": [

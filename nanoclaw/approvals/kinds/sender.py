@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from nanoclaw.approvals.eligible import HOST_USER
 from nanoclaw.approvals.kind import APPROVE, REJECT, Asked, Effects, Wanted
 from nanoclaw.approvals.visible import visible
 from nanoclaw.records import (
+    AgentGroup,
     HeldMessage,
     MessagingGroup,
     Option,
@@ -75,10 +77,9 @@ class AdmitSender:
             return {"admitted": list(_admit(connection, approval, user, at))}
         _require_stranger(connection, approval, user)
         status: RefusalStatus = "blocked" if approval.choice == BLOCK.value else "rejected"
-        until = None if status == "blocked" else at + REJECTED_FOR
-        by, id_ = approval.decided_by, approval.approval_id
-        refusals.put(connection, Refusal(chat, user, status, until, by, at, id_))
-        drop_held(connection, held_messages.of_sender(connection, chat, user), status, at)
+        _refuse(
+            connection, approval, Refusal(chat, user, status, _until(status, at), approval.decided_by, at)
+        )
         return {status: user}
 
     async def finish(self, approval: PendingApproval, effects: Effects) -> Mapping[str, object] | None:
@@ -103,14 +104,52 @@ def _require_stranger(connection: Connection, approval: PendingApproval, user: s
         )
 
 
-def _admit(connection: Connection, approval: PendingApproval, user: str, at: datetime) -> Iterable[str]:
+def _until(status: RefusalStatus, at: datetime) -> datetime | None:
+    return None if status == "blocked" else at + REJECTED_FOR
+
+
+def _refuse(connection: Connection, approval: PendingApproval, refusal: Refusal) -> None:
+    """Store a refusal for the agents that its author administers, and drop what is held for these alone."""
+    chat, user, at = refusal.messaging_group_id, refusal.user_id, refusal.decided_at
+    refusal = evolve(refusal, approval_id=approval.approval_id)
+    held = held_messages.of_sender(connection, chat, user)
+    if _administers_all(connection, refusal.decided_by):
+        refusals.put(connection, refusal)
+        drop_held(connection, held, refusal.status, at)
+        return
+    own = {each.id for each in _own_agents(connection, approval)}
+    for id_ in sorted(own):
+        refusals.put(connection, evolve(refusal, agent_group_id=id_))
+    drop_held(
+        connection, [each for each in held if each.agents and own.issuperset(each.agents)], refusal.status, at
+    )
+
+
+def _administers_all(connection: Connection, by: str | None) -> bool:
+    if by is None or by == HOST_USER:
+        return True
+    return user_roles.is_owner(connection, by) or user_roles.is_global_admin(connection, by)
+
+
+def _own_agents(connection: Connection, approval: PendingApproval) -> Iterable[AgentGroup]:
+    """Yield the agents of the request that whoever decided administers."""
     by = approval.decided_by
-    refusals.lift(connection, str(approval.payload["chat"]), user)
     for id_ in _list(approval.payload["agents"]):
         group = agent_groups.get(connection, str(id_))
-        if group is not None and (by is None or user_roles.may_administer(connection, by, group.id)):
-            members.add(connection, user, group.id, by, at)
-            yield group.folder
+        if group is not None and (
+            _administers_all(connection, by) or user_roles.may_administer(connection, by or "", group.id)
+        ):
+            yield group
+
+
+def _admit(connection: Connection, approval: PendingApproval, user: str, at: datetime) -> Iterable[str]:
+    chat, by = str(approval.payload["chat"]), approval.decided_by
+    if _administers_all(connection, by):
+        refusals.lift(connection, chat, user)
+    for group in _own_agents(connection, approval):
+        refusals.lift(connection, chat, user, group.id)
+        members.add(connection, user, group.id, by, at)
+        yield group.folder
 
 
 def drop_held(connection: Connection, messages: Sequence[HeldMessage], reason: str, now: datetime) -> None:

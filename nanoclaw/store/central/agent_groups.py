@@ -131,6 +131,7 @@ def delete(connection: apsw.Connection, id_: str) -> AgentGroup:
         "DELETE FROM agent_destinations WHERE agent_group_id = :id",
         "DELETE FROM pending_approvals WHERE agent_group_id = :id",
         "DELETE FROM network_sites WHERE agent_group_id = :id",
+        "DELETE FROM refusals WHERE agent_group_id = :id",
         "DELETE FROM agent_groups WHERE id = :id",
     ):
         connection.execute(owned, {"id": id_})

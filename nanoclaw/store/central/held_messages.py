@@ -7,7 +7,7 @@ from datetime import datetime
 import apsw
 from attrs import frozen
 
-from nanoclaw.records import HeldMessage
+from nanoclaw.records import Address, HeldMessage
 from nanoclaw.store.engine import rows
 from nanoclaw.store.engine.times import from_text, to_text
 
@@ -55,6 +55,26 @@ def by_message(connection: apsw.Connection, message_id: str) -> HeldMessage | No
     return rows.one(
         HeldMessage,
         connection.execute(f"SELECT {_COLUMNS} FROM held_messages WHERE message_id = ?", (message_id,)),  # noqa: S608 -- a constant
+    )
+
+
+def of_target(connection: apsw.Connection, address: Address, target: str) -> list[HeldMessage]:
+    """Return the rows of the message of a chat that its network calls `target`, with those of its edits."""
+    return rows.many(
+        HeldMessage,
+        connection.execute(
+            f"""
+            SELECT {_COLUMNS} FROM held_messages
+            WHERE messaging_group_id = (
+                SELECT id FROM messaging_groups WHERE channel_type = :channel AND platform_id = :chat
+              ) AND json_valid(event) AND :target IN (
+                json_extract(event, '$.event_id'), json_extract(event, '$.message.id'),
+                json_extract(event, '$.content.id')
+              )
+            ORDER BY id
+            """,  # noqa: S608 -- a constant
+            {"channel": address.channel_type, "chat": address.platform_id, "target": target},
+        ),
     )
 
 
