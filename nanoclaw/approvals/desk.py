@@ -127,7 +127,7 @@ class ApprovalDesk:
         if not self.unreached:
             return ()
         what = "an approval waits" if self.unreached == 1 else f"{self.unreached} approvals wait"
-        return (f"{what} and nobody who may decide can be reached: nanoclaw approvals list pending",)
+        return (f"{what} and nobody who may decide can be reached: nanoclaw approvals list --status pending",)
 
     # -- a round
 
