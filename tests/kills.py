@@ -13,7 +13,8 @@ def kill_at(world: World, kill: tuple[When, int] | None) -> int:
     """
     begun = world.executor.commits
 
-    def at_commit(_path: Path, when: When, n: int) -> None:
+    def at_commit(path: Path, when: When, n: int) -> None:
+        del path
         if kill == (when, n - begun):
             world.kill_host_now()
 
