@@ -52,7 +52,8 @@ class BuildKind(PaintKind):
     failures: int = 0
     """The number of further attempts that crash."""
 
-    def apply(self, _connection: Connection, _approval: PendingApproval) -> Mapping[str, object]:
+    def apply(self, connection: Connection, approval: PendingApproval) -> Mapping[str, object]:
+        del connection, approval
         return {"state": "ordered"}
 
     async def finish(self, approval: PendingApproval, _effects: Effects) -> Mapping[str, Any] | None:

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +92,20 @@ class Office:
 
     def outcomes(self) -> list[dict[str, Any]]:
         sql = "SELECT content FROM messages_in WHERE id LIKE 'outcome-%' ORDER BY seq"
-        return [json.loads(content) for (content,) in rows(self.paths.inbound_db, sql)]
+        return self.contents(sql)
+
+    def contents(self, sql: str) -> list[dict[str, Any]]:
+        """Read contents of the session's file; none while a commit of the host is under way."""
+        with suppress(sqlite3.OperationalError):
+            return [json.loads(content) for (content,) in rows(self.paths.inbound_db, sql)]
+        return []
 
     async def answer(self, id_: str) -> dict[str, Any]:
         """Wait for the immediate answer to a request."""
         sql = f"SELECT content FROM messages_in WHERE id = 'answer-{id_}'"  # noqa: S608 -- a test's own id
 
         async def look() -> dict[str, Any] | None:
-            return next((json.loads(content) for (content,) in rows(self.paths.inbound_db, sql)), None)
+            return next(iter(self.contents(sql)), None)
 
         return await self.executor.until(look)
 
