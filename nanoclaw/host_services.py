@@ -34,19 +34,8 @@ async def open_services(
 ) -> Services:
     """Start the actors that sessions need, and return them with the seams. `stack` closes what is opened."""
     config, seams, recorder, changes = parts.config, parts.seams, parts.recorder, Changes()
-    executor, clock, random = seams.executor, seams.clock, seams.random
-    registry = root.start(
-        "registry",
-        registry_recipe(
-            config.data, executor, clock, random, changes, parts.approvals, begin_anew=parts.begin_anew
-        ),
-    )
-    await registry.wait_started()
-    root.start("lock", background(partial(watch_lock, registry, config.runtime.slow_poll_s)))
-    central = await stack.enter_async_context(open_reader(config.data / "v2.db", executor, random=random))
-    if recorder is not None:
-        await recorder.keep_state(config, central, executor)
-        root.start("recording", background(recorder.writer.run))
+    executor, clock = seams.executor, seams.clock
+    registry, central = await _open_central(parts, changes, root, stack)
     _hand_state(parts.channels, central, registry, clock)
     senders = await stack.enter_async_context(open_senders(parts.channels, supervision, under=root))
     runtimes = await stack.enter_async_context(
@@ -71,7 +60,7 @@ async def open_services(
         config=config,
         executor=executor,
         clock=clock,
-        random=random,
+        random=seams.random,
         central=central,
         registry=registry,
         changes=changes,
@@ -85,6 +74,27 @@ async def open_services(
         places=Places(config.sandbox.max_running if isolates(parts.runtime) else None),
         observer=NoObserver() if recorder is None else recorder.observer(),
     )
+
+
+async def _open_central(
+    parts: Parts, changes: Changes, root: Supervisor, stack: AsyncExitStack
+) -> tuple[Ref[Registry], Reader]:
+    """Start the registry, the watch of its lock and the writer of the recording. Open a reader of `v2.db`."""
+    config, seams, recorder = parts.config, parts.seams, parts.recorder
+    executor, clock, random = seams.executor, seams.clock, seams.random
+    registry = root.start(
+        "registry",
+        registry_recipe(
+            config.data, executor, clock, random, changes, parts.approvals, begin_anew=parts.begin_anew
+        ),
+    )
+    await registry.wait_started()
+    root.start("lock", background(partial(watch_lock, registry, config.runtime.slow_poll_s)))
+    central = await stack.enter_async_context(open_reader(config.data / "v2.db", executor, random=random))
+    if recorder is not None:
+        await recorder.keep_state(config, central, executor)
+        root.start("recording", background(recorder.writer.run))
+    return registry, central
 
 
 def _hand_state(
