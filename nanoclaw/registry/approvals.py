@@ -120,7 +120,9 @@ class DecideApproval(CheckedMessage):
         return decided
 
     def _decide(self, connection: Connection, actor: Registry) -> PendingApproval:
-        choice = self.choice or ("reject" if self.status == "rejected" else "approve")
+        choice = self.choice
+        if choice is None:  # an empty one is no choice, and no card has it
+            choice = "reject" if self.status == "rejected" else "approve"
         decision = Decision(self.approval_id, choice, self.by, self.note, self.unlimited)
         return actor.approvals.decide(connection, decision, actor.clock.now())
 

@@ -55,7 +55,10 @@ async def destination_renamed(injector: FaultInjector, random: Random, strike: S
     with suppress(*UNREACHABLE):
         admin = injector.world.host.admin
         group = random.choice(await admin.agent_groups.list())
-        name = random.choice(sorted(one.local_name for one in await admin.destinations.of_agent(group.id)))
+        names = sorted(one.local_name for one in await admin.destinations.of_agent(group.id))
+        if not names:
+            return
+        name = random.choice(names)
         new = f"renamed-{random.randrange(1000)}"
         injector.struck(strike, group.folder, name, new)
         await admin.destinations.rename(group.id, name, new)

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from nanoclaw.records import Clicked, Outgoing, QuestionContent
 from nanoclaw.simulation.network import FaultyNetwork
+from nanoclaw.simulation.people import is_approval
 from nanoclaw.testing.world.timeline import Timeline
 
 PRESSES = (0, 1, 1, 1, 2, 2)
@@ -41,7 +42,7 @@ class ButtonPresses:
     async def _look_at(self, outgoing: Outgoing) -> None:
         content, address = outgoing.content, outgoing.address
         users = self.users.get(address.platform_id, ())
-        if not isinstance(content, QuestionContent) or not users:
+        if not isinstance(content, QuestionContent) or not users or is_approval(content):
             return
         random = Random(f"clicks {self.seed} {content.text}")  # noqa: S311 -- a simulation has no secrets
         presses = MORE_PRESSES if content.multiple else PRESSES

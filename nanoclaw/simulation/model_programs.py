@@ -178,6 +178,9 @@ class _Work:
         if match is not None:
             yield from self.call("update_task", task_id=match["id"], recurrence=match["rule"])
 
+    def create(self, value: str, _key: str) -> Program:
+        yield from self.later("create_agent", name=value, instructions=f"You are {value}.")
+
     def ask(self, value: str, _key: str) -> Program:
         chosen = yield from self.call(
             "ask_user_question",
@@ -219,6 +222,7 @@ _COMMANDS: Mapping[str, Callable[[_Work, str, str], Program]] = {
     "later": _Work.much_later,
     "follow": _Work.follow,
     "ask": _Work.ask,
+    "create": _Work.create,
     "renew": _Work.renew,
     "once": _Work.once,
     "every": _Work.every,

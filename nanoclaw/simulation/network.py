@@ -40,6 +40,10 @@ class Accepted:
 
     event: InboundEvent
     routed: Routed
+    since: float = 0.0
+    """The time at which it was offered first."""
+    at: float = 0.0
+    """The time at which it was confirmed."""
 
 
 @define(eq=False)
@@ -58,6 +62,8 @@ class FaultyNetwork(FakeChannel):
     """Set when the host gives up waiting for a receipt, and then replaced by a new event."""
     late: int = field(default=0, init=False)
     """The number of next messages to hold back until `arrive`."""
+    kept_at: list[float] = field(factory=list, init=False)
+    """The times at which the messages in `sent` arrived."""
     _under_way: list[Outgoing] = field(factory=list, init=False)
     retry_after: list[float] = field(factory=list, init=False)
     """The pauses that the next deliveries are asked to make."""
@@ -99,10 +105,16 @@ class FaultyNetwork(FakeChannel):
             nursery.start_soon(self._offer, event)
             return await self._offer(event)
 
+    def _keep(self, outgoing: Outgoing) -> Receipt:
+        receipt = super()._keep(outgoing)
+        self.kept_at += [trio.current_time()] * (len(self.sent) - len(self.kept_at))
+        return receipt
+
     async def _offer(self, event: Event) -> Routed:
+        since = trio.current_time()
         routed = await super().offer(event)
         if isinstance(event, InboundEvent):
-            self.accepted.append(Accepted(event, routed))
+            self.accepted.append(Accepted(event, routed, since, trio.current_time()))
         elif isinstance(event, Clicked):
             self.clicked.append((event, routed))
         return routed

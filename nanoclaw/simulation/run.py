@@ -25,11 +25,13 @@ from nanoclaw.simulation.fault_injector import FaultInjector
 from nanoclaw.simulation.fault_table import inject
 from nanoclaw.simulation.model_ledger import CountedModel, ModelLedger
 from nanoclaw.simulation.network import FaultyNetwork
+from nanoclaw.simulation.people import OWNER, Change, Decisions, Household
 from nanoclaw.simulation.quiescence import QuiescenceWatch
+from nanoclaw.simulation.rights import RightsLog
 from nanoclaw.simulation.scripted_agent import FILE, ScriptedAgent
 from nanoclaw.simulation.scripted_model import KEY, KEY_VARIABLE, ScriptedModel
 from nanoclaw.simulation.snapshot import NOTES, Check, Snapshot, found, readable
-from nanoclaw.simulation.workload import VISITORS, PlannedChat, Say, Workload
+from nanoclaw.simulation.workload import LOBBIES, VISITORS, PlannedChat, Say, Workload
 from nanoclaw.store.engine.times import to_text
 from nanoclaw.testing.invariants import Asked, opened_once
 from nanoclaw.testing.world.chats import Chat, User
@@ -212,6 +214,15 @@ class WorkloadRun:
     _changed: set[str] = Factory(set)
     """The sessions with a commit since the last checks."""
     _quiescence: QuiescenceWatch = field(init=False)
+    _rights: RightsLog = field(
+        init=False,
+        default=Factory(
+            lambda self: RightsLog(self.world.home / "data" / "v2.db", trio.current_time), takes_self=True
+        ),
+    )
+    _decisions: Decisions = field(
+        init=False, default=Factory(lambda self: self._decisions_of_people(), takes_self=True)
+    )
 
     async def live(self) -> None:
         """Run from the first start of the host to the last check."""
@@ -225,6 +236,7 @@ class WorkloadRun:
             house.start_soon(self._look_often)
             house.start_soon(quiescence.watch)
             house.start_soon(self._button_presses().press)
+            house.start_soon(self._decisions.press)
             await self._speak_and_suffer()
             await self.injector.make_up()
             await self._come_to_rest()
@@ -233,30 +245,32 @@ class WorkloadRun:
         await self._leave()
 
     async def _move_in(self) -> None:
+        self.network.opens_dms = True
         await self.world.start()
+        await self.world.grant(self.world.user(OWNER), "owner")
         brain = ScriptedAgent(lambda: self.world.clock)
         self._users.update((name, self.world.user(name)) for name in VISITORS)
         for planned in self.workload.chats:
             await self._furnish(planned, brain)
+        visitors = [self._users[name] for name in VISITORS]
+        self._chats.update((user.name, self.world.chat(user)) for user in visitors)
+        self._chats.update((name, self.world.group(name, visitors)) for name in LOBBIES)
+        self._rights.look()
 
     @cached_property
     def _config(self) -> Config:
         return self.world.config()
-
-    @cached_property
-    def _admitted(self) -> Mapping[str, frozenset[str]]:
-        """The users admitted to each closed chat: a user of one is admitted to all chats of its agent."""
-        closed = [planned for planned in self.workload.chats if planned.policy != "public"]
-        known = defaultdict[str, set[str]](set)
-        for planned in closed:
-            known[planned.agent] |= {self._users[name].id for name in planned.users}
-        return {planned.name: frozenset(known[planned.agent]) for planned in closed}
 
     def _button_presses(self) -> ButtonPresses:
         chats = self.workload.chats
         users = {each.name: [self._users[name].id for name in each.users] for each in chats}
         strangers = [self._users[name].id for name in VISITORS]
         return ButtonPresses(self.workload.seed, self.network, users, strangers, self.world.timeline)
+
+    def _decisions_of_people(self) -> Decisions:
+        strangers = [self.world.user(name).id for name in VISITORS]
+        seed, timeline = self.workload.seed, self.world.timeline
+        return Decisions(seed, self.network, self._rights, strangers, timeline)
 
     async def _furnish(self, planned: PlannedChat, brain: ScriptedAgent) -> None:
         world = self.world
@@ -322,6 +336,7 @@ class WorkloadRun:
             async with trio.open_nursery() as nursery:
                 for stream in streams.values():
                     nursery.start_soon(self._speak, began, stream)
+                nursery.start_soon(self._change_rights, began)
                 await self._suffer(began)
         if scope.cancelled_caught:
             self._violated(
@@ -345,6 +360,18 @@ class WorkloadRun:
                 await self._edit(say, say.instead_of)
             self.look()
 
+    async def _change_rights(self, began: float) -> None:
+        people = [
+            f"{self.network.channel_type}:{name}" for planned in self.workload.chats for name in planned.users
+        ]
+        visitors = [self._users[name].id for name in VISITORS]
+        household = Household(self.world, self._rights, people, visitors)
+        for step in self.workload.steps:
+            if isinstance(step, Change):
+                await trio.sleep_until(began + step.at)
+                await household.change(step)
+                self.look()
+
     async def _edit(self, say: Say, said: str) -> None:
         """Offer an edited version of a message."""
         event = next(one.event for one in self.network.accepted if one.event.message.text == said)
@@ -355,7 +382,7 @@ class WorkloadRun:
     async def _suffer(self, began: float) -> None:
         async with self.injector.open():
             for step in self.workload.steps:
-                if not isinstance(step, Say):
+                if not isinstance(step, Say | Change):
                     await trio.sleep_until(began + step.at)
                     await inject(self.injector, step)
                     self.look()
@@ -385,6 +412,7 @@ class WorkloadRun:
 
     def look(self) -> None:
         """Run the step checks on the sessions that have changed since the last time."""
+        self._rights.look()
         with opened_once():
             violated = found(self.snapshot(changed=True), (*STEP_CHECKS, *self.invariants))
         self._violated(violated)
@@ -457,7 +485,10 @@ class WorkloadRun:
             attended=self._quiescence.attended(),
             now=to_text(self.world.now),
             zone=self.workload.zone,
-            admitted=self._admitted,
+            rights=self._rights,
+            pressed=self._decisions.pressed,
+            kept_at=network.kept_at,
+            agents=len({planned.agent for planned in self.workload.chats}),
             patterns={planned.name: planned.pattern for planned in self.workload.chats if planned.pattern},
             modelled=self.injector.controls.modelled,
             given_up=self.injector.controls.turn_log.given_up,
@@ -470,8 +501,10 @@ class WorkloadRun:
         return tuple(Asked(one.message_out_id, one.address) for one in self.network.attempts)
 
     def _note_change(self, path: Path, when: When, n: int) -> None:
-        del when, n
+        del n
         self._changed.add(path.parents[1].name)
+        if self._rights.under_way and when == "after" and path == self._rights.database:
+            self._rights.look()
 
     def _violated(self, sentences: Sequence[tuple[str, str]]) -> None:
         if sentences:

@@ -189,6 +189,10 @@ class _MessageWork:
             "send_message", text=f"{self.name} chose {chosen.split(':')[0].replace(chr(10), '+')}"
         )
 
+    async def create(self, value: str) -> None:
+        """Ask for another agent."""
+        await self.call("create_agent", name=value, instructions=f"You are {value}.")
+
     async def change(self, tool: str, arguments: Mapping[str, object]) -> None:
         """Change the first task in the list."""
         tasks = await self.call("list_tasks")
@@ -221,6 +225,7 @@ _COMMANDS: Mapping[str, Callable[[_MessageWork, str], Awaitable[list[Inbound] | 
     "later": _MessageWork.later,
     "follow": _MessageWork.follow,
     "ask": _MessageWork.ask,
+    "create": _MessageWork.create,
     "renew": _MessageWork.renew,
     "once": _MessageWork.once,
     "every": _MessageWork.every,

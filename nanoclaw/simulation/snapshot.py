@@ -14,6 +14,7 @@ from agent_runner.records import Address as RunnerAddress
 from nanoclaw.channels.protocol import Repeat
 from nanoclaw.records import Clicked, InboundEvent, Outgoing, Routed, SessionPaths
 from nanoclaw.simulation.network import Accepted
+from nanoclaw.simulation.rights import RightsLog, admits
 from nanoclaw.system.resources import schema_dir
 from nanoclaw.testing.invariants import (
     Evidence,
@@ -95,21 +96,40 @@ class Snapshot(Evidence):
     """The date."""
     zone: str = "UTC"
     """The workload's time zone."""
-    admitted: Mapping[str, Container[str]] = field(factory=dict)
-    """By chat that is not public, the ids of the admitted users."""
+    rights: RightsLog = field(factory=lambda: RightsLog(Path(), float))
+    """The rights over time."""
+    pressed: Sequence[tuple[Clicked, float]] = ()
+    """All presses of buttons of approvals, with the times at which they began."""
+    kept_at: Sequence[float] = ()
+    """The times at which the messages in `arrived` came."""
+    agents: int = 0
+    """The number of agents in the beginning."""
     mention_only: Container[str] = ()
     """Chats in which only a mention wakes the agent."""
     patterns: Mapping[str, str] = field(factory=dict)
     """The trigger patterns of chats that have one."""
+
+    def ever_admitted(self, chat: str, user: str | None, agent: str | None = None) -> bool:
+        """Return whether a user could ever talk to an agent in a chat; without `agent`, to any there."""
+        return any(admits(rights, chat, user, agent) for rights in self.rights.since(0.0))
 
     def sessions(self) -> Sequence[SessionPaths]:
         """Return the sessions to check."""
         return self.paths
 
     def events(self, paths: SessionPaths) -> list[InboundEvent]:
-        """Return the events confirmed for a session, each once, in order."""
-        own = [one.event for one in self.confirmed if paths.root.name in one.routed.session_ids]
-        return list({(event.address, event.event_id, event.version): event for event in own}.values())
+        """Return the events confirmed for a session, each once, in the order of their first confirmation.
+
+        An event that was held then is in a session only when it is offered again.
+        """
+        own = {
+            _key(one.event): one.event for one in self.confirmed if paths.root.name in one.routed.session_ids
+        }
+        return [own[key] for key in dict.fromkeys(_key(one.event) for one in self.confirmed) if key in own]
+
+
+def _key(event: InboundEvent) -> tuple[object, ...]:
+    return event.address, event.event_id, event.version
 
 
 Check = Callable[[Snapshot], Iterable[str]]

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 from nanoclaw.channels.protocol import Repeat
 from nanoclaw.records import SessionMode, UnknownSenderPolicy
 from nanoclaw.simulation.faults import Strike, draw_strikes
+from nanoclaw.simulation.people import EXPIRE_S, Change, draw_changes
 
 HOUR_S = 3600.0
 SESSIONS = 5
@@ -37,7 +38,11 @@ VISITS_PER_HOUR = 0.5
 
 PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "finn", "gil", "hana")
 VISITORS = ("xenia", "yuri", "zoe")
-"""Users who are never admitted."""
+"""Users who are not admitted in the beginning."""
+LOBBIES = ("lobby-1", "lobby-2")
+"""Groups that no agent is wired to in the beginning."""
+UNKNOWN_PER_HOUR, WITH_REQUESTS = 0.2, 0.05
+"""Average messages an hour in each chat without an agent; the share of messages that ask for an agent."""
 CLOSING: tuple[UnknownSenderPolicy, ...] = ("strict", "request_approval")
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 REPEATS: tuple[Repeat, ...] = ("idempotent", "look up", "again", "never")
@@ -46,7 +51,7 @@ CATCH_UPS = ("", "", "", ";catch_up=all", ";catch_up=none")
 
 
 @frozen
-class Change:
+class ClockChange:
     """A zone, a date three hours before its clocks change, and the repeated or skipped times."""
 
     zone: str
@@ -56,17 +61,17 @@ class Change:
 
 
 CHANGES = (
-    Change("UTC", NEW_YEAR),
-    Change("UTC", datetime(2028, 2, 28, 22, tzinfo=UTC)),
-    Change("Asia/Kolkata", NEW_YEAR),
-    Change("Europe/Berlin", datetime(2026, 3, 28, 22, tzinfo=UTC)),
-    Change("Europe/Berlin", datetime(2026, 10, 24, 22, tzinfo=UTC)),
-    Change("America/New_York", datetime(2026, 3, 8, 4, tzinfo=UTC)),
-    Change("America/New_York", datetime(2026, 11, 1, 3, tzinfo=UTC), hour=1),
-    Change("America/St_Johns", datetime(2026, 3, 8, 2, 30, tzinfo=UTC)),
-    Change("America/St_Johns", datetime(2026, 11, 1, 1, 30, tzinfo=UTC), hour=1),
-    Change("Australia/Lord_Howe", datetime(2026, 4, 4, 12, tzinfo=UTC), hour=1, minutes=(30, 59)),
-    Change("Australia/Lord_Howe", datetime(2026, 10, 3, 12, 30, tzinfo=UTC), minutes=(0, 29)),
+    ClockChange("UTC", NEW_YEAR),
+    ClockChange("UTC", datetime(2028, 2, 28, 22, tzinfo=UTC)),
+    ClockChange("Asia/Kolkata", NEW_YEAR),
+    ClockChange("Europe/Berlin", datetime(2026, 3, 28, 22, tzinfo=UTC)),
+    ClockChange("Europe/Berlin", datetime(2026, 10, 24, 22, tzinfo=UTC)),
+    ClockChange("America/New_York", datetime(2026, 3, 8, 4, tzinfo=UTC)),
+    ClockChange("America/New_York", datetime(2026, 11, 1, 3, tzinfo=UTC), hour=1),
+    ClockChange("America/St_Johns", datetime(2026, 3, 8, 2, 30, tzinfo=UTC)),
+    ClockChange("America/St_Johns", datetime(2026, 11, 1, 1, 30, tzinfo=UTC), hour=1),
+    ClockChange("Australia/Lord_Howe", datetime(2026, 4, 4, 12, tzinfo=UTC), hour=1, minutes=(30, 59)),
+    ClockChange("Australia/Lord_Howe", datetime(2026, 10, 3, 12, 30, tzinfo=UTC), minutes=(0, 29)),
 )
 """Clock changes. In the first three zones no clock changes."""
 
@@ -92,7 +97,7 @@ class Say:
         return f"{self.user} {verb} in {where}: {self.text}"
 
 
-Step = Say | Strike
+Step = Say | Strike | Change
 
 
 @frozen
@@ -170,13 +175,16 @@ def draw_workload(
     said = list(_with_questions(asking, _says(random, chats, hours * HOUR_S, change)))
     renewing = Random(f"renewing {seed}")  # noqa: S311 -- a simulation has no secrets
     said = [evolve(say, text=f"{say.text} renew") if renewing.random() < RENEWING else say for say in said]
+    said = list(_with_requests(Random(f"requests {seed}"), said))  # noqa: S311 -- a simulation has no secrets
     said = list(_shuffled(Random(f"words {seed}"), said))  # noqa: S311 -- a simulation has no secrets
     edits = _edits(Random(f"edits {seed}"), said)  # noqa: S311 -- a simulation has no secrets
     says = sorted([*said, *edits], key=lambda say: say.at)
     moments = [say.at for say in says]
     strikes = draw_strikes(Random(f"faults {seed}"), faults, hours, moments)  # noqa: S311 -- a simulation has no secrets
     visits = _visits(policies, chats, hours * HOUR_S, len(said) + 1)
-    steps: list[Step] = sorted([*says, *visits, *strikes], key=lambda step: step.at)
+    unknown = _unknown_chats(Random(f"unknown chats {seed}"), hours * HOUR_S)  # noqa: S311 -- a simulation has no secrets
+    changes = draw_changes(Random(f"rights {seed}"), hours * HOUR_S)  # noqa: S311 -- a simulation has no secrets
+    steps: list[Step] = sorted([*says, *visits, *unknown, *strikes, *changes], key=lambda step: step.at)
     zoned = "zones" in faults
     return Workload(
         seed,
@@ -202,6 +210,7 @@ def _settings(random: Random) -> Mapping[str, Any]:
         "retry.base_s": random.choice((1.0, 5.0)),
         "delivery.backoff_s": random.choice(((5.0, 15.0, 45.0, 120.0, 300.0), (1.0,) * 8)),
         "runtime.idle_s": random.choice((60.0, 900.0)),
+        "approvals.expire_s": EXPIRE_S,
         "retention.acks_s": random.choice((1800.0, 7 * DAY_S)),
     }
 
@@ -244,7 +253,9 @@ def _with_policies(random: Random, chats: Iterator[PlannedChat]) -> Iterator[Pla
 # -- messages --------------------------------------------------------------
 
 
-def _says(random: Random, chats: Sequence[PlannedChat], length_s: float, change: Change) -> Iterator[Say]:
+def _says(
+    random: Random, chats: Sequence[PlannedChat], length_s: float, change: ClockChange
+) -> Iterator[Say]:
     number = 0
     for planned in chats:
         for thread in planned.threads:
@@ -276,6 +287,25 @@ def _visits(random: Random, chats: Sequence[PlannedChat], length_s: float, numbe
             user, thread = random.choice(VISITORS), random.choice(planned.threads)
             yield Say(at, user, planned.name, thread, text, mention)
             at, number = at + random.expovariate(pace), number + 1
+
+
+def _unknown_chats(random: Random, length_s: float) -> Iterator[Say]:
+    """Let visitors address the assistant in chats that no agent is wired to: their own, and groups."""
+    number = 0
+    for chat in (*VISITORS, *LOBBIES):
+        at = random.expovariate(UNKNOWN_PER_HOUR / HOUR_S)
+        while at < length_s:
+            number += 1
+            user = chat if chat in VISITORS else random.choice(VISITORS)
+            yield Say(at, user, chat, None, f"#unknown-{number} hello", mention=True)
+            at += random.expovariate(UNKNOWN_PER_HOUR / HOUR_S)
+
+
+def _with_requests(random: Random, says: Iterable[Say]) -> Iterator[Say]:
+    """Let some messages have the agent ask for another agent. Some ask for the same one."""
+    for say in says:
+        asks = f" create=Cook-{random.randrange(3)}" if random.random() < WITH_REQUESTS else ""
+        yield evolve(say, text=f"{say.text}{asks}")
 
 
 def _shuffled(random: Random, says: Iterable[Say]) -> Iterator[Say]:
@@ -310,7 +340,7 @@ def _files(random: Random, number: int) -> Mapping[str, bytes]:
 
 
 def _commands(
-    random: Random, planned: PlannedChat, chats: Sequence[PlannedChat], change: Change
+    random: Random, planned: PlannedChat, chats: Sequence[PlannedChat], change: ClockChange
 ) -> list[str]:
     """Draw the commands of a message. Most messages have none."""
     fixed = f"{random.randint(*change.minutes)}_{change.hour}_*_*_*"

@@ -40,6 +40,7 @@ from nanoclaw.records import (
 )
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, RuntimeWrapper, StartFailed
 from nanoclaw.simulation.faults import fault_names
+from nanoclaw.simulation.people import APPROVALS, OWNER
 from nanoclaw.simulation.run import run_workload
 from nanoclaw.simulation.workload import VISITORS, draw_workload
 from nanoclaw.system.wakeups import Wakeups
@@ -207,6 +208,18 @@ def without_attachments(event: InboundEvent) -> InboundEvent:
 
 def mentioned(event: InboundEvent) -> InboundEvent:
     return evolve(event, message=evolve(event.message, is_mention=True))
+
+
+def approved(event: Event) -> Event:
+    if isinstance(event, Clicked) and event.question_id.startswith(APPROVALS):
+        return evolve(event, value="approve")
+    return event
+
+
+def pressed_by_the_owner(event: Event) -> Event:
+    if isinstance(event, Clicked) and event.question_id.startswith(APPROVALS):
+        return evolve(event, user_id=f"fake:{OWNER}")
+    return event
 
 
 def pressed_other(event: Event) -> Event:
@@ -461,7 +474,9 @@ BUGS: tuple[PlantedBug, ...] = (
     PlantedBug("files are left out", sent_as(without_files), "files_arrive", 5, BRIEF_H),
     PlantedBug("all counts as completed", channel(outcome=completed), "outcomes_are_told_as_they_are", 2),
     # access
-    PlantedBug("visitors pass for members", visitors_pass_for_members, "unknown_senders_are_not_heard"),
+    PlantedBug("visitors pass for members", visitors_pass_for_members, "unknown_senders_are_not_heard", 4),
+    PlantedBug("all requests are approved", channel(change=approved), "only_the_eligible_decide", 2),
+    PlantedBug("strangers decide", channel(change=pressed_by_the_owner), "only_the_eligible_decide", 1),
     PlantedBug("members are not known", heard_as(nobody_is_known), "admitted_users_are_heard"),
     PlantedBug("visitors click as members", visitors_click, "unknown_senders_decide_nothing", 6, BRIEF_H),
     PlantedBug("users' files are dropped", heard_as(without_attachments), "files_are_kept", 5, BRIEF_H),

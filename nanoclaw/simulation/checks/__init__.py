@@ -8,6 +8,7 @@ from collections.abc import Callable
 from nanoclaw.simulation.checks import (
     access,
     agent_requests,
+    approvals,
     delivery,
     messages,
     models,
@@ -55,6 +56,10 @@ STEP_CHECKS: tuple[Check, ...] = (
     delivery.receipts_come_from_the_network,
     access.unknown_senders_are_not_heard,
     access.admitted_users_are_heard,
+    access.messages_reach_destinations_only,
+    approvals.only_the_eligible_decide,
+    approvals.presses_that_count_decide,
+    approvals.held_messages_keep_their_order,
     access.only_mentions_wake_the_agent,
     access.context_has_no_turn_of_its_own,
     placement.sessions_hear_their_own_place,
@@ -89,6 +94,12 @@ REST_CHECKS: tuple[Check, ...] = (
     messages.files_are_kept,
     questions.answered_questions_wait_no_more,
     models.all_answers_are_counted,
+    access.drops_are_counted,
+    approvals.approvals_end,
+    approvals.askers_are_told,
+    approvals.decisions_are_carried_out_once,
+    approvals.held_messages_end,
+    approvals.stored_messages_are_held_no_more,
     models.no_file_has_the_key,
 )
 """Checks that hold after all faults have ended and no work is left."""

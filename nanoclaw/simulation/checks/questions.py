@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from nanoclaw.records import DONE, Clicked, Routed
 from nanoclaw.routing.clicks import NOT_YET
+from nanoclaw.simulation.people import APPROVALS
+from nanoclaw.simulation.rights import admits
 from nanoclaw.simulation.snapshot import Snapshot
 from nanoclaw.testing.invariants import (
     rows,
@@ -28,7 +30,7 @@ def questions_have_one_answer(snapshot: Snapshot) -> Iterator[str]:
         for question, value in rows(paths.inbound_db, _ANSWERS):
             answers[question].append(value)
         asked = {id_ for (id_,) in rows(paths.inbound_db, "SELECT message_out_id FROM deliveries")}
-        known = [one for one in snapshot.clicked if not _is_strangers(snapshot, one[0])]
+        known = [one for one in snapshot.clicked if _is_always_admitted(snapshot, one[0])]
         answering = [one for one in known if one[1].dropped is not None or one[1].message_ids]
         for click, routed in (one for one in answering if one[0].question_id in asked):
             given = answers[click.question_id] or [waiting.get(click.question_id, "nothing")]
@@ -50,12 +52,18 @@ def _fits(click: Clicked, routed: Routed, given: Sequence[str]) -> bool:
 def unknown_senders_decide_nothing(snapshot: Snapshot) -> Iterator[str]:
     """A click is accepted only if its user is admitted."""
     for click, routed in snapshot.clicked:
-        if _is_strangers(snapshot, click) and routed.dropped is None:
+        of_approval = click.question_id.startswith(APPROVALS)
+        if not of_approval and _is_strangers(snapshot, click) and routed.dropped is None:
             yield f"{click.event_id} of the unregistered sender {click.user_id} was accepted"
 
 
+def _is_always_admitted(snapshot: Snapshot, click: Clicked) -> bool:
+    where, user = click.address.platform_id, click.user_id
+    return all(admits(rights, where, user) for rights in snapshot.rights.since(0.0))
+
+
 def _is_strangers(snapshot: Snapshot, click: Clicked) -> bool:
-    return click.user_id not in snapshot.admitted.get(click.address.platform_id, {click.user_id})
+    return not snapshot.ever_admitted(click.address.platform_id, click.user_id)
 
 
 def answered_questions_wait_no_more(snapshot: Snapshot) -> Iterator[str]:

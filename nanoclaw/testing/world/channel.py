@@ -56,6 +56,8 @@ OFFER_AGAIN_S = 0.05
 """Seconds after which an event that was not accepted is offered again. The delay then doubles …"""
 SELDOM_S = 5.0
 """… up to this limit."""
+DM = "dm-"
+"""The beginning of the names of direct chats that the network opens for hosts."""
 
 Fault = Literal["unavailable", "rejected", "crash before", "crash after", "hang", "no receipt"]
 """The failure of a delivery: refused for now; refused for good; the network breaks before or after it has the
@@ -521,7 +523,7 @@ class _FakeSender:
         self.channel.searched.append(user_id)
         if user_id in self.channel.shy:
             raise DeliveryRejected("the user lets nobody write first")
-        return self.channel.address(f"dm-{user_id.partition(':')[2]}")
+        return self.channel.address(f"{DM}{user_id.partition(':')[2]}")
 
     async def typing(self, address: Address) -> None:
         """Record the hint."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from nanoclaw.records import (
     Address,
@@ -37,11 +37,17 @@ from nanoclaw.testing.world.transcript import (
 class Surroundings(Protocol):
     """The part of a world that users and chats need."""
 
-    channel: FakeChannel
+    def network(self, channel_type: str) -> FakeChannel:
+        """Return one of the world's networks. Raises WorldError if there is none of that type."""
+        ...
 
     @property
     def patience_s(self) -> float:
         """Default seconds that an expectation waits."""
+        ...
+
+    def inbox(self, user: "User") -> "Chat":
+        """Return the direct chat in which a user is shown cards of approvals."""
         ...
 
     def own_chat(self, user: "User") -> "Chat":
@@ -97,6 +103,25 @@ class Chat:
     def member_ids(self) -> frozenset[str]:
         """The ids of the chat's members."""
         return frozenset(user.id for user in self.members)
+
+    def rename(self, name: str) -> None:
+        """Give the chat another name, which the network reports from its next event on."""
+        self.name = name
+        for thread in self._threads.values():
+            thread.name = name
+
+    def joins(self, *users: "User") -> None:
+        """Let users join the group on the network. That gives them no right."""
+        self._set_members({**{user.id: user for user in self.members}, **{user.id: user for user in users}})
+
+    def leaves(self, *users: "User") -> None:
+        """Let users leave the group on the network. That takes no right from them."""
+        gone = {user.id for user in users}
+        self._set_members({user.id: user for user in self.members if user.id not in gone})
+
+    def _set_members(self, users: "Mapping[str, User]") -> None:
+        for chat in (self, *self._threads.values()):
+            chat.members = tuple(users.values())
 
     @property
     def transcript(self) -> Sequence[Entry]:
@@ -181,7 +206,7 @@ class Chat:
         """
         limit = self.world.patience_s if within is None else within
         with trio.move_on_after(limit):
-            routed = await self.world.channel.offer(event)
+            routed = await self.world.network(self.address.channel_type).offer(event)
             if routed.dropped is not None:
                 self.world.dropped(self, entry, routed.dropped)
             return routed
@@ -238,6 +263,24 @@ class User:
     id: str
     """The id in NanoClaw, such as `fake:ann`."""
 
+    @property
+    def platform_id(self) -> str:
+        """The id on the network, which does not change with the name."""
+        return self.id.partition(":")[2]
+
+    def called(self, name: str) -> "User":
+        """Return the user under another name, which the network reports from now on."""
+        return evolve(self, name=name)
+
+    @property
+    def cards(self) -> Sequence[Entry]:
+        """The cards that the user was shown in their direct chat, in order. Edited cards are as they were."""
+        return [entry for entry in self.world.inbox(self).transcript if entry.card is not None]
+
+    async def decides(self, label: str, *, card: Entry | None = None, within: float | None = None) -> Routed:
+        """Press a button of a card in the chat where the user gets cards. Wait for one, else as `clicks`."""
+        return await self.clicks(label, in_=self.world.inbox(self), card=card, within=within)
+
     async def says(
         self,
         text: str,
@@ -291,7 +334,8 @@ class User:
         address = Address(chat.address.channel_type, chat.address.platform_id, card.thread)
         event = Clicked(address, entry.id or "", card.card.question_id, button.value, self.id)
         routed = await self._offer(event, chat, entry, f"clicked {label!r}", within)
-        if routed.message_ids:  # a press that only chooses one of several options is no answer
+        chooses = card.card.multiple and not routed.message_ids  # one of several options
+        if routed.dropped is None and not chooses:
             chat.log.answered.add(card.card.question_id)
         return routed
 
@@ -316,7 +360,7 @@ class User:
         address = Address(chat.address.channel_type, chat.address.platform_id, card.thread)
         event = Clicked(address, entry.id or "", card.card.question_id, "", self.id, text)
         routed = await self._offer(event, chat, entry, f"entered {text!r}", within)
-        if routed.message_ids:
+        if routed.dropped is None:
             chat.log.answered.add(card.card.question_id)
         return routed
 

@@ -44,6 +44,23 @@ async def grant(admin: Admin, user: User, role: Role, agent: Agent | str | None)
     await admin.roles.grant(user.id, role, await _group_id(admin, agent) if agent else None)
 
 
+async def revoke(admin: Admin, user: User, role: Role, agent: Agent | str | None) -> None:
+    """Take a right from a user."""
+    await admin.roles.revoke(user.id, role, await _group_id(admin, agent) if agent else None)
+
+
+async def link(admin: Admin, user: User, other: User) -> None:
+    """Link two identities of one person."""
+    for each in (user, other):
+        await _create(admin, each)
+    await admin.users.link(user.id, other.id)
+
+
+async def remove(admin: Admin, user: User, agent: Agent | str) -> None:
+    """End a membership."""
+    await admin.members.remove(user.id, await _group_id(admin, agent))
+
+
 async def admit(admin: Admin, user: User, agent: Agent | str) -> None:
     """Make a user a member of an agent."""
     await _create(admin, user)

@@ -36,7 +36,7 @@ from nanoclaw.testing.error_summary import summary_of
 from nanoclaw.testing.models import Answers, FakeModel
 from nanoclaw.testing.models.model import FAKE_MODEL
 from nanoclaw.testing.world.agents import Agent, Agents
-from nanoclaw.testing.world.channel import FakeChannel
+from nanoclaw.testing.world.channel import DM, FakeChannel
 from nanoclaw.testing.world.chats import Chat, User
 from nanoclaw.testing.world.determinism import scheduled_by, virtual_time
 from nanoclaw.testing.world.environment import Environment, RealEnvironment, SimulatedEnvironment
@@ -55,7 +55,7 @@ from nanoclaw.testing.world.time_limit import LIMIT_DAYS, too_late
 from nanoclaw.testing.world.timeline import Timeline
 from nanoclaw.testing.world.transcript import Entry, Kind, heard
 from nanoclaw.testing.world.virtual_time import VirtualClock
-from nanoclaw.testing.world.wiring import admit, grant, wire
+from nanoclaw.testing.world.wiring import admit, grant, link, remove, revoke, wire
 
 PATIENCE_S = 600.0
 REAL_PATIENCE_S = 10.0
@@ -154,7 +154,8 @@ class World:
             self.timeline.began = trio.current_time() if self.real else 0.0
             self.timeline.steps.append(self._agents.note)
             self._environment = self._in_real_time() if self.real else await self._simulated(stack)
-            self.channel.on_delivery = self._delivered
+            for network in self._networks():
+                network.on_delivery = self._delivered
             self._nursery = await stack.enter_async_context(trio.open_nursery())
             self.timeline.when_broken = self._nursery.cancel_scope.cancel
             if not self.real:
@@ -359,9 +360,9 @@ class World:
 
     # -- users, chats and agents
 
-    def user(self, name: str) -> User:
-        """Return a user of the network, with the id `<channel_type>:<name>`."""
-        return User(self, name, f"{self.channel.channel_type}:{name}")
+    def user(self, name: str, on: FakeChannel | None = None) -> User:
+        """Return a user with the id `<channel_type>:<name>`, of the network `on`, or of the world's own."""
+        return User(self, name, f"{(on or self.channel).channel_type}:{name}")
 
     def agent(self, folder: str = "main", brain: str | Brain | None = None) -> Agent:
         """Return an agent; its brain is a function, a script, or a runner's provider by name.
@@ -387,20 +388,28 @@ class World:
 
     def chat(self, user: User) -> Chat:
         """Return the chat of one user with the agent. Raises WorldError if a group has their name."""
-        return self._chat(user.name, [user], is_group=False)
+        return self._chat(_own_address(user), user.platform_id, [user], is_group=False)
 
-    def group(self, name: str, users: Sequence[User]) -> Chat:
-        """Return a group chat.
+    def group(self, name: str, users: Sequence[User], on: FakeChannel | None = None) -> Chat:
+        """Return a group chat of the network `on`, or of the world's own.
 
         Raises:
             WorldError: a user's own chat has that name, or the group exists with other members.
         """
-        return self._chat(name, users, is_group=True)
+        return self._chat(Address((on or self.channel).channel_type, name), name, users, is_group=True)
 
-    def _chat(self, name: str, users: Sequence[User], *, is_group: bool) -> Chat:
-        address = Address(self.channel.channel_type, name)
+    def inbox(self, user: User) -> Chat:
+        """Return the direct chat in which a user gets cards: their own one, else the one that hosts open."""
+        own = self.chats.get(_key(_own_address(user)))
+        return own if own is not None and not own.is_group else self._opened(user)
+
+    def _opened(self, user: User) -> Chat:
+        address = Address(_own_address(user).channel_type, f"{DM}{user.platform_id}")
+        return self._chat(address, address.platform_id, [user], is_group=False)
+
+    def _chat(self, address: Address, name: str, users: Sequence[User], *, is_group: bool) -> Chat:
         made = Chat(self, name, address, tuple(users), is_group)
-        found = self.chats.setdefault((address.channel_type, address.platform_id), made)
+        found = self.chats.setdefault(_key(address), made)
         if found.is_group != is_group:
             raise WorldError(
                 f"a user's own chat and a group cannot both be called {name!r}: rename one of them"
@@ -447,6 +456,18 @@ class World:
         """Make a user a member of an agent."""
         await admit((await self._running()).admin, user, agent)
 
+    async def revoke(self, user: User, role: Role, agent: Agent | str | None = None) -> None:
+        """Take a right from a user. Others that the user has stay."""
+        await revoke((await self._running()).admin, user, role, agent)
+
+    async def remove(self, user: User, agent: Agent | str = "main") -> None:
+        """End a user's membership of an agent."""
+        await remove((await self._running()).admin, user, agent)
+
+    async def link(self, user: User, other: User) -> None:
+        """Link two identities of one person. Rights count for both."""
+        await link((await self._running()).admin, user, other)
+
     async def _running(self) -> Host:
         return await self.start() if self._runs.last is None else self._runs.host
 
@@ -474,9 +495,26 @@ class World:
 
     # -- for users and chats
 
+    def _networks(self) -> Sequence[FakeChannel]:
+        others = [
+            each for each in self.channels if isinstance(each, FakeChannel) and each.on_delivery is None
+        ]
+        return (self.channel, *others)
+
+    def network(self, channel_type: str) -> FakeChannel:
+        """Return the network of that type: the world's own, or one of `channels`.
+
+        Raises:
+            WorldError: there is none.
+        """
+        for each in (self.channel, *self.channels):
+            if isinstance(each, FakeChannel) and each.channel_type == channel_type:
+                return each
+        raise WorldError(f"the world has no network {channel_type!r}: pass its FakeChannel in channels=")
+
     def own_chat(self, user: User) -> Chat:
         """Return the chat of one user with the agent. Raises WorldError if there is none."""
-        chat = self.chats.get((self.channel.channel_type, user.name))
+        chat = self.chats.get(_key(_own_address(user)))
         if chat is None or chat.is_group:
             raise WorldError(f"{user.name} has no chat of their own: `await world.direct({user.name})`")
         return chat
@@ -514,7 +552,11 @@ class World:
     def _delivered(self, outgoing: Outgoing, receipt: Receipt) -> None:
         address, id_ = outgoing.address, receipt.platform_message_id
         entry = heard(outgoing, self.now, "agent", id_)
-        chat = self.chats.get((address.channel_type, address.platform_id))
+        if address.platform_id.startswith(DM):
+            self._opened(
+                User(self, name := address.platform_id.removeprefix(DM), f"{address.channel_type}:{name}")
+            )
+        chat = self.chats.get(_key(address))
         if chat is not None:
             chat.log.add(entry)
         key, text = outgoing.message_out_id, repr(entry.text)
@@ -531,3 +573,13 @@ class World:
             f"the timeline (the last {len(last)} of {len(events)} events, without commits; seed {self.seed}):"
         )
         return "\n".join([*self._agents.report(), shown, *last, *self._runs.report()])
+
+
+def _key(address: Address) -> tuple[str, str]:
+    return address.channel_type, address.platform_id
+
+
+def _own_address(user: User) -> Address:
+    """Return the address of a user's own chat, which is named like the user."""
+    channel_type, _, name = user.id.partition(":")
+    return Address(channel_type, name)
