@@ -11,7 +11,8 @@ async def open_requests(world: World) -> list[PendingApproval]:
 
 
 async def decide(world: World, choice: str, by: str | None = None) -> None:
-    """Decide the only open request, as a user or as whoever administers the host."""
+    """Decide the only open request."""
     [approval] = await open_requests(world)
-    decide = DecideApproval(approval.approval_id, by=by, choice=choice, unlimited=by is None)
-    await world.host.registry.ask(decide)
+    await world.host.registry.ask(
+        DecideApproval(approval.approval_id, by=by, choice=choice, unlimited=by is None)
+    )
