@@ -8,7 +8,7 @@ from random import Random
 
 from attrs import Factory, evolve, frozen
 
-from nanoclaw.approvals.catalogue import BadKind, Catalogue
+from nanoclaw.approvals.catalogue import ApprovalKinds, BadKind
 from nanoclaw.approvals.installation import Installation
 from nanoclaw.approvals.kind import ApprovalKind
 from nanoclaw.channels.faults import faults
@@ -68,7 +68,7 @@ class Parts:
     """True to begin with an empty `v2.db` if that file is lost."""
     installation: Installation
     """What kinds of approvals read of this host."""
-    approvals: Catalogue
+    approvals: ApprovalKinds
     """The kinds of approvals."""
     recorder: Recorder | None = None
 
@@ -93,7 +93,7 @@ class Parts:
         _check_actions(actions)
         try:
             installation = installation_of(config, seams.clock, runtime)
-            approvals = Catalogue.of(installation, kinds)
+            approvals = ApprovalKinds.of(installation, kinds)
         except BadKind as error:
             raise HostFailed(str(error)) from error
         _check_actions(requests := approval_requests(approvals, seams.clock))

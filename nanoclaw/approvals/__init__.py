@@ -1,4 +1,7 @@
-"""Questions of agents, from the card to the answer."""
+"""Questions of agents, from the card to the answer, and approvals, from the request to the outcome.
+
+This package exports the functions of questions. Approvals are in its modules: see docs/architecture.md.
+"""
 
 from nanoclaw.approvals.questions import (
     Given,

@@ -1,6 +1,6 @@
 """The kinds of approvals of a program: those of the package `kinds`, and those that it is given.
 
-The registry asks a `Catalogue` to check requests and to carry out decisions.
+The registry asks `ApprovalKinds` to check requests and to carry out decisions.
 """
 
 import pkgutil
@@ -29,7 +29,7 @@ class BadKind(ValueError):
 
 
 @frozen
-class Catalogue:
+class ApprovalKinds:
     """The kinds by action. It implements `nanoclaw.registry.ApprovalEngine`."""
 
     kinds: Mapping[str, ApprovalKind]
@@ -86,7 +86,7 @@ class Catalogue:
         by_rule = Decision(
             approval.approval_id, ALWAYS.value, rule.created_by, f"by the rule {rule.rule_id}", unlimited=True
         )
-        return Requested(deciding.decided(connection, kind, approval, by_rule, now), "allowed")
+        return Requested(deciding.decide(connection, kind, approval, by_rule, now), "allowed")
 
     def decide(self, connection: Connection, decision: Decision, now: datetime) -> PendingApproval:
         """Decide an approval once, and apply the decision.
@@ -98,7 +98,7 @@ class Catalogue:
         approval = pending_approvals.require(connection, decision.approval_id)
         deciding.require_open(approval, now)
         deciding.require_may_decide(connection, approval, decision)
-        return deciding.decided(connection, self.kinds.get(approval.action), approval, decision, now)
+        return deciding.decide(connection, self.kinds.get(approval.action), approval, decision, now)
 
     def close(
         self,
@@ -111,13 +111,13 @@ class Catalogue:
 
         The approval has its new status, choice and `decided_by`.
         """
-        return deciding.stored(connection, approval, outcome, now)
+        return deciding.store(connection, approval, outcome, now)
 
     def expire_overdue(self, connection: Connection, now: datetime) -> list[PendingApproval]:
         """Expire the approvals whose time is over. A date that was set back delays none."""
         pending_approvals.date_back(connection, now)
         return [
-            deciding.expired(connection, self.kinds.get(each.action), each, now)
+            deciding.expire(connection, self.kinds.get(each.action), each, now)
             for each in pending_approvals.overdue(connection, now)
         ]
 

@@ -69,7 +69,7 @@ def require_may_decide(connection: Connection, approval: PendingApproval, decisi
         )
 
 
-def decided(
+def decide(
     connection: Connection,
     kind: ApprovalKind | None,
     approval: PendingApproval,
@@ -88,31 +88,31 @@ def decided(
     chosen = evolve(
         approval, status=status, choice=decision.choice, decided_by=decision.by, decided_at=now, note=note
     )
-    result = applied(connection, kind, chosen, now)
+    result = apply(connection, kind, chosen, now)
     if decision.choice == ALWAYS.value and not _failed(result):
         _remember(connection, result, now)
     return result
 
 
-def expired(
+def expire(
     connection: Connection, kind: ApprovalKind | None, approval: PendingApproval, now: datetime
 ) -> PendingApproval:
     """Store that nobody has decided in time, and apply that."""
-    return applied(connection, kind, evolve(approval, status="expired", decided_at=now), now)
+    return apply(connection, kind, evolve(approval, status="expired", decided_at=now), now)
 
 
-def applied(
+def apply(
     connection: Connection, kind: ApprovalKind | None, approval: PendingApproval, now: datetime
 ) -> PendingApproval:
     """Store a decided approval, with what its kind does about it in a savepoint."""
     pending_approvals.store_decision(connection, approval)
-    outcome = _apply(connection, kind, approval)
+    outcome = _result_of(connection, kind, approval)
     succeeds = approval.status == "approved" and "error" not in outcome
     waits = succeeds and isinstance(kind, HasEffects)
-    return stored(connection, approval, outcome, now, waits=waits)
+    return store(connection, approval, outcome, now, waits=waits)
 
 
-def stored(
+def store(
     connection: Connection,
     approval: PendingApproval,
     outcome: Mapping[str, object],
@@ -141,7 +141,7 @@ def stored(
     return result
 
 
-def _apply(
+def _result_of(
     connection: Connection, kind: ApprovalKind | None, approval: PendingApproval
 ) -> Mapping[str, object]:
     """Have the kind apply a decision. A failure changes nothing and is the outcome."""

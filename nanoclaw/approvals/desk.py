@@ -16,7 +16,7 @@ from attrs import Factory, define, field, frozen
 
 from actors import ActorError, Ref, Refusal
 from nanoclaw.approvals import words
-from nanoclaw.approvals.catalogue import Catalogue
+from nanoclaw.approvals.catalogue import ApprovalKinds
 from nanoclaw.approvals.deciding import as_json
 from nanoclaw.approvals.kind import Effects, HasEffects
 from nanoclaw.approvals.reach import Networks, Plan, Search, plan
@@ -93,7 +93,7 @@ class ApprovalDesk:
     _clock: Clock
     _senders: Senders
     _sessions: Sessions
-    _catalogue: Catalogue
+    _catalogue: ApprovalKinds
     _effects: Effects
     _cards: CardSender
     unreached: int = field(default=0, init=False)
@@ -127,7 +127,7 @@ class ApprovalDesk:
         if not self.unreached:
             return ()
         what = "an approval waits" if self.unreached == 1 else f"{self.unreached} approvals wait"
-        return (f"{what} and nobody who may decide can be reached: nanoclaw approvals list pending",)
+        return (f"{what} and nobody who may decide can be reached: nanoclaw approvals list --status pending",)
 
     # -- a round
 

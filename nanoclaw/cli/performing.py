@@ -12,7 +12,7 @@ import trio
 from attrs import evolve, frozen
 
 from actors import ActorError
-from nanoclaw.approvals.catalogue import Catalogue as ApprovalKinds
+from nanoclaw.approvals.catalogue import ApprovalKinds
 from nanoclaw.approvals.installation import Installation
 from nanoclaw.budgets.limits import rules_of
 from nanoclaw.channels.terminal.terminal import harmless

@@ -5,20 +5,20 @@ from collections.abc import Mapping
 from functools import partial
 from hashlib import sha256
 
-from nanoclaw.approvals.catalogue import Catalogue
+from nanoclaw.approvals.catalogue import ApprovalKinds
 from nanoclaw.dispatch.host_actions import ActionHandler, Request
 from nanoclaw.records.approvals import Asked
 from nanoclaw.store import Connection
 from nanoclaw.system.clock import Clock
 
 
-def approval_requests(catalogue: Catalogue, clock: Clock) -> Mapping[str, ActionHandler]:
+def approval_requests(catalogue: ApprovalKinds, clock: Clock) -> Mapping[str, ActionHandler]:
     """Return the handlers of the actions that agents may ask for."""
     return {action: partial(_request, catalogue, clock) for action in catalogue.for_agents}
 
 
 def _request(
-    catalogue: Catalogue, clock: Clock, connection: Connection, request: Request
+    catalogue: ApprovalKinds, clock: Clock, connection: Connection, request: Request
 ) -> Mapping[str, object]:
     """Check a request and ask for a decision. The answer to the agent says if it waits."""
     asked = Asked(

@@ -31,10 +31,10 @@ COLUMNS = ("approval_id", "agent", "action", "status", "title", "created_at", "d
 
 @frozen
 class Approvals(Noun):
-    """Requests to the admins, and their decisions."""
+    """Requests that people decide, and their decisions."""
 
     name = "approvals"
-    summary = "requests to the admins, and their decisions"
+    summary = "requests that people decide, and their decisions"
     table = "pending_approvals"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)

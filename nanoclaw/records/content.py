@@ -304,7 +304,7 @@ def _flag(content: Mapping[str, object], key: str) -> bool:
 
 
 def _answerer(content: Mapping[str, object]) -> tuple[Answerer, str | None]:
-    who = next((each for each in ANSWERERS if each == content.get("who", "member")), None)
+    who: Answerer | None = next((each for each in ANSWERERS if each == content.get("who", "member")), None)
     if who is None:
         raise BadContent(f"who is none of {', '.join(ANSWERERS)}")
     return who, _short(content, "asker", MAX_ASKER) if who == "asker" else None

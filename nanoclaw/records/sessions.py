@@ -184,7 +184,7 @@ class ApprovalCard:
 
 @frozen
 class ApprovalRule:
-    """An owner's "always allow": requests of an agent that need no decision."""
+    """An "always allow" of a person who may decide: it decides later requests of an agent at once."""
 
     rule_id: str
     agent_group_id: str

@@ -46,11 +46,9 @@ class AskForSite(CheckedMessage):
         return asked
 
     def _ask(self, connection: Connection, actor: Registry, id_: str) -> bool:
-        if len(network_sites.questions(connection, self.agent_group_id)) >= MOST_OPEN:
-            return any(
-                each.request_id == self.site
-                for each in network_sites.questions(connection, self.agent_group_id)
-            )
+        waiting = network_sites.questions(connection, self.agent_group_id)
+        if len(waiting) >= MOST_OPEN:
+            return any(each.request_id == self.site for each in waiting)
         values = {"site": self.site, "session": self.session_id}
         # The question is the agent's: it outlives the session that met it.
         asked = Asked(network_sites.ACTION, values, self.agent_group_id, request_id=self.site)

@@ -328,7 +328,7 @@ def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Dro
 
 @frozen
 class Clicks:
-    """Delivers answers to sessions. An answer is on disk before its question is deleted."""
+    """Delivers answers to sessions. An answer is on disk before its question is closed."""
 
     registry: Ref[Registry]
     sessions: Sessions

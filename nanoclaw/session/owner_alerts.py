@@ -1,4 +1,4 @@
-"""Tells the owner about budgets and about sites that agents ask for, by a notice in a session of theirs.
+"""Tells the owner the alerts about budgets and packages, by a notice in a session of theirs.
 
 An alert is a row of the central database. The session that tells it is chosen first, in a commit. That
 session stores the notice under the alert's id. So a crash at any point neither loses an alert nor doubles it.

@@ -2,7 +2,6 @@
 
 import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from nanoclaw.testing.world.executor import When
 from tests.approvals.kinds import BuildKind, PaintKind
 from tests.dispatch.test_host_actions import ask
 from tests.host.homes import only_session
+from tests.kills import kill_at
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +36,7 @@ async def _play(world: World, action: str, kill: tuple[When, int] | None) -> int
     ann = world.user("ann")
     chat = await world.direct(ann)
     await world.grant(ann, "owner")
-    begun = world.executor.commits
-
-    def at_commit(path: Path, when: When, n: int) -> None:
-        del path
-        if kill == (when, n - begun):
-            world.kill_host_now()
-
-    world.commit_hooks.append(at_commit)
+    begun = kill_at(world, kill)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(ann.says, f'!{action} {{"wall": "north"}}'))
         for decision in (False, True):

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from nanoclaw.agents import BadContainerJson, change_container_json, read_container_json
-from nanoclaw.approvals.catalogue import Catalogue
+from nanoclaw.approvals.catalogue import ApprovalKinds
 from nanoclaw.approvals.kind import ALWAYS, Asked
 from nanoclaw.approvals.kinds.add_mcp_server import AddMcpServer
 from nanoclaw.approvals.kinds.create_agent import CreateAgent
@@ -127,7 +127,7 @@ async def test_always_means_one_installer(stage: Stage) -> None:
 
 
 async def test_a_rule_allows_the_packages_of_its_installer_and_no_others(stage: Stage) -> None:
-    catalogue = Catalogue.of(stage.installation)
+    catalogue = ApprovalKinds.of(stage.installation)
 
     async def ask(id_: str, **packages: object) -> Requested:
         asked = Asked("install_packages", packages, stage.main.id)

@@ -3,7 +3,6 @@
 import json
 import re
 from contextlib import suppress
-from pathlib import Path
 from typing import Literal
 
 import trio
@@ -14,6 +13,7 @@ from nanoclaw.testing import World
 from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.world.executor import When
 from tests.dispatch.pairs import Pair, a_pair
+from tests.kills import kill_at
 
 
 async def _asked(world: World, pair: Pair, tool: str, **arguments: object) -> PendingApproval:
@@ -79,14 +79,7 @@ async def _created(world: World, kill: tuple[When, int] | None) -> int:
     """Kill the host at a commit that carries out an approval. Return the number of these commits."""
     pair = await a_pair(world)
     approval = await _asked(world, pair, "create_agent", name="Cook", instructions="Cook.")
-    begun = world.executor.commits
-
-    def at_commit(path: Path, when: When, n: int) -> None:
-        del path
-        if kill == (when, n - begun):
-            world.kill_host_now()
-
-    world.commit_hooks.append(at_commit)
+    begun = kill_at(world, kill)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_decided, world, approval)
         await world.sleep(20)

@@ -17,6 +17,7 @@ from nanoclaw.testing import FakeChannel, World
 from nanoclaw.testing.world.chats import Chat, User
 from nanoclaw.testing.world.errors import HostKilled
 from nanoclaw.testing.world.executor import When
+from tests.kills import kill_at
 
 USED_UP = re.compile(r"^My budget for today is used up \(3 of 3 turns of this conversation\)")
 pytestmark = pytest.mark.world(settings={"budgets.session.turns": 3})
@@ -368,14 +369,7 @@ async def _exchange(world: World, kill: tuple[When, int] | None) -> int:
     await world.grant(ann, "owner")
     session = await _session(world, ann)
     await world.host.admin.budgets.set(f"session:{session}", turns="none")
-    begun = world.executor.commits
-
-    def at_commit(path: Path, when: When, n: int) -> None:
-        del path
-        if kill == (when, n - begun):
-            world.kill_host_now()
-
-    world.commit_hooks.append(at_commit)
+    begun = kill_at(world, kill)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bob.says, "a")
         await world.sleep(30)

@@ -19,6 +19,7 @@ from nanoclaw.testing.invariants import Evidence, violations
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.world.executor import When
 from tests.dispatch.pairs import a_pair, received, said, tell
+from tests.kills import kill_at
 
 
 async def silent(_turn: Turn, _tools: Toolbox) -> None:
@@ -106,14 +107,7 @@ async def test_a_repeated_attempt_is_stored_once(world: World) -> None:
 async def _exchange(world: World, kill: tuple[When, int] | None) -> int:
     """Kill the host at a commit of a question and its answer. Return the number of commits."""
     pair = await a_pair(world, forwards, script(says("pong")))
-    begun = world.executor.commits
-
-    def at_commit(path: Path, when: When, n: int) -> None:
-        del path
-        if kill == (when, n - begun):
-            world.kill_host_now()
-
-    world.commit_hooks.append(at_commit)
+    begun = kill_at(world, kill)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pair.ann.says, "ping")
         await world.sleep(20)

@@ -28,6 +28,7 @@ from nanoclaw.testing.world.executor import When
 from tests.approvals.catalogues import a_catalogue
 from tests.host.homes import config, only_session
 from tests.host.test_foreign_code import Unreadable
+from tests.kills import kill_at
 
 OF_HOST = sorted(["book", *a_catalogue(Path("home")).for_agents])
 TABLE = '!book {"what": "table"}'
@@ -158,14 +159,7 @@ async def test_a_host_that_is_killed_between_any_two_commits_performs_it_once(bo
 
 async def _books(world: World, kill: tuple[When, int] | None) -> int:
     await a_chat(world)
-    begun = world.executor.commits
-
-    def at_commit(path: Path, when: When, n: int) -> None:
-        del path
-        if kill == (when, n - begun):
-            world.kill_host_now()
-
-    world.commit_hooks.append(at_commit)
+    begun = kill_at(world, kill)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(world.user("ann").says, TABLE)
         await world.sleep(20)

@@ -7,7 +7,8 @@ from hashlib import blake2b
 from attrs import frozen
 
 from nanoclaw.approvals.kind import REJECT, Asked, Effects, Wanted
-from nanoclaw.approvals.kinds.sender import drop_held, person, place, plain, quote
+from nanoclaw.approvals.kinds.sender import drop_held
+from nanoclaw.approvals.strangers import person, place, plain, quote
 from nanoclaw.records import AgentGroup, MessagingGroup, Option, PendingApproval, Refusal, Wiring
 from nanoclaw.registry import ActionRefused
 from nanoclaw.store import Connection

@@ -1,0 +1,131 @@
+"""The parts above the sessions: the router, the desks of questions and approvals, and the operations."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from attrs import frozen
+
+from actors import Supervisor
+from nanoclaw.approvals.desk import ApprovalDesk
+from nanoclaw.approvals.showing import CardSender
+from nanoclaw.budgets.limits import rules_of
+from nanoclaw.channels.protocol import types_with_buttons, types_with_card_edits
+from nanoclaw.dispatch import ActionHandler, Dispatcher
+from nanoclaw.dispatch.agents import ToAgents
+from nanoclaw.dispatch.chats import ToChats
+from nanoclaw.dispatch.host_actions import ToHost
+from nanoclaw.dispatch.outgoing import Outbox
+from nanoclaw.host_effects import HostEffects
+from nanoclaw.host_parts import Parts
+from nanoclaw.operations import Ground, SessionFiles
+from nanoclaw.operations.folders import make_agent_folder
+from nanoclaw.operations.live import LivingSessions
+from nanoclaw.routing import Drops, EngagedThreads, HeldKeeper, QuestionDesk, Router, Shows, Strangers
+from nanoclaw.runtimes import why_refused
+from nanoclaw.session import AgentInbox, Services, Sessions
+from nanoclaw.system.supervision import background
+
+
+@frozen
+class Desks:
+    """What `start_desks` has started, as far as other parts use it."""
+
+    router: Router
+    approvals: ApprovalDesk
+    drops: Drops
+
+
+async def start_desks(
+    parts: Parts, services: Services, living: Sessions, start_up: Supervisor, root: Supervisor
+) -> Desks:
+    """Start the desks and the keepers of what the router needs.
+
+    Those that use sessions are started under `start_up`, which stops before the sessions.
+    """
+    start_up.start("questions", background(_question_desk(services, living).run))
+    drops = Drops(services.registry, services.clock)
+    root.start("drops", drops.recipe)
+    engaged = EngagedThreads(services.registry, services.central, services.clock)
+    await root.start("engaged-threads", engaged.recipe).wait_started()
+    router = _router(parts, services, living, engaged, drops)
+    desk = _approval_desk(parts, services, living, router)
+    start_up.start("approvals", background(desk.run))
+    start_up.start("held", background(_held_keeper(services, router).run))
+    return Desks(router, desk, drops)
+
+
+def _router(
+    parts: Parts, services: Services, living: Sessions, engaged: EngagedThreads, drops: Drops
+) -> Router:
+    """Return the intake of all channels."""
+    channels = parts.channels.values()
+    return Router(
+        services.central,
+        services.registry,
+        services.changes,
+        living,
+        engaged,
+        partial(services.executor.run, lane="match"),
+        services.clock,
+        drops,
+        Strangers(services.registry, services.config.approvals.held_messages),
+        Shows(types_with_buttons(channels), types_with_card_edits(channels)),
+    )
+
+
+def _question_desk(services: Services, living: Sessions) -> QuestionDesk:
+    return QuestionDesk(
+        services.central, services.registry, services.changes, living, services.senders, services.clock
+    )
+
+
+def _held_keeper(services: Services, router: Router) -> HeldKeeper:
+    held_s = services.config.approvals.held_s
+    clock, changes = services.clock, services.changes
+    return HeldKeeper(router, services.registry, services.central, changes, clock, held_s)
+
+
+def _approval_desk(parts: Parts, services: Services, living: Sessions, router: Router) -> ApprovalDesk:
+    config, registry, clock = services.config, services.registry, services.clock
+    cards = CardSender(registry, services.senders, clock, config.delivery.backoff_s, config.timezone)
+    return ApprovalDesk(
+        services.central,
+        registry,
+        services.changes,
+        clock,
+        services.senders,
+        living,
+        parts.approvals,
+        HostEffects(services, living, parts.installation, router.deliver_held),
+        cards,
+    )
+
+
+def ground_of(parts: Parts, services: Services, living: Sessions, drops: Drops) -> Ground:
+    """Return the parts that the administrative operations work on. A recorder notes their changes."""
+    config, recorder, registry = parts.config, parts.recorder, services.registry
+    return Ground(
+        registry=registry if recorder is None else recorder.registry(registry),
+        central=services.central,
+        sessions=LivingSessions(living),
+        files=SessionFiles(config.data, services.executor, services.central, services.clock.now),
+        make_agent_folder=partial(make_agent_folder, config.groups),
+        now=services.clock.now,
+        zone=config.timezone,
+        rules=rules_of(config),
+        write_usage=services.budgets.write,
+        write_drops=drops.write,
+        refusal=partial(why_refused, parts.runtime),
+    )
+
+
+def dispatcher_of(services: Services, actions: Mapping[str, ActionHandler], inbox: AgentInbox) -> Dispatcher:
+    """Return the dispatcher of all sessions."""
+    central, registry, clock = services.central, services.registry, services.clock
+    outbox = Outbox(services.config, services.executor)
+    return Dispatcher(
+        ToChats(central, registry, services.senders, outbox, clock),
+        ToAgents(central, registry, inbox, outbox, clock),
+        ToHost(registry, actions, clock),
+        clock,
+    )
