@@ -210,12 +210,6 @@ def mentioned(event: InboundEvent) -> InboundEvent:
     return evolve(event, message=evolve(event.message, is_mention=True))
 
 
-def approved(event: Event) -> Event:
-    if isinstance(event, Clicked) and event.question_id.startswith(APPROVALS):
-        return evolve(event, value="approve")
-    return event
-
-
 def pressed_by_the_owner(event: Event) -> Event:
     if isinstance(event, Clicked) and event.question_id.startswith(APPROVALS):
         return evolve(event, user_id=f"fake:{OWNER}")
@@ -475,7 +469,6 @@ BUGS: tuple[PlantedBug, ...] = (
     PlantedBug("all counts as completed", channel(outcome=completed), "outcomes_are_told_as_they_are", 2),
     # access
     PlantedBug("visitors pass for members", visitors_pass_for_members, "unknown_senders_are_not_heard", 4),
-    PlantedBug("all requests are approved", channel(change=approved), "only_the_eligible_decide", 2),
     PlantedBug("strangers decide", channel(change=pressed_by_the_owner), "only_the_eligible_decide", 1),
     PlantedBug("members are not known", heard_as(nobody_is_known), "admitted_users_are_heard"),
     PlantedBug("visitors click as members", visitors_click, "unknown_senders_decide_nothing", 6, BRIEF_H),

@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 
 from nanoclaw.approvals.eligible import HOST_USER
 from nanoclaw.approvals.kind import APPROVE, REJECT, Asked, Effects, Wanted
-from nanoclaw.approvals.strangers import person, place, quote
+from nanoclaw.approvals.strangers import person, place, plain, quote
 from nanoclaw.records import (
     AgentGroup,
     HeldMessage,

@@ -8,6 +8,8 @@ from nanoclaw.testing.invariants import rows
 GIVEN_UP, IN_DOUBT = "given up after", "unknown whether"
 NETWORKS = ("the channel refuses it", GIVEN_UP, IN_DOUBT)
 """The beginnings of the reasons for which a delivery may fail."""
+NO_DESTINATION = " is not a destination of this agent"
+"""The end of the reason for which a delivery may fail if its destination was taken away."""
 
 
 def tries_end(snapshot: Snapshot) -> Iterator[str]:
@@ -29,7 +31,7 @@ def answers_have_higher_numbers(snapshot: Snapshot) -> Iterator[str]:
 
 
 def failures_have_network_reasons(snapshot: Snapshot) -> Iterator[str]:
-    """A delivery fails only because of its network.
+    """A delivery fails only because of its network, or because its destination was taken away.
 
     The network rejected it, all attempts failed, or the outcome was unknown more often than the channel's
     policy allows.
@@ -43,12 +45,19 @@ def failures_have_network_reasons(snapshot: Snapshot) -> Iterator[str]:
         requests = "SELECT id FROM messages_out WHERE kind = 'system'"
         actions = {id_ for (id_,) in rows(paths.outbound_db, requests)} if failed else set()
         for id_, reason, attempts, doubts in failed:
-            if id_ not in actions and not str(reason).startswith(NETWORKS):
+            lost = _lost_destination(snapshot, paths.root.parent.name, str(reason))
+            if id_ not in actions and not lost and not str(reason).startswith(NETWORKS):
                 yield f"{paths.root.name}: {id_} failed for a reason that is not the network's: {reason}"
             gave_up = str(reason).startswith(GIVEN_UP) and attempts < snapshot.max_attempts
             doubted = str(reason).startswith(IN_DOUBT) and doubts < _doubts_borne(snapshot)
             if gave_up or doubted:
                 yield f"{paths.root.name}: {id_} failed after {attempts} attempts, {doubts} unknown: {reason}"
+
+
+def _lost_destination(snapshot: Snapshot, agent: str, reason: str) -> bool:
+    """Return True if the reason names a chat that was no destination of the agent for some time."""
+    chat = reason.removesuffix(NO_DESTINATION).partition(":")[2] if reason.endswith(NO_DESTINATION) else ""
+    return bool(chat) and any((agent, chat) not in each.destinations for each in snapshot.rights.since(0))
 
 
 def _doubts_borne(snapshot: Snapshot) -> int:
