@@ -117,7 +117,8 @@ class CardSender:
         return True
 
     async def _send(self, shown: Shown) -> Receipt:
-        return await self._deliver(shown, shown.key, words.question(shown.approval))
+        card = evolve(words.question(shown.approval), code=shown.card.code)
+        return await self._deliver(shown, shown.key, card)
 
     async def _edit(self, shown: Shown) -> Receipt:
         """Edit the card, or say the same in a message where that is not possible."""

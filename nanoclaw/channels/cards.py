@@ -40,6 +40,8 @@ def _question(content: QuestionContent) -> str:
 
 def _how(content: QuestionContent) -> str:
     """Return how to answer in a chat without buttons."""
+    if content.code:
+        return f"Answer with a number and the code {content.code}, such as: 1 {content.code}"
     if not content.options:
         return "Answer with a message."
     numbers = "numbers, such as 1, 2" if content.multiple else "a number"

@@ -83,6 +83,8 @@ class QuestionContent:
     """True if a text is an answer, too: a message in the chat, or `Clicked.text`."""
     expires_s: int = QUESTION_EXPIRES_S
     """Seconds until it expires."""
+    code: str = ""
+    """What an answer in writing must end with, in a chat without buttons; empty for questions of agents."""
 
 
 @frozen

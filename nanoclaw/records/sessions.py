@@ -180,6 +180,8 @@ class ApprovalCard:
     """The number of attempts whose outcome is unknown."""
     started_at: datetime | None = None
     error: str | None = None
+    code: str = ""
+    """What an answer in writing must end with, so that no other text is taken for one."""
 
 
 @frozen

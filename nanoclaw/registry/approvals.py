@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from hashlib import blake2b
 from typing import Literal
 
 from attrs import evolve, frozen
 
 from nanoclaw.records import Address, ApprovalCard, ApprovalRule, PendingApproval
 from nanoclaw.records.approvals import Asked, Decision
-from nanoclaw.registry.actor import CheckedMessage, Registry
+from nanoclaw.registry.actor import INSTALL_ID, CheckedMessage, Registry
 from nanoclaw.registry.performed_actions import ActionRefused
 from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import (
@@ -16,6 +17,7 @@ from nanoclaw.store.central import (
     approval_askers,
     approval_cards,
     approval_rules,
+    meta,
     pending_approvals,
 )
 
@@ -200,10 +202,17 @@ class AddCards:
         await actor.commit(self._add)
 
     def _add(self, connection: Connection) -> None:
+        secret = meta.get(connection, INSTALL_ID) or ""
         for card in self.cards:
             approval = pending_approvals.get(connection, card.approval_id)
             if approval is not None and approval.status == "pending":
-                approval_cards.add(connection, card)
+                approval_cards.add(connection, evolve(card, code=_code(secret, card)))
+
+
+def _code(secret: str, card: ApprovalCard) -> str:
+    """Return the code of a card: four digits that nobody can tell who does not know the secret."""
+    key, what = secret.encode(), f"{card.approval_id} {card.user_id}".encode(errors="surrogatepass")
+    return f"{int.from_bytes(blake2b(what, digest_size=8, key=key).digest()) % 10_000:04d}"
 
 
 @frozen

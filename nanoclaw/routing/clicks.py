@@ -1,6 +1,6 @@
 """Clicks on buttons of cards. A valid click goes to the session that asked; any other is dropped."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
@@ -54,6 +54,8 @@ NOT_OPEN = "the question is not open: it was never asked here, or was closed lon
 ANSWERED = "the question was answered already"
 ANSWERED_BEFORE = "the message has answered something already"
 NOT_YET = "choose at least one option first"
+
+CODE_DIGITS, LONGEST_ANSWER = 4, 200
 
 _log = structlog.get_logger()
 
@@ -123,6 +125,8 @@ class WaitingCard:
     approval_id: str
     options: tuple[Option, ...]
     created_at: datetime
+    code: str
+    """What an answer in writing must end with: an agent might talk somebody into writing a number."""
 
 
 Waiting = PendingQuestion | WaitingCard
@@ -140,7 +144,7 @@ def _cards(connection: Connection, address: Address) -> Iterator[WaitingCard]:
         with suppress(DamagedRow):
             approval = pending_approvals.require(connection, card.approval_id)
             sent_at = card.started_at or approval.created_at
-            yield WaitingCard(card.approval_id, options_of(approval), sent_at)
+            yield WaitingCard(card.approval_id, options_of(approval), sent_at, card.code)
 
 
 def as_answer(event: Said, waiting: Iterable[Waiting], shows: Shows) -> Answering | CardClick | None:
@@ -155,7 +159,7 @@ def as_answer(event: Said, waiting: Iterable[Waiting], shows: Shows) -> Answerin
         if isinstance(question, WaitingCard):
             if event.address.channel_type in shows.with_buttons:
                 continue
-            if chosen := _chosen(question.options, message.text):
+            if chosen := _chosen(question, message.text):
                 decision = Decision(question.approval_id, chosen.value, message.sender_id)
                 return CardClick(decision, event.message_id)
             continue
@@ -167,14 +171,23 @@ def as_answer(event: Said, waiting: Iterable[Waiting], shows: Shows) -> Answerin
     return None
 
 
-def _chosen(options: Sequence[Option], text: str) -> Option | None:
-    """Return the option of a card that a message names.
+def _chosen(card: WaitingCard, text: str) -> Option | None:
+    """Return the option of a card that a message names, before the card's code.
 
     A number is never a label: agents choose their names, and these may be the labels of a card.
     """
-    by_number = {str(n): option for n, option in enumerate(options, 1)}
-    number = text.strip()
-    return by_number.get(number) if number.isdecimal() else named(options, text, numbered=False)
+    name, _, code = text.strip().rpartition(" ")
+    if code != card.code:
+        return None
+    by_number = {str(n): option for n, option in enumerate(card.options, 1)}
+    name = name.strip()
+    return by_number.get(name) if name.isdecimal() else named(card.options, name, numbered=False)
+
+
+def has_code(text: str) -> bool:
+    """Return True if a message ends like the answer to a card, so that it may be one that came before."""
+    last = text.rpartition(" ")[2]
+    return len(text) <= LONGEST_ANSWER and len(last) == CODE_DIGITS and last.isdecimal()
 
 
 def check_click(connection: Connection, click: Clicked) -> ValidClick | Choice | CardClick | DroppedClick:

@@ -44,6 +44,7 @@ from nanoclaw.routing.clicks import (
     as_answer,
     check_answer,
     check_click,
+    has_code,
 )
 from nanoclaw.routing.drops import Drop, Drops
 from nanoclaw.routing.engaged import EngagedThreads
@@ -279,10 +280,11 @@ class Router:
         if isinstance(event, Webhook):
             return None
         answering = as_answer(event, found.waiting, self._shows)
+        may_repeat = answering is not None or has_code(event.message.text)
+        if may_repeat and await self._central.run(answering_messages.has, event.message_id):
+            return Routed(dropped=ANSWERED_BEFORE)
         if answering is None:
             return None
-        if await self._central.run(answering_messages.has, event.message_id):
-            return Routed(dropped=ANSWERED_BEFORE)
         if isinstance(answering, CardClick):
             return await Clicks(self._registry, self._sessions, self._drops).decide(answering)
         valid = await self._central.run(check_answer, answering, event.address)

@@ -118,14 +118,16 @@ class Snapshot(Evidence):
         return self.paths
 
     def events(self, paths: SessionPaths) -> list[InboundEvent]:
-        """Return the events confirmed for a session, each once, in the order of their first confirmation.
+        """Return the events confirmed for a session, each once, in the order in which the host took them.
 
-        An event that was held then is in a session only when it is offered again.
+        An event that was held is in a session only when it is offered again. One that was dropped, and
+        offered again when its sender was let in, was taken only then.
         """
         own = {
             _key(one.event): one.event for one in self.confirmed if paths.root.name in one.routed.session_ids
         }
-        return [own[key] for key in dict.fromkeys(_key(one.event) for one in self.confirmed) if key in own]
+        taken = (one for one in self.confirmed if one.routed.dropped is None)
+        return [own[key] for key in dict.fromkeys(_key(one.event) for one in taken) if key in own]
 
 
 def _key(event: InboundEvent) -> tuple[object, ...]:

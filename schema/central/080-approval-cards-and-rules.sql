@@ -24,6 +24,7 @@ CREATE TABLE approval_cards (
   doubts              INTEGER NOT NULL DEFAULT 0,
   started_at          TEXT,
   error               TEXT,
+  code                TEXT NOT NULL DEFAULT '',         -- what a written answer must end with
   PRIMARY KEY (approval_id, user_id)
 ) WITHOUT ROWID;
 CREATE INDEX idx_approval_cards_chat ON approval_cards (channel_type, platform_id);

@@ -17,7 +17,14 @@ from nanoclaw.records import (
     Reacted,
 )
 from nanoclaw.testing import FakeChannel, wire
-from tests.approvals.test_cards_of_approvals import Office, clicks, painted, request, text_of
+from tests.approvals.test_cards_of_approvals import (
+    Office,
+    answer_on,
+    clicks,
+    painted,
+    request,
+    text_of,
+)
 from tests.host.stage import row
 from tests.host.test_deliveries import container_runs
 
@@ -94,9 +101,9 @@ async def test_a_message_that_comes_twice_decides_one_approval(tmp_path: Path) -
         office.ask()
         await office.card()
         office.ask("out-2", 3, wall="south")
-        await office.card(2)
-        await office.channel.say("1", chat="ann", user="ann", event_id="one")
-        await office.channel.say("1", chat="ann", user="ann", event_id="one")
+        answer = answer_on(await office.card(2), 1)
+        await office.channel.say(answer, chat="ann", user="ann", event_id="one")
+        await office.channel.say(answer, chat="ann", user="ann", event_id="one")
         statuses = sorted(each.status for each in await office.host.admin.approvals.list())
         assert statuses == ["approved", "pending"]
 
@@ -108,10 +115,10 @@ async def test_a_message_that_comes_twice_around_a_restart_decides_one_approval(
         office.ask()
         await office.card()
         office.ask("out-2", 3, wall="south")
-        await office.card(2)
-        await office.channel.say("1", chat="ann", user="ann", event_id="one")
+        answer = answer_on(await office.card(2), 1)
+        await office.channel.say(answer, chat="ann", user="ann", event_id="one")
     async with office.life():
-        await office.channel.say("1", chat="ann", user="ann", event_id="one")
+        await office.channel.say(answer, chat="ann", user="ann", event_id="one")
         statuses = sorted(each.status for each in await office.host.admin.approvals.list())
         assert statuses == ["approved", "pending"]
 
@@ -193,14 +200,36 @@ async def test_a_card_that_names_an_approval_is_refused(tmp_path: Path) -> None:
         assert len(office.channel.sent) == 1
 
 
+@pytest.mark.parametrize(
+    "text", ["1", "approve", "1 0", "1 {code}x", "{code}", "{code} 1", "7 {code}", "yes {code}"]
+)
+async def test_no_other_text_decides_in_a_chat_without_buttons(tmp_path: Path, text: str) -> None:
+    office = Office(tmp_path, channel=FakeChannel(buttons=False))
+    async with office.life():
+        await office.owner("ann")
+        office.ask()
+        code = text_of(await office.card()).split()[-1]
+        await office.channel.say(text.format(code=code), chat="ann", user="ann")
+        assert await painting(office) == "pending"
+        await office.channel.say(f" Approve  {code}", chat="ann", user="ann")
+        assert await painting(office) == "approved"
+
+
+async def painting(office: Office) -> str:
+    """Return the status of the only request to paint. Other texts may have asked for the chat."""
+    [approval] = await office.host.admin.approvals.for_action("paint", None)
+    return approval.status
+
+
 async def test_the_name_of_an_agent_is_no_number_of_an_option(tmp_path: Path) -> None:
     office = Office(tmp_path, channel=FakeChannel(buttons=False))
     async with office.life():
         await office.owner("ann")
         await office.host.admin.agents.create("liar", name="3")
         await office.channel.say("hello", chat="eve", user="eve")
-        assert "2. 3\n3. New agent" in text_of(await office.card())
-        await office.channel.say("3", chat="ann", user="ann")
+        card = await office.card()
+        assert "2. 3\n3. New agent" in text_of(card)
+        await office.channel.say(answer_on(card, 3), chat="ann", user="ann")
         [approval] = await office.host.admin.approvals.list()
         assert (approval.status, approval.choice) == ("approved", "new")
 

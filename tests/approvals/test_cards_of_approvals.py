@@ -370,13 +370,14 @@ async def test_an_expired_request_is_told_and_its_card_shows_it(tmp_path: Path) 
         assert "already expired" in refused
 
 
-async def test_a_channel_without_buttons_takes_the_number_as_the_decision(tmp_path: Path) -> None:
+async def test_a_channel_without_buttons_takes_the_number_with_the_code(tmp_path: Path) -> None:
     office = Office(tmp_path, channel=FakeChannel(buttons=False))
     async with office.life():
         await office.owner("ann")
         office.ask()
-        assert "3. Reject" in text_of(await office.card())
-        await office.channel.say("3", chat="ann", user="ann")
+        card = await office.card()
+        assert "3. Reject" in text_of(card)
+        await office.channel.say(answer_on(card, 3), chat="ann", user="ann")
         assert (await office.outcome())["decision"] == "rejected"
 
 
@@ -458,6 +459,11 @@ async def test_two_kinds_of_one_action_are_refused_at_the_start(tmp_path: Path) 
     with pytest.raises(HostFailed, match="two kinds of approval have the action 'paint'"):
         async with open_host(config(tmp_path), approval_kinds=[PaintKind(), PaintKind()]):
             raise AssertionError("it must not start")
+
+
+def answer_on(card: Outgoing, number: int) -> str:
+    """Return the text that chooses an option of a card that was sent as text."""
+    return f"{number} {text_of(card).split()[-1]}"
 
 
 def text_of(outgoing: Outgoing) -> str:

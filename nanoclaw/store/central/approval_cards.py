@@ -12,7 +12,7 @@ from nanoclaw.store.engine.rows import DamagedRow
 
 _SELECT = """
     SELECT card.approval_id, user_id, card.channel_type, card.platform_id, card.thread_id, card.status, shows,
-      card.platform_message_id, attempts, next_attempt, doubts, started_at, error
+      card.platform_message_id, attempts, next_attempt, doubts, started_at, error, code
     FROM approval_cards AS card
 """
 
@@ -23,11 +23,12 @@ def add(connection: apsw.Connection, card: ApprovalCard) -> None:
         """
         INSERT INTO approval_cards (
           approval_id, user_id, channel_type, platform_id, thread_id, status, shows, platform_message_id,
-          attempts, next_attempt, doubts, started_at, error
+          attempts, next_attempt, doubts, started_at, error, code
         )
         VALUES (
           :approval_id, :user_id, :channel_type, :platform_id, :thread_id, :status, :shows,
-          :platform_message_id, :attempts, :next_attempt, :doubts, :started_at, :error
+          :platform_message_id, :attempts, :next_attempt, :doubts, :started_at, :error,
+          :code
         )
         ON CONFLICT DO NOTHING
         """,
