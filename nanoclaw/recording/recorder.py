@@ -49,6 +49,12 @@ KEPT = (
     "retention.acks_s",
     "retention.files_s",
     "retention.messages_s",
+    "approvals.expire_s",
+    "approvals.held_messages",
+    "approvals.held_s",
+    "agents.max_hops",
+    "agents.max_a_minute",
+    "agents.max_created_a_day",
     *NO_BUDGETS,
 )
 """Keys of the configuration that are recorded."""

@@ -195,6 +195,8 @@ telegram = 5
         "delivery",
         "retention",
         "prompt",
+        "approvals",
+        "agents",
         "budgets",
         "log",
         "prices",
