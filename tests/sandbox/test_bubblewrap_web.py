@@ -63,9 +63,9 @@ async def test_a_site_is_reached_once_the_owner_has_allowed_it(tmp_path: Path) -
         async with a_shell(tmp_path, internet, get, get) as (host, channel, model):
             refused = await turn(channel, model, 1)
             await host.admin.network.allow("main", "example.org")
-            reached = await turn(channel, model, 2)
+            await turn(channel, model, 2)  # the agent is told of the decision in this turn, or before it
     assert "the owner has not allowed example.org yet" in refused
-    assert "the page" in reached
+    assert "the page" in str(model.requests[-1].body["messages"])
 
 
 async def test_the_host_s_loopback_and_metadata_services_are_out_of_reach(tmp_path: Path) -> None:
