@@ -8,11 +8,10 @@ from stat import S_IMODE
 
 from nanoclaw.agents.container_json import FILE, BadContainerJson, ContainerConfig, container_of, parsed
 from nanoclaw.config.files import Unreadable, read_text
+from nanoclaw.store.engine.connections import PRIVATE_FILE, sync
 
 Change = Callable[[dict[str, object]], None]
 """Changes the object of a `container.json` in place. It is applied again to a file that has changed."""
-
-PRIVATE_FILE = 0o600
 
 
 def changed(folder: Path, change: Change) -> tuple[str, ContainerConfig]:
@@ -71,8 +70,4 @@ def _replace(file: Path, text: str, mode: int) -> None:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(file.parent)

@@ -304,12 +304,8 @@ def _cards(connection: Connection) -> Iterator[Shown]:
     for card in approval_cards.unsettled(connection):
         with suppress(DamagedRow):
             approval = pending_approvals.require(connection, card.approval_id)
-            yield Shown(card, approval, _name(connection, approval.decided_by))
-
-
-def _name(connection: Connection, user_id: str | None) -> str | None:
-    user = users.get(connection, user_id) if user_id else None
-    return user.display_name or user.id if user is not None else user_id
+            by = approval.decided_by
+            yield Shown(card, approval, by and users.name_of(connection, by))
 
 
 def _tellings(connection: Connection) -> Iterator[Telling]:

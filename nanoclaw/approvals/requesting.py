@@ -11,12 +11,10 @@ from attrs import evolve, frozen
 from nanoclaw.approvals.kind import ALWAYS, ApprovalKind, Asked, Wanted
 from nanoclaw.records import ApprovalAsker, PendingApproval
 from nanoclaw.records.content import BadContent, dump_options, load_options, storable
-from nanoclaw.registry import ActionRefused
+from nanoclaw.registry import MOST_OPEN, ActionRefused
 from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import approval_askers, pending_approvals
 
-MOST_OPEN = 20
-"""Limit of the open requests of one agent, and of those of the host about one agent and action."""
 MAX_TITLE, MAX_TEXT, MAX_PAYLOAD = 200, 4_000, 100_000
 """Limits in characters. A person must be able to read all of a card."""
 

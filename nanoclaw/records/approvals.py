@@ -6,6 +6,9 @@ from attrs import field, frozen
 
 from nanoclaw.records.address import Address
 
+CODE_DIGITS = 4
+"""Length of the code of a card, which an answer in writing must end with."""
+
 
 @frozen
 class Asked:

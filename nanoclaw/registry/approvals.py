@@ -8,7 +8,7 @@ from typing import Literal
 from attrs import evolve, frozen
 
 from nanoclaw.records import Address, ApprovalCard, ApprovalRule, PendingApproval
-from nanoclaw.records.approvals import Asked, Decision
+from nanoclaw.records.approvals import CODE_DIGITS, Asked, Decision
 from nanoclaw.registry.actor import INSTALL_ID, CheckedMessage, Registry
 from nanoclaw.registry.performed_actions import ActionRefused
 from nanoclaw.store import Connection, NotAllowed
@@ -210,9 +210,11 @@ class AddCards:
 
 
 def _code(secret: str, card: ApprovalCard) -> str:
-    """Return the code of a card: four digits that nobody can tell who does not know the secret."""
+    """Return the code of a card: digits that nobody can tell who does not know the secret."""
     key, what = secret.encode(), f"{card.approval_id} {card.user_id}".encode(errors="surrogatepass")
-    return f"{int.from_bytes(blake2b(what, digest_size=8, key=key).digest()) % 10_000:04d}"
+    return (
+        f"{int.from_bytes(blake2b(what, digest_size=8, key=key).digest()) % 10**CODE_DIGITS:0{CODE_DIGITS}d}"
+    )
 
 
 @frozen

@@ -22,7 +22,7 @@ from nanoclaw.store.central import (
 )
 
 MOST_OPEN = 20
-"""Open questions of one agent. More sites are refused without a question."""
+"""Limit of the open requests of one agent, and of those of the host about one agent and action."""
 _STATUSES: Mapping[SiteDecision, ApprovalStatus] = {"allowed": "approved", "refused": "rejected"}
 
 

@@ -182,8 +182,7 @@ def close(connection: Connection, closing: Closing, now: datetime) -> PendingQue
     question = pending_questions.delete(connection, closing.question_id)
     if closing.message_id is not None:
         answering_messages.note(connection, closing.message_id, now)
-    user = None if closing.by is None else users.get(connection, closing.by)
-    name = closing.by if user is None else user.display_name or closing.by
+    name = None if closing.by is None else users.name_of(connection, closing.by)
     closed_questions.put(
         connection,
         ClosedQuestion(

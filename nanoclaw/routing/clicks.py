@@ -24,7 +24,7 @@ from nanoclaw.records import (
     Routed,
     Said,
 )
-from nanoclaw.records.approvals import Decision
+from nanoclaw.records.approvals import CODE_DIGITS, Decision
 from nanoclaw.records.content import dump_parked
 from nanoclaw.registry import ChooseOption, DecideApproval, ParkEvent, Registry
 from nanoclaw.routing.access import refusal
@@ -55,7 +55,8 @@ ANSWERED = "the question was answered already"
 ANSWERED_BEFORE = "the message has answered something already"
 NOT_YET = "choose at least one option first"
 
-CODE_DIGITS, LONGEST_ANSWER = 4, 200
+LONGEST_ANSWER = 200
+"""Limit in characters of a message that may be the answer to a card."""
 
 _log = structlog.get_logger()
 
@@ -176,18 +177,23 @@ def _chosen(card: WaitingCard, text: str) -> Option | None:
 
     A number is never a label: agents choose their names, and these may be the labels of a card.
     """
-    name, _, code = text.strip().rpartition(" ")
+    name, code = _name_and_code(text)
     if code != card.code:
         return None
     by_number = {str(n): option for n, option in enumerate(card.options, 1)}
-    name = name.strip()
     return by_number.get(name) if name.isdecimal() else named(card.options, name, numbered=False)
 
 
 def has_code(text: str) -> bool:
     """Return True if a message ends like the answer to a card, so that it may be one that came before."""
-    last = text.rpartition(" ")[2]
-    return len(text) <= LONGEST_ANSWER and len(last) == CODE_DIGITS and last.isdecimal()
+    _, code = _name_and_code(text)
+    return len(text) <= LONGEST_ANSWER and len(code) == CODE_DIGITS and code.isdecimal()
+
+
+def _name_and_code(text: str) -> tuple[str, str]:
+    """Return the parts of the answer to a card: the number or label of an option, and the code."""
+    name, _, code = text.strip().rpartition(" ")
+    return name.strip(), code
 
 
 def check_click(connection: Connection, click: Clicked) -> ValidClick | Choice | CardClick | DroppedClick:
@@ -252,13 +258,8 @@ def _why_closed(connection: Connection, closed: ClosedQuestion, user_id: str) ->
             answer = f": {closed.answer:.200}" if closed.answer else ""
             if closed.by_user == user_id:
                 return f"you have answered the question already{answer}"
-            by = f" by {_name(connection, closed.by_user)}" if closed.by_user else ""
+            by = f" by {users.name_of(connection, closed.by_user)}" if closed.by_user else ""
             return f"{ANSWERED}{by}{answer}"
-
-
-def _name(connection: Connection, user_id: str) -> str:
-    user = users.get(connection, user_id)
-    return user_id if user is None else user.display_name or user_id
 
 
 def _given(question: PendingQuestion, click: Clicked) -> Given | DroppedClick:
@@ -313,7 +314,7 @@ def _not_for(
 ) -> DroppedClick | None:
     """Return the reason why the question is not for a user whom the agent hears, or None."""
     if question.who == "asker" and question.asker not in people.identities(connection, user_id):
-        return DroppedClick(f"only {_name(connection, question.asker or '')} may answer the question")
+        return DroppedClick(f"only {users.name_of(connection, question.asker or '')} may answer the question")
     if question.who == "admin" and not user_roles.may_administer(connection, user_id, agent_group_id):
         return DroppedClick("only an administrator of the agent may answer the question")
     return None

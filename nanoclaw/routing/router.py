@@ -175,13 +175,18 @@ class Router:
         if held:
             await self._registry.ask(RemoveHeld(held, DELETED))
 
+    @property
+    def _answers(self) -> Clicks:
+        """Delivers clicks, and messages that answer."""
+        return Clicks(self._registry, self._sessions, self._drops)
+
     async def _click(self, click: Clicked) -> Routed:
         """Handle a click in the order of its chat's messages. Only the first of two clicks counts."""
         with self._queue(click.address) as queue:
             async with queue.lock:
                 async with self._places:
                     found = await self._central.run(check_click, click)
-                clicks = Clicks(self._registry, self._sessions, self._drops)
+                clicks = self._answers
                 if isinstance(found, DroppedClick):
                     return await clicks.drop(click, found)
                 if isinstance(found, CardClick):
@@ -286,12 +291,12 @@ class Router:
         if answering is None:
             return None
         if isinstance(answering, CardClick):
-            return await Clicks(self._registry, self._sessions, self._drops).decide(answering)
+            return await self._answers.decide(answering)
         valid = await self._central.run(check_answer, answering, event.address)
         if isinstance(valid, DroppedClick):
             return None
         said = evolve(valid, answer=evolve(valid.answer, said=event))
-        routed = await Clicks(self._registry, self._sessions, self._drops).store(answering, said)
+        routed = await self._answers.store(answering, said)
         return None if routed.dropped else routed
 
     async def _engaged(self, event: Routable, found: Plan) -> list[_Engaged]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import mkstemp
 
 from nanoclaw.config import ConfigError
+from nanoclaw.store.engine.connections import sync
 from nanoclaw.system.obstacles import Obstacle, advice, kind_of, may, printable
 
 PRIVATE_DIR = 0o700
@@ -56,15 +57,7 @@ def write_private(file: Path, text: str) -> None:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        _sync_folder(real.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(real.parent)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import trio
 from attrs import define, field
 
 from nanoclaw.approvals import desk
-from nanoclaw.approvals.requesting import MOST_OPEN
 from nanoclaw.host import Host, HostFailed, Seams, open_host
 from nanoclaw.records import (
     EditContent,
@@ -22,6 +21,7 @@ from nanoclaw.records import (
     SessionPaths,
     TextContent,
 )
+from nanoclaw.registry import MOST_OPEN
 from nanoclaw.store import NotAllowed
 from nanoclaw.store.central import meta
 from nanoclaw.testing import FakeChannel, wire

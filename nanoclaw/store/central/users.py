@@ -86,6 +86,12 @@ _REFERENCES = (
 )
 
 
+def name_of(connection: apsw.Connection, id_: str) -> str:
+    """Return the name of a user for people: the display name, or the id of one without a name or row."""
+    user = get(connection, id_)
+    return id_ if user is None else user.display_name or id_
+
+
 def delete(connection: apsw.Connection, id_: str) -> User:
     """Delete a user with their roles, memberships, `user_dms` and link, and what is held or refused of them.
 
