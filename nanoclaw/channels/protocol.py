@@ -44,18 +44,31 @@ class Capabilities:
     """Delivers `CardEditContent`. Without, a question with several choices arrives as text."""
     direct_chats: bool = False
     """Has `DirectSender.open_dm`: it can find or open the direct chat of a user."""
+    threads: bool = True
+    """Delivers to the thread of an address. Without, the host sends to the chat."""
+    longest_text: int | None = None
+    """Limit of one message in characters of the network, if it has one. The channel splits longer texts."""
 
 
 class DeliveryRejected(Refusal):
     """The network will never take this message; the text says why. The host does not try it again."""
 
 
+Condition = Literal["down", "unauthorized", "conflict", "rate limited"]
+"""The reason in a word why a channel is unavailable: its network or connection is down; its secret is missing
+or refused; another program uses its account; the network asks for patience. `status` shows it.
+"""
+
+
 class ChannelUnavailable(Refusal):
     """The network cannot take a message now, and took none. `retry_after` is in seconds, if it said."""
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, reason: str, retry_after: float | None = None, *, condition: Condition = "down"
+    ) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.condition: Condition = condition
 
 
 class Unattended(ChannelUnavailable):

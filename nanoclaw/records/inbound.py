@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, cast
 
 from attrs import field, frozen
@@ -32,6 +33,10 @@ class Attachment:
     """The file's name as the user sees it; one that is no safe file name is replaced on disk."""
     url: str | None = None
     """A place to fetch the file, if the channel gives no `data`."""
+    path: Path | None = None
+    """A file on this machine with the content. The host copies it into the inbox; the channel removes it after
+    the event is accepted. Channels of networks use this, so that no file is ever in memory as a whole.
+    """
     data: str | None = field(default=None, repr=False)
     """The content as base64: plain or url-safe, broken into lines or not. It is stored in the inbox.
     If it is invalid, the file is lost, and a line of the message says so.
