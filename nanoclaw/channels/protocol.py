@@ -48,6 +48,8 @@ class Capabilities:
     """Delivers to the thread of an address. Without, the host sends to the chat."""
     longest_text: int | None = None
     """Limit of one message in characters of the network, if it has one. The channel splits longer texts."""
+    user_prefix: str | None = None
+    """The prefix of the ids of its users, such as `tg`. None: the `channel_type`."""
 
 
 class DeliveryRejected(Refusal):
