@@ -11,7 +11,7 @@ from nanoclaw.channels.state import Lock
 
 @define(eq=False)
 class MemoryState:
-    """A `ChannelState` in which nothing expires. It outlives the channel, as the real one outlives a process."""
+    """A `ChannelState` in which nothing expires. It outlives its channel."""
 
     values: dict[str, str] = Factory(dict)
     lists: dict[str, list[str]] = Factory(dict)
