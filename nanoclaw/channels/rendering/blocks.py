@@ -76,7 +76,8 @@ def parts_of(text: str, longest: int, length: Length) -> Iterator[Part]:
 
 
 @cache
-def _parser() -> "MarkdownIt":
+def parser() -> "MarkdownIt":
+    """Return the parser. It finds blocks, and does not look into their text."""
     from markdown_it import MarkdownIt  # noqa: PLC0415 -- most messages are short and need none
 
     return MarkdownIt("commonmark").enable("table").disable(["inline", "reference"], ignoreInvalid=True)
@@ -85,7 +86,7 @@ def _parser() -> "MarkdownIt":
 def _blocks(text: str) -> list[_Block]:
     """Return the top-level blocks, with those inside them."""
     stack = [_Block("document", 0, 0)]
-    for token in _parser().parse(text):
+    for token in parser().parse(text):
         if token.nesting < 0:
             stack.pop()
         elif token.map is not None and token.type != "inline":
