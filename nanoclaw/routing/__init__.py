@@ -6,5 +6,15 @@ from nanoclaw.routing.engaged import EngagedThreads
 from nanoclaw.routing.question_desk import QuestionDesk
 from nanoclaw.routing.router import Router
 from nanoclaw.routing.strangers import HeldKeeper, Strangers
+from nanoclaw.routing.waiting_files import WaitingFiles
 
-__all__ = ["Drops", "EngagedThreads", "HeldKeeper", "QuestionDesk", "Router", "Shows", "Strangers"]
+__all__ = [
+    "Drops",
+    "EngagedThreads",
+    "HeldKeeper",
+    "QuestionDesk",
+    "Router",
+    "Shows",
+    "Strangers",
+    "WaitingFiles",
+]
