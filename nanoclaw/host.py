@@ -43,6 +43,7 @@ from nanoclaw.session import Services, Sessions, answering, open_sessions
 from nanoclaw.session.owner_alerts import tell_owner
 from nanoclaw.session.resuming import resume_sessions
 from nanoclaw.store import OwnershipLost, Reader, StoreError
+from nanoclaw.store.session.media import forget_deliveries
 from nanoclaw.system.supervision import Supervision, background
 
 __all__ = ["Host", "HostFailed", "Seams", "open_host"]
@@ -207,6 +208,7 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         wakeups = stack.enter_context(parts.seams.wakeups())
         root = await stack.enter_async_context(supervision.open("host", under=None, policy=_ESSENTIAL))
         services = await open_services(parts, wakeups, supervision, root, stack)
+        await services.executor.run(partial(forget_deliveries, parts.config.data))
         living = await stack.enter_async_context(
             open_sessions(services, partial(dispatcher_of, services, parts.actions), supervision, under=root)
         )

@@ -29,6 +29,7 @@ from nanoclaw.routing import (
     Router,
     Shows,
     Strangers,
+    WaitingFiles,
 )
 from nanoclaw.runtimes import why_refused
 from nanoclaw.session import AgentInbox, Services, Sessions
@@ -57,11 +58,13 @@ async def start_desks(
     engaged = EngagedThreads(services.registry, services.central, services.clock)
     await root.start("engaged-threads", engaged.recipe).wait_started()
     pairing = Pairing(services.central, services.registry, services.changes, services.senders, services.clock)
-    router = _router(parts, services, living, engaged, drops, pairing)
+    files = WaitingFiles(services.config.data, services.executor, services.central)
+    router = _router(parts, services, living, engaged, drops, pairing, files)
     desk = _approval_desk(parts, services, living, router)
     start_up.start("approvals", background(desk.run))
     start_up.start("pairing", background(pairing.run))
     start_up.start("held", background(_held_keeper(services, router).run))
+    start_up.start("waiting-files", background(files.run))
     return Desks(router, desk, drops)
 
 
@@ -72,6 +75,7 @@ def _router(  # noqa: PLR0913, PLR0917 -- the parts that it uses
     engaged: EngagedThreads,
     drops: Drops,
     pairing: Pairing,
+    files: WaitingFiles,
 ) -> Router:
     """Return the intake of all channels."""
     channels = parts.channels.values()
@@ -84,8 +88,9 @@ def _router(  # noqa: PLR0913, PLR0917 -- the parts that it uses
         partial(services.executor.run, lane="match"),
         services.clock,
         drops,
-        Strangers(services.registry, services.config.approvals.held_messages),
+        Strangers(services.registry, services.config.approvals.held_messages, files),
         pairing,
+        files,
         Shows(types_with_buttons(channels), types_with_card_edits(channels)),
     )
 
