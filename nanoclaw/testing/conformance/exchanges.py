@@ -1,7 +1,7 @@
 """The actions of the channel suite, which stands in for the host."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ from nanoclaw.records import (
 )
 from nanoclaw.system.foreign import ungrouped
 from nanoclaw.testing.conformance.checks import NotConforming, require
+from nanoclaw.testing.conformance.stepped_channel import SteppedChannel
 
 SOON_S = 10.0
 """Seconds within which a network that is up answers."""
@@ -185,8 +186,12 @@ class Host(Intake):
 
 @asynccontextmanager
 async def receiving(channel: Channel, host: Host) -> AsyncIterator[None]:
-    """Receive as a host does while the context is open. A receiving half that fails is restarted."""
-    async with trio.open_nursery() as nursery:
+    """Receive as a host does while the context is open. A receiving half that fails is restarted.
+
+    The host opens the sending half first, so this opens it if the check has not.
+    """
+    connected = isinstance(channel, SteppedChannel) and channel.connections.open
+    async with nullcontext() if connected else channel.sender(), trio.open_nursery() as nursery:
         nursery.start_soon(_receive, channel, host)
         yield
         nursery.cancel_scope.cancel()
