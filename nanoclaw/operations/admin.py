@@ -25,6 +25,7 @@ from nanoclaw.operations.strangers import Strangers
 from nanoclaw.operations.tasks import Tasks
 from nanoclaw.operations.usage import Usage
 from nanoclaw.operations.users import Users
+from nanoclaw.operations.web import Web
 from nanoclaw.operations.wirings import Wirings
 
 NOUNS: tuple[type[Noun], ...] = (
@@ -45,6 +46,7 @@ NOUNS: tuple[type[Noun], ...] = (
     Strangers,
     Budgets,
     Usage,
+    Web,
 )
 """The nouns that come with NanoClaw, in the order of the documentation."""
 
@@ -76,6 +78,7 @@ class Admin:
     strangers: Strangers
     budgets: Budgets
     usage: Usage
+    web: Web
     # Only for the host's own program:
     dms: DirectChats
     parked: Parked
@@ -107,6 +110,7 @@ class Admin:
             strangers=Strangers(ground, who, note),
             budgets=Budgets(ground, who, note),
             usage=Usage(ground, who, note),
+            web=Web(ground, who, note),
             dms=DirectChats(ground),
             parked=Parked(ground),
             agent_groups=AgentGroups(ground),
