@@ -124,6 +124,7 @@ def ground_of(
         files=SessionFiles(config.data, services.executor, services.central, services.clock.now),
         make_agent_folder=partial(make_agent_folder, config.groups),
         now=services.clock.now,
+        random=services.random,
         zone=config.timezone,
         rules=rules_of(config),
         write_usage=services.budgets.write,

@@ -100,7 +100,7 @@ class Channels(Noun):
         self._require_known(channel)
         person = LOCAL_USER if self._caller.user_id is None else self._caller.user_id
         group: str = await self._central.run(_main) if agent is None else agent
-        new = NewCode.generate()
+        new = NewCode.generate(self._ground.random)
         stored: PairingCode = await self._registry.ask(
             CreatePairingCode(channel, new.code_hash, new.salt, person, group)
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from random import Random, SystemRandom
 from typing import Protocol
 
 import trio
@@ -121,6 +122,8 @@ class Ground:
     make_agent_folder: Callable[[str], None]
     """Blocking; makes the folder of a new agent. Raises OSError."""
     now: Callable[[], datetime]
+    random: Random = Factory(SystemRandom)
+    """The source of codes."""
     channels: ChannelAccess = Factory(ChannelsAtRest)
     zone: str = "UTC"
     """The user's time zone."""
