@@ -18,7 +18,7 @@ import discord
 import structlog
 import trio
 import yarl
-from attrs import Factory, define, frozen
+from attrs import define, frozen
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 from discord.http import HTTPClient, Route, handle_message_parameters
 
