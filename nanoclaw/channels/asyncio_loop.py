@@ -1,10 +1,10 @@
 """The bridge to SDKs on asyncio: one event loop for the connection of one channel.
 
-Nothing of asyncio passes this module: a channel calls its SDK with `AsyncioLoop.run`, and gives it callbacks made
-with `AsyncioLoop.callback`. Open a loop inside the channel's `sender()`: it is closed with the connection.
+Nothing of asyncio passes this module: a channel calls its SDK with `AsyncioLoop.run`, and gives it callbacks
+made with `AsyncioLoop.callback`. Open a loop inside the channel's `sender()`: it is closed with the connection.
 
-Importing trio-asyncio replaces `asyncio.new_event_loop` in the whole process, so it is imported at the first use.
-It supports Python up to 3.13.
+Importing trio-asyncio replaces `asyncio.new_event_loop` in the whole process, so it is imported at the first
+use. It supports Python up to 3.13.
 """
 
 import sys
