@@ -20,7 +20,16 @@ from nanoclaw.host_parts import Parts
 from nanoclaw.operations import Ground, SessionFiles
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.live import LivingSessions
-from nanoclaw.routing import Drops, EngagedThreads, HeldKeeper, QuestionDesk, Router, Shows, Strangers
+from nanoclaw.routing import (
+    Drops,
+    EngagedThreads,
+    HeldKeeper,
+    Pairing,
+    QuestionDesk,
+    Router,
+    Shows,
+    Strangers,
+)
 from nanoclaw.runtimes import why_refused
 from nanoclaw.session import AgentInbox, Services, Sessions
 from nanoclaw.system.supervision import background
@@ -47,15 +56,22 @@ async def start_desks(
     root.start("drops", drops.recipe)
     engaged = EngagedThreads(services.registry, services.central, services.clock)
     await root.start("engaged-threads", engaged.recipe).wait_started()
-    router = _router(parts, services, living, engaged, drops)
+    pairing = Pairing(services.central, services.registry, services.changes, services.senders, services.clock)
+    router = _router(parts, services, living, engaged, drops, pairing)
     desk = _approval_desk(parts, services, living, router)
     start_up.start("approvals", background(desk.run))
+    start_up.start("pairing", background(pairing.run))
     start_up.start("held", background(_held_keeper(services, router).run))
     return Desks(router, desk, drops)
 
 
-def _router(
-    parts: Parts, services: Services, living: Sessions, engaged: EngagedThreads, drops: Drops
+def _router(  # noqa: PLR0913, PLR0917 -- the parts that it uses
+    parts: Parts,
+    services: Services,
+    living: Sessions,
+    engaged: EngagedThreads,
+    drops: Drops,
+    pairing: Pairing,
 ) -> Router:
     """Return the intake of all channels."""
     channels = parts.channels.values()
@@ -69,6 +85,7 @@ def _router(
         services.clock,
         drops,
         Strangers(services.registry, services.config.approvals.held_messages),
+        pairing,
         Shows(types_with_buttons(channels), types_with_card_edits(channels)),
     )
 
