@@ -11,7 +11,9 @@ from nanoclaw.records import ReactionContent
 
 LONGEST = 3_800
 """Limit in characters of one message of ours. Slack advises 4,000, and shortens from 40,000 on."""
-_FENCE = re.compile(r"```.*?```", re.DOTALL)
+_LINK = re.compile(r"(<(?:https?|mailto|tel):[^<>\s]+(?:\|[^<>]*)?>)")
+_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt);)")
+_NOT_A_QUOTE = re.compile(r"(?<!^)>", re.MULTILINE)
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _UNESCAPES = {"&amp;": "&", "&lt;": "<", "&gt;": ">"}
 _SPECIAL = re.compile(r"<([^<>]*)>|&(?:amp|lt|gt);")
@@ -25,15 +27,22 @@ def escaped(text: str) -> str:
 
 
 def mrkdwn(markdown: str) -> str:
-    """Return Markdown in Slack's dialect."""
+    """Return Markdown in Slack's dialect. Nothing in it is a mention or a command of Slack."""
     from slackify_markdown import slackify_markdown  # noqa: PLC0415 -- of the extra
 
-    return _FENCE.sub(lambda found: _escaped_once(found[0]), slackify_markdown(markdown)).strip("\n")
+    text = slackify_markdown(markdown).strip("\n")
+    parts = re.split(r"(```.*?```)", text, flags=re.DOTALL)
+    return "".join(escaped(part) if n % 2 else _escaped_beside_links(part) for n, part in enumerate(parts))
 
 
-def _escaped_once(code: str) -> str:
-    """Return a block of code with escapes. The library leaves them out there."""
-    return escaped(code)
+def _escaped_beside_links(text: str) -> str:
+    """Return a text in which only its links have brackets. The library leaves some that it should escape."""
+    parts = _LINK.split(text)
+    return "".join(_AMPERSAND.sub("&amp;", part if n % 2 else _bare(part)) for n, part in enumerate(parts))
+
+
+def _bare(text: str) -> str:
+    return _NOT_A_QUOTE.sub("&gt;", text.replace("<", "&lt;"))
 
 
 def plain(text: str, name_of: Callable[[str], str]) -> str:

@@ -77,7 +77,6 @@ class Pressed:
     question_id: str
     value: str
     event_ts: str
-    response_url: str
 
 
 @frozen
@@ -136,13 +135,12 @@ def said_in(message: Payload, channel: str, *, direct: bool, version: str = "") 
     ts, user = _word(message, "ts"), _word(message, "user") or _word(message, "bot_id")
     if not (channel and ts and user) or message.get("subtype", "") not in _PLAIN_SUBTYPES:
         return None
-    thread = _word(message, "thread_ts")
     return Said(
         channel,
         ts,
         user,
         _str(message, "text"),
-        thread if thread != ts else None,
+        _thread(message, ts),
         tuple(_files(message)),
         version,
         direct,
@@ -158,10 +156,7 @@ def _message(event: Payload) -> Said | Removed | None:
         case "message_deleted":
             before = _map(event, "previous_message")
             ts = _word(event, "deleted_ts") or _word(before, "ts")
-            thread = _word(before, "thread_ts")
-            return (
-                Removed(channel, ts, thread if thread and thread != ts else None) if channel and ts else None
-            )
+            return Removed(channel, ts, _thread(before, ts)) if channel and ts else None
         case _:
             return said_in(event, channel, direct=direct)
 
@@ -207,11 +202,9 @@ def _pressed(payload: Payload) -> Pressed | None:
     channel, at = _word(place, "channel_id"), _word(action, "action_ts")
     if choice is None or not (channel and user and at):
         return None
-    thread = _word(place, "thread_ts") or _word(_map(payload, "message"), "thread_ts")
     shown = _word(place, "message_ts")
-    return Pressed(
-        channel, thread if thread != shown else None, user, *choice, at, _str(payload, "response_url")
-    )
+    thread = _thread(place, shown) or _thread(_map(payload, "message"), shown)
+    return Pressed(channel, thread, user, *choice, at)
 
 
 def button_value(question_id: str, value: str) -> str:
@@ -230,6 +223,12 @@ def button_of(text: str) -> tuple[str, str] | None:
             return question_id, value
         case _:
             return None
+
+
+def _thread(message: Payload, ts: str) -> str | None:
+    """Return the thread of a message. The first message of a thread is not in it."""
+    thread = _word(message, "thread_ts")
+    return thread if thread and thread != ts else None
 
 
 def _files(message: Payload) -> Sequence[SlackFile]:

@@ -1,7 +1,7 @@
 """The sending half: delivers, finds what was sent before, and shows drafts."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +10,7 @@ from attrs import Factory, define, frozen
 
 from nanoclaw.channels.cards import as_text
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome
-from nanoclaw.channels.rendering import pieces
+from nanoclaw.channels.rendering import pieces, plain_pieces, tables_as_code
 from nanoclaw.channels.slack import cards
 from nanoclaw.channels.slack.connection import SlackBroke, SlackConnection, SlackRefused
 from nanoclaw.channels.slack.dialect import LONGEST, emoji_name, escaped, mrkdwn
@@ -267,21 +267,11 @@ def _parts(content: object) -> Sequence[_Part]:
     """Return the messages that show a text."""
     match content:
         case TextContent(text=text, markdown=True):
-            return [_Part(mrkdwn(each)) for each in pieces(text, LONGEST) if each.strip()]
+            return [_Part(mrkdwn(each)) for each in pieces(tables_as_code(text), LONGEST)]
         case TextContent(text=text) | EditContent(text=text):
-            return [_Part(escaped(each), {"mrkdwn": False}) for each in _cut(text)]
+            return [_Part(escaped(each), {"mrkdwn": False}) for each in plain_pieces(text, LONGEST)]
         case _:
             raise DeliveryRejected(f"Slack cannot show a {type(content).__name__}")
-
-
-def _cut(text: str) -> Iterator[str]:
-    """Yield a plain text in parts, at the ends of lines or at spaces where there are some."""
-    while len(text) > LONGEST:
-        at = max(text.rfind("\n", 0, LONGEST), text.rfind(" ", 0, LONGEST)) + 1 or LONGEST
-        yield text[:at]
-        text = text[at:]
-    if text.strip():
-        yield text
 
 
 def _key(message: Message) -> str:

@@ -145,7 +145,12 @@ class FakeSlack:
         rows = (block["elements"] for block in message["blocks"] if block["type"] == "actions")
         button = next(each for row in rows for each in row if each["text"]["text"] == label)
         place = {"type": "message", "message_ts": message["ts"], "channel_id": channel}
-        action = {"type": "button", "action_id": button["action_id"], "value": button["value"], "action_ts": self.ts()}
+        action = {
+            "type": "button",
+            "action_id": button["action_id"],
+            "value": button["value"],
+            "action_ts": self.ts(),
+        }
         payload = {"type": "block_actions", "user": {"id": user}, "container": place, "message": message}
         await self.send("interactive", {**payload, "actions": [action], "channel": {"id": channel}})
 
@@ -255,7 +260,11 @@ class FakeSlack:
                 return _ok(url=f"{self.address.replace('http', 'ws', 1)}/link/?ticket=x&app_id=A1")
             case "auth.test":
                 return _ok(
-                    url="https://example.slack.com/", team="Example", user="bot", user_id=BOT_USER, bot_id=BOT_ID
+                    url="https://example.slack.com/",
+                    team="Example",
+                    user="bot",
+                    user_id=BOT_USER,
+                    bot_id=BOT_ID,
                 )
             case "chat.postMessage":
                 return self._post(arguments)
@@ -286,7 +295,11 @@ class FakeSlack:
                 return _ok(channel={"id": id_, "name": self.names.get(id_, id_)})
             case "files.getUploadURLExternal":
                 id_ = f"F{next(self._numbers)}"
-                self._uploads[id_] = {"id": id_, "name": arguments["filename"], "length": int(arguments["length"])}
+                self._uploads[id_] = {
+                    "id": id_,
+                    "name": arguments["filename"],
+                    "length": int(arguments["length"]),
+                }
                 return _ok(upload_url=f"{self.address}/upload/{id_}", file_id=id_)
             case "files.completeUploadExternal":
                 return self._complete(arguments)
@@ -300,7 +313,14 @@ class FakeSlack:
         if len(text) > 40_000:  # noqa: PLR2004 -- Slack's limit
             return _error("msg_too_long")
         kept = {key: arguments[key] for key in ("blocks", "metadata", "thread_ts") if arguments.get(key)}
-        message: Json = {"type": "message", "user": BOT_USER, "bot_id": BOT_ID, "text": text, "ts": self.ts(), **kept}
+        message: Json = {
+            "type": "message",
+            "user": BOT_USER,
+            "bot_id": BOT_ID,
+            "text": text,
+            "ts": self.ts(),
+            **kept,
+        }
         self.messages.setdefault(arguments["channel"], []).append(message)
         return _ok(channel=arguments["channel"], ts=message["ts"], message=message)
 
@@ -348,7 +368,14 @@ class FakeSlack:
                 return _error("file_not_found")
         shown = [{**self._uploads[each["id"]], "title": each["title"]} for each in arguments["files"]]
         thread = {"thread_ts": arguments["thread_ts"]} if arguments.get("thread_ts") else {}
-        own = {"type": "message", "user": BOT_USER, "bot_id": BOT_ID, "text": "", "ts": self.ts(), "files": shown}
+        own = {
+            "type": "message",
+            "user": BOT_USER,
+            "bot_id": BOT_ID,
+            "text": "",
+            "ts": self.ts(),
+            "files": shown,
+        }
         self.messages.setdefault(arguments["channel_id"], []).append({**own, **thread})
         return _ok(files=shown)
 
@@ -396,7 +423,13 @@ class FakeSlack:
         id_ = f"F{next(self._numbers)}"
         self.files[id_] = data
         url = f"{self.address}/files/{id_}"
-        return {"id": id_, "name": name, "mimetype": "text/plain", "size": len(data), "url_private_download": url}
+        return {
+            "id": id_,
+            "name": name,
+            "mimetype": "text/plain",
+            "size": len(data),
+            "url_private_download": url,
+        }
 
 
 @asynccontextmanager
