@@ -1,4 +1,4 @@
-"""`nanoclaw channels add`: asks for answers, tries them, writes them, starts the channel and pairs the owner."""
+"""`nanoclaw channels add`: asks, tries the answers, writes them, starts the channel, and pairs the owner."""
 
 import json
 import re
@@ -236,11 +236,8 @@ def _type(answers: _Answers, key: str, text: str) -> None:
 
 def _with_files(table: ChannelTable, files: Mapping[str, Path] | None = None) -> ChannelTable:
     """Return the table with the files of typed secrets in it: the given ones, else the stored ones."""
-    named = {
-        key: {"file": secret_file(table.name, key) if files is None else str(files[key])}
-        for key in table.typed
-    }
-    return evolve(table, values={**table.values, **named})
+    named = {key: secret_file(table.name, key) if files is None else str(files[key]) for key in table.typed}
+    return evolve(table, values={**table.values, **{key: {"file": file} for key, file in named.items()}})
 
 
 def _checked(

@@ -33,8 +33,8 @@ ADD_CODES = (
 )
 PAIR = (
     "Make a code by which you show who you are on a chat network, and wait until somebody has written it to "
-    "the assistant in a direct chat there. That account is then yours, as an owner. The code is valid for ten "
-    "minutes and works once. If no host runs, one runs meanwhile."
+    "the assistant in a direct chat there. That account is then yours, as an owner. The code is valid for "
+    "ten minutes and works once. If no host runs, one runs meanwhile."
 )
 STATUS = (
     "Print the state of the channels of the running host: both halves, what is wrong and since when, and how "

@@ -69,10 +69,10 @@ async def _own_host(config: Config, name: str, reread: Callable[[], Config]) -> 
     """Run a host with one channel, which hears the code. Raises ConfigError."""
     from nanoclaw.channels.factory import make_channel  # noqa: PLC0415 -- only here a channel is made
 
-    read = read_channel(config, name)
-    if missing := missing_packages(str(config.channels[name].type)):
-        raise ConfigError(missing_words(str(config.channels[name].type), missing))
-    del read
+    read_channel(config, name)
+    type_ = str(config.channels[name].type)
+    if missing := missing_packages(type_):
+        raise ConfigError(missing_words(type_, missing))
     prepare_home(config, write_config=False)
     terminal = Terminal(None, SystemRandom(), zone=config.timezone, assistant=config.prompt.assistant_name)
     channels = [terminal, make_channel(config, name)]
@@ -88,8 +88,8 @@ async def _own_host(config: Config, name: str, reread: Callable[[], Config]) -> 
 def missing_words(type_: str, missing: tuple[str, ...]) -> str:
     """Return the error about packages that are not installed."""
     return (
-        f"the channel {type_} needs packages that are not installed ({', '.join(missing)}); install them with "
-        f"`{install_command(type_)}`"
+        f"the channel {type_} needs packages that are not installed ({', '.join(missing)}); install them "
+        f"with `{install_command(type_)}`"
     )
 
 
@@ -142,9 +142,10 @@ async def _wait(client: Client, name: str) -> int:
 
 
 async def _until_told(client: Client, name: str) -> None:
-    with trio.move_on_after(TELL_S):
-        while not (await ask(client, "channels.pairing", channel=name))["told"]:
-            await trio.sleep(LOOK_S)
+    for _ in range(int(TELL_S / LOOK_S)):
+        if (await ask(client, "channels.pairing", channel=name))["told"]:
+            return
+        await trio.sleep(LOOK_S)
 
 
 def _trouble(status: Mapping[str, Any], name: str) -> str | None:
