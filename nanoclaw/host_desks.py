@@ -24,6 +24,7 @@ from nanoclaw.routing import (
     Drops,
     EngagedThreads,
     HeldKeeper,
+    Pairing,
     QuestionDesk,
     Router,
     Shows,
@@ -57,9 +58,11 @@ async def start_desks(
     engaged = EngagedThreads(services.registry, services.central, services.clock)
     await root.start("engaged-threads", engaged.recipe).wait_started()
     files = WaitingFiles(services.config.data, services.executor, services.central)
-    router = _router(parts, services, living, engaged, drops, files)
+    pairing = Pairing(services.central, services.registry, services.changes, services.senders, services.clock)
+    router = _router(parts, services, living, engaged, drops, files, pairing)
     desk = _approval_desk(parts, services, living, router)
     start_up.start("approvals", background(desk.run))
+    start_up.start("pairing", background(pairing.run))
     start_up.start("held", background(_held_keeper(services, router).run))
     start_up.start("waiting-files", background(files.run))
     return Desks(router, desk, drops)
@@ -72,6 +75,7 @@ def _router(  # noqa: PLR0913, PLR0917 -- the parts that it uses
     engaged: EngagedThreads,
     drops: Drops,
     files: WaitingFiles,
+    pairing: Pairing,
 ) -> Router:
     """Return the intake of all channels."""
     channels = parts.channels.values()
@@ -86,6 +90,7 @@ def _router(  # noqa: PLR0913, PLR0917 -- the parts that it uses
         drops,
         Strangers(services.registry, services.config.approvals.held_messages, files),
         files,
+        pairing,
         Shows(types_with_buttons(channels), types_with_card_edits(channels)),
     )
 

@@ -1,7 +1,7 @@
 """Hands events from a channel's connection to its receiver.
 
-The connection lives in the sender's context; the host calls `Channel.receive` in another actor. A network that
-sends events over its connection offers them to a `Handover`, and its `receive` serves it:
+The connection lives in the sender's context; the host calls `Channel.receive` in another actor. A network
+that sends events over its connection offers them to a `Handover`, and its `receive` serves it:
 
     async def receive(self, intake: Intake) -> None:
         await self._handover.serve(intake)
@@ -40,7 +40,7 @@ class Handover:
         self._send, self._receive = trio.open_memory_channel[_Request](MOST_WAITING)
 
     async def offer(self, event: Event) -> Routed:
-        """Have the receiver offer the event, and return what the host says. It waits while there is no receiver.
+        """Have the receiver offer the event, and return what the host says. It waits for a receiver.
 
         Offer the events of one chat from one task, so that they keep their order.
 

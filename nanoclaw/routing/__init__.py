@@ -3,6 +3,7 @@
 from nanoclaw.routing.clicks import Shows
 from nanoclaw.routing.drops import Drops
 from nanoclaw.routing.engaged import EngagedThreads
+from nanoclaw.routing.pairing import Pairing
 from nanoclaw.routing.question_desk import QuestionDesk
 from nanoclaw.routing.router import Router
 from nanoclaw.routing.strangers import HeldKeeper, Strangers
@@ -12,6 +13,7 @@ __all__ = [
     "Drops",
     "EngagedThreads",
     "HeldKeeper",
+    "Pairing",
     "QuestionDesk",
     "Router",
     "Shows",

@@ -49,6 +49,7 @@ from nanoclaw.routing.clicks import (
 from nanoclaw.routing.drops import Drop, Drops
 from nanoclaw.routing.engaged import EngagedThreads
 from nanoclaw.routing.holding import NotHeld, RemoveHeld
+from nanoclaw.routing.pairing import Pairing, possible_code
 from nanoclaw.routing.plan import Plan, PlanCache, Routable, Target, name_of, plan, sender_of
 from nanoclaw.routing.refused import Refused
 from nanoclaw.routing.remarks import Remarks
@@ -125,6 +126,7 @@ class Router:
     _drops: Drops
     _strangers: Strangers
     _files: WaitingFiles
+    _pairing: Pairing
     _shows: Shows = Factory(Shows)
     _plans: PlanCache = Factory(PlanCache)
     _chats: dict[tuple[str, str], _ChatQueue] = Factory(dict)
@@ -204,6 +206,8 @@ class Router:
         with self._queue(event.address) as queue:
             # No checkpoint before the chat's queue is entered: this keeps the order of the offers.
             async with queue.lock:
+                if (code := possible_code(event)) is not None and (paired := await self._paired(event, code)):
+                    return paired
                 judged = await self._judged(event)
                 if isinstance(judged, Routed):
                     return judged
@@ -218,6 +222,14 @@ class Router:
                 return await self._store_all(event, conversations)
             await trio.lowlevel.checkpoint()  # with a cached plan there was no other checkpoint
             return Routed(dropped=judged.dropped, held=judged.held)
+
+    async def _paired(self, event: Routable, code: str) -> Routed | None:
+        """Compare a message that may be a code for pairing. Return None for an ordinary message."""
+        async with self._places:
+            if isinstance(event, Webhook) or not await self._pairing.waits(event.address.channel_type):
+                return None
+            found = await self._known(event)
+        return None if found.chat is None else await self._pairing.tried(event, code, found.chat.id)
 
     async def _judged(self, event: Routable) -> _Judged | Routed:
         """Return who takes the event and what becomes of it elsewhere, or its result if it was an answer."""

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, cast
 
@@ -34,6 +34,7 @@ from nanoclaw.records.files import MAX_BYTES
 from nanoclaw.system.foreign import ungrouped
 from nanoclaw.system.streaming import TooLarge, opened, parts
 from nanoclaw.testing.conformance.checks import NotConforming, require
+from nanoclaw.testing.conformance.stepped_channel import SteppedChannel
 
 SOON_S = 10.0
 """Seconds within which a network that is up answers."""
@@ -214,8 +215,12 @@ def _read(file: Attachment) -> Attachment:
 
 @asynccontextmanager
 async def receiving(channel: Channel, host: Host) -> AsyncIterator[None]:
-    """Receive as a host does while the context is open. A receiving half that fails is restarted."""
-    async with trio.open_nursery() as nursery:
+    """Receive as a host does while the context is open. A receiving half that fails is restarted.
+
+    The host opens the sending half first, so this opens it if the check has not.
+    """
+    connected = isinstance(channel, SteppedChannel) and channel.connections.open
+    async with nullcontext() if connected else channel.sender(), trio.open_nursery() as nursery:
         nursery.start_soon(_receive, channel, host)
         yield
         nursery.cancel_scope.cancel()
