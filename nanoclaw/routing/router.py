@@ -125,8 +125,8 @@ class Router:
     _clock: Clock
     _drops: Drops
     _strangers: Strangers
-    _files: WaitingFiles
     _pairing: Pairing
+    _files: WaitingFiles
     _shows: Shows = Factory(Shows)
     _plans: PlanCache = Factory(PlanCache)
     _chats: dict[tuple[str, str], _ChatQueue] = Factory(dict)
