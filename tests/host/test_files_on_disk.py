@@ -111,9 +111,6 @@ async def test_a_file_of_a_parked_event_waits_with_it(tmp_path: Path) -> None:
             while await host.admin.parked.list():
                 await trio.lowlevel.checkpoint()
             assert in_inboxes(tmp_path) == [CONTENT]
-        async with open_host(config(tmp_path), channels=[channel], seams=seams):
-            while waiting(tmp_path):
-                await trio.sleep(0.01)
 
 
 async def test_a_message_whose_file_is_gone_says_so(world: World, tmp_path: Path) -> None:
