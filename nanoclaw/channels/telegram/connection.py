@@ -1,10 +1,12 @@
 """The connection to Telegram: the SDK's bot, who it is, and its updates as raw JSON."""
 
+import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 import structlog
@@ -46,15 +48,20 @@ class Connection:
     async def updates(self, offset: int | None, wait_s: int = POLL_S) -> Sequence[Any]:
         """Confirm the updates before the offset, and return those after it, as JSON.
 
+        The SDK would read all of them at once, and fail for one that it cannot read.
+
         Raises:
             ChannelUnavailable: Telegram cannot be asked now.
         """
-        asked = {"timeout": wait_s, "limit": MOST_UPDATES, "allowed_updates": list(KINDS)}
+        asked: dict[str, Any] = {
+            "timeout": wait_s,
+            "limit": MOST_UPDATES,
+            "allowed_updates": json.dumps(KINDS),
+        }
         asked |= {} if offset is None else {"offset": offset}
+        url = f"{self.bot.base_url}/getUpdates?{urlencode(asked)}"
         with as_unavailable():
-            found: object = await self.bot.do_api_request(
-                "getUpdates", api_kwargs=asked, read_timeout=wait_s + READ_S
-            )
+            found: object = await self.bot.request.post(url, read_timeout=wait_s + READ_S)
         if not isinstance(found, list):
             raise ChannelUnavailable("Telegram answered getUpdates with something that is no list")
         return found

@@ -18,7 +18,6 @@ from nanoclaw.channels.telegram.connection import Connection
 from nanoclaw.channels.telegram.dialect import LONGEST_CAPTION, Said, messages, titled
 from nanoclaw.channels.telegram.drafting import Drafts
 from nanoclaw.channels.telegram.faults import as_delivery, as_unavailable
-from nanoclaw.channels.telegram.files import LARGEST_UPLOAD, opened, size_of
 from nanoclaw.channels.telegram.keyboards import Keyboards
 from nanoclaw.channels.telegram.moves import number_of
 from nanoclaw.channels.telegram.receiving import PREFIX
@@ -36,6 +35,8 @@ from nanoclaw.records import (
 )
 
 MOST_IN_ALBUM = 10
+LARGEST_UPLOAD = 50_000_000
+"""Limit of a file in bytes that Telegram takes from bots."""
 TYPING_S = 4.0
 """Seconds for which Telegram shows that the bot is typing, less one."""
 UPLOAD_S = 60.0
@@ -264,7 +265,7 @@ class TelegramSender:
         with ExitStack() as stack:
             inputs = [
                 InputFile(
-                    stack.enter_context(opened(file)),
+                    stack.enter_context(file.path.open("rb")),
                     file.name,
                     attach=len(files) > 1,
                     read_file_handle=False,
@@ -376,12 +377,11 @@ def _fits_caption(text: str) -> bool:
 
 def _check_sizes(files: Sequence[OutgoingFile]) -> None:
     for file in files:
-        size = size_of(file)
-        if not size:
+        if not file.size:
             raise DeliveryRejected(f"{file.name} is empty, and Telegram takes no empty files")
-        if size > LARGEST_UPLOAD:
+        if file.size > LARGEST_UPLOAD:
             raise DeliveryRejected(
-                f"{file.name} has {size / 1e6:.0f} MB; Telegram takes "
+                f"{file.name} has {file.size / 1e6:.0f} MB; Telegram takes "
                 f"at most {LARGEST_UPLOAD // 1_000_000} MB from bots"
             )
 

@@ -1,7 +1,7 @@
 """The webhook: Telegram sends updates to an address of ours, and sends them again until they are confirmed.
 
-A proxy with TLS stands before the server here. It runs on the trio worker of hypercorn, which the extra `http`
-brings.
+A proxy with TLS stands before the server here. It runs on the trio worker of hypercorn, which the extra
+`http` brings.
 """
 
 import json
