@@ -20,7 +20,16 @@ from nanoclaw.channels.discord.wire import (
     User,
     read,
 )
-from nanoclaw.records import Address, Attachment, ChatMessage, Clicked, Deleted, InboundEvent, Reacted, ReplyTo
+from nanoclaw.records import (
+    Address,
+    Attachment,
+    ChatMessage,
+    Clicked,
+    Deleted,
+    InboundEvent,
+    Reacted,
+    ReplyTo,
+)
 
 PREFIX = "discord"
 """The prefix of users' ids."""

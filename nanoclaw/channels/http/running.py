@@ -14,6 +14,7 @@ from nanoclaw.channels.http.rates import Rates
 from nanoclaw.channels.http.rooms import Rooms
 from nanoclaw.channels.http.sending import HttpSender
 from nanoclaw.channels.http.server import serving
+from nanoclaw.channels.http.web import logins
 from nanoclaw.channels.state import ChannelState
 from nanoclaw.records import Intake
 from nanoclaw.store import Executor
@@ -40,6 +41,7 @@ async def running(  # noqa: PLR0913, PLR0917 -- the parts of the channel
         async with serving(
             application(server), host, port, most=config.connections, closing=server.closing
         ) as bound:
+            await state.set(logins.ADDRESS, logins.address(host, bound))
             yield HttpSender(server), bound
 
 
