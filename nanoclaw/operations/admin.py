@@ -8,6 +8,7 @@ from attrs import frozen
 from nanoclaw.operations.agents import Agents
 from nanoclaw.operations.approvals import Approvals
 from nanoclaw.operations.budgets import Budgets
+from nanoclaw.operations.channels import Channels
 from nanoclaw.operations.chats import Chats
 from nanoclaw.operations.destinations import Destinations
 from nanoclaw.operations.dropped import Dropped
@@ -25,10 +26,12 @@ from nanoclaw.operations.strangers import Strangers
 from nanoclaw.operations.tasks import Tasks
 from nanoclaw.operations.usage import Usage
 from nanoclaw.operations.users import Users
+from nanoclaw.operations.web import Web
 from nanoclaw.operations.wirings import Wirings
 
 NOUNS: tuple[type[Noun], ...] = (
     Agents,
+    Channels,
     Chats,
     Wirings,
     Users,
@@ -45,6 +48,7 @@ NOUNS: tuple[type[Noun], ...] = (
     Strangers,
     Budgets,
     Usage,
+    Web,
 )
 """The nouns that come with NanoClaw, in the order of the documentation."""
 
@@ -60,6 +64,7 @@ class Admin:
     """One attribute for each noun. A call's changes are on disk when it returns."""
 
     agents: Agents
+    channels: Channels
     chats: Chats
     wirings: Wirings
     users: Users
@@ -76,6 +81,7 @@ class Admin:
     strangers: Strangers
     budgets: Budgets
     usage: Usage
+    web: Web
     # Only for the host's own program:
     dms: DirectChats
     parked: Parked
@@ -91,6 +97,7 @@ class Admin:
         who = caller or Caller.host()
         return cls(
             agents=Agents(ground, who, note),
+            channels=Channels(ground, who, note),
             chats=Chats(ground, who, note),
             wirings=Wirings(ground, who, note),
             users=Users(ground, who, note),
@@ -107,6 +114,7 @@ class Admin:
             strangers=Strangers(ground, who, note),
             budgets=Budgets(ground, who, note),
             usage=Usage(ground, who, note),
+            web=Web(ground, who, note),
             dms=DirectChats(ground),
             parked=Parked(ground),
             agent_groups=AgentGroups(ground),

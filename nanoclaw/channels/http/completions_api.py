@@ -245,15 +245,17 @@ async def _choose(  # noqa: PLR0913, PLR0917 -- the parts of a choice
     content = {"text": completion.text}
     said = NewEntry(room.chat, completion.thread, "user", key, key, content, now, person.name)
     added = await room.rooms.add(said)
+    dropped = None
     try:
         for value in values:
             routed = await room.click(person, card.content["question_id"], value, thread=completion.thread)
+            dropped = routed.dropped
     except BadEvent as error:
         raise ApiError(400, str(error), code="bad_event") from error
     except NotAccepted as error:
         raise ApiError(503, f"the answer is not stored: {error}", retry_after_s=5) from error
-    if routed.dropped is not None:
-        raise ApiError(403, f"the answer does not count: {routed.dropped}", code="dropped")
+    if dropped is not None:
+        raise ApiError(403, f"the answer does not count: {dropped}", code="dropped")
     return added.seq
 
 

@@ -39,7 +39,7 @@ from nanoclaw.records import (
 )
 from nanoclaw.store import Connection
 from nanoclaw.store.transcript import callbacks, entries, requests
-from nanoclaw.store.transcript.entries import Entry, NewEntry
+from nanoclaw.store.transcript.entries import Entry, NewEntry, Thread
 from nanoclaw.store.transcript.opening import Transcript
 from nanoclaw.system.clock import Clock
 from nanoclaw.system.ids import new_id
@@ -206,6 +206,10 @@ class HttpRoom:
         """Return the first message of each thread, the thread that changed last first."""
         return await self.rooms.transcript.reader.run(entries.threads, self.chat, limit)
 
+    async def summaries(self, limit: int = AT_ONCE) -> Sequence[Thread]:
+        """Return the threads of the chat, the one with the newest message first."""
+        return await self.rooms.transcript.reader.run(entries.summaries, self.chat, limit)
+
     async def message(self, message_id: str) -> Entry | None:
         """Return a message as it is now."""
         return await self.rooms.transcript.reader.run(entries.message, self.chat, message_id)
@@ -251,8 +255,7 @@ class HttpRoom:
             raise KeyReused("this idempotency key came with another message before: use a new one")
         if earlier is not None and earlier.answer is not None:
             return Posted(**earlier.answer, repeated=True)
-        named = blake2b(f"{len(person.user)}:{person.user}{key}".encode(), digest_size=10).hexdigest()
-        return await self._store(person, post, f"msg-{named}")
+        return await self._store(person, post, posted_id(person, key))
 
     async def _store(self, person: Person, post: Post, id_: str) -> Posted:
         writer = self.rooms.transcript.writer
@@ -320,6 +323,12 @@ def _add(connection: Connection, entry: NewEntry) -> Entry:
     if not known and entry.in_reply_to is not None:
         callbacks.enqueue(connection, entry.in_reply_to, added.seq, entry.created_at)
     return added
+
+
+def posted_id(person: Person, key: str) -> str:
+    """Return the id of the message that a user posts with an idempotency key."""
+    name = f"{len(person.user)}:{person.user}{key}"
+    return "msg-" + blake2b(name.encode(), digest_size=10).hexdigest()
 
 
 @define(eq=False)

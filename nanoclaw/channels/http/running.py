@@ -18,6 +18,7 @@ from nanoclaw.channels.http.rates import Rates
 from nanoclaw.channels.http.rooms import Rooms
 from nanoclaw.channels.http.sending import HttpSender
 from nanoclaw.channels.http.server import serving
+from nanoclaw.channels.http.web import logins
 from nanoclaw.channels.secrets import Secret
 from nanoclaw.channels.state import ChannelState
 from nanoclaw.records import Intake
@@ -52,6 +53,7 @@ async def running(  # noqa: PLR0913, PLR0917 -- the parts of the channel
             if config.callback_secret is not None:
                 secret = Secret(config.callback_secret)
                 nursery.start_soon(Callbacks(server.rooms, secret, config.private_callbacks).run)
+            await state.set(logins.ADDRESS, logins.address(host, bound))
             yield HttpSender(server), bound
             nursery.cancel_scope.cancel()
 

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from nanoclaw.store.engine.times import from_text, to_text
 
-EntryKind = Literal["user", "message", "card", "edit", "card_edit", "reaction"]
+EntryKind = Literal["user", "message", "card", "edit", "card_edit", "reaction", "user_reaction"]
 """A message of a user, a message or a card of an agent, or a change of a message."""
 MESSAGES = ("user", "message", "card")
 _COLUMNS = "seq, chat, thread, kind, message_id, author, in_reply_to, content, created_at"
@@ -48,6 +48,17 @@ class Entry:
     in_reply_to: str | None
     content: Mapping[str, Any]
     created_at: datetime
+
+
+@frozen
+class Thread:
+    """A thread of a chat, as a list of threads shows it."""
+
+    first: Entry
+    """The first message that is kept, as it is now."""
+    last_seq: int
+    """The number of the newest message."""
+    last_at: datetime
 
 
 def add(connection: apsw.Connection, entry: NewEntry, *, accepted: bool = True) -> Entry:
@@ -104,10 +115,10 @@ def _changed(before: Mapping[str, Any], change: NewEntry) -> Mapping[str, Any]:
     match change.kind:
         case "reaction":
             return {**before, "reactions": [*before.get("reactions", ()), change.content["emoji"]]}
-        case "card_edit":
+        case "card_edit" | "user_reaction":
             return {**before, **change.content}
         case _:
-            kept = {key: before[key] for key in ("files", "reactions") if key in before}
+            kept = {key: before[key] for key in ("files", "reactions", "user_reactions") if key in before}
             return {**kept, **change.content, "edited": True}
 
 
@@ -212,23 +223,38 @@ def threads(connection: apsw.Connection, chat: str, limit: int) -> list[Entry]:
     )
 
 
+def summaries(connection: apsw.Connection, chat: str, limit: int) -> list[Thread]:
+    """Return the threads of a chat, the one with the newest message first."""
+    found = connection.execute(
+        f"""
+        SELECT {_COLUMNS}, last, (SELECT created_at FROM entries WHERE seq = last) FROM entries JOIN (
+          SELECT min(seq) AS first, max(seq) AS last FROM entries
+          WHERE chat = :chat AND kind IN ('user', 'message', 'card') GROUP BY thread
+        ) ON seq = first ORDER BY last DESC LIMIT :limit
+        """,  # noqa: S608 -- names of this module
+        {"chat": chat, "limit": limit},
+    ).fetchall()
+    return [Thread(_entry(row), int(str(row[-2])), from_text(str(row[-1]))) for row in found]
+
+
 def prune(connection: apsw.Connection, older: datetime) -> None:
     """Delete the entries that are older than a date."""
     connection.execute("DELETE FROM entries WHERE created_at < :older", {"older": to_text(older)})
 
 
 def _entries(found: "apsw.Cursor") -> list[Entry]:
-    return [
-        Entry(
-            int(str(row[0])),
-            str(row[1]),
-            str(row[2]),
-            row[3],  # type: ignore[arg-type]  # only this module writes it
-            str(row[4]),
-            str(row[5]),
-            None if row[6] is None else str(row[6]),
-            json.loads(str(row[7])),
-            from_text(str(row[8])),
-        )
-        for row in found.fetchall()
-    ]
+    return [_entry(row) for row in found.fetchall()]
+
+
+def _entry(row: "apsw.SQLiteValues") -> Entry:
+    return Entry(
+        int(str(row[0])),
+        str(row[1]),
+        str(row[2]),
+        row[3],  # type: ignore[arg-type]  # only this module writes it
+        str(row[4]),
+        str(row[5]),
+        None if row[6] is None else str(row[6]),
+        json.loads(str(row[7])),
+        from_text(str(row[8])),
+    )
