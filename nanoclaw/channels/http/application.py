@@ -79,7 +79,7 @@ class HttpServer:
             raise ApiError(
                 401,
                 "a key is missing: send the header `Authorization: Bearer nck_…`; "
-                "`nanoclaw http_keys add` makes one",
+                "`nanoclaw http-keys add` makes one",
                 code="missing_api_key",
             )
         try:
