@@ -131,7 +131,9 @@ class Connection:
         with handle_message_parameters(
             post.text, view=view, allowed_mentions=discord.AllowedMentions.none()
         ) as params:
-            await self.client.http.edit_message(cast("Any", channel_id), cast("Any", message_id), params=params)
+            await self.client.http.edit_message(
+                cast("Any", channel_id), cast("Any", message_id), params=params
+            )
 
     async def delete(self, channel_id: str, message_id: str) -> None:
         """Delete a message of the bot. See `sending` for errors."""
@@ -191,7 +193,9 @@ class Connection:
                 resume = self._session() if lost.resume else None
             except (OSError, aiohttp.ClientError, TimeoutError, trio.TooSlowError) as error:
                 if failures >= RECONNECTS:
-                    raise ChannelUnavailable(f"Discord's gateway cannot be reached: {error!r:.200}") from error
+                    raise ChannelUnavailable(
+                        f"Discord's gateway cannot be reached: {error!r:.200}"
+                    ) from error
                 resume = self._session() or resume
             except discord.ConnectionClosed as error:
                 raise _closed(error) from error
