@@ -7,6 +7,7 @@ from functools import partial
 from actors import Bury, Policy, Ref, Supervisor
 from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.channels.agents import RegistryAgents, UsesAgents
+from nanoclaw.channels.conditions import Conditions
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.channels.state import RegistryState, UsesState, sweep_state
@@ -38,7 +39,9 @@ async def open_services(
     executor, clock = seams.executor, seams.clock
     registry, central = await _open_central(parts, changes, root, stack)
     _hand_state(parts.channels, central, registry, clock)
-    senders = await stack.enter_async_context(open_senders(parts.channels, supervision, under=root))
+    senders = await stack.enter_async_context(
+        open_senders(parts.channels, supervision, under=root, conditions=Conditions(clock))
+    )
     runtimes = await stack.enter_async_context(
         supervision.open("runtimes", under=root, policy=Policy(give_up=Bury(RETRY_BURIED_S)))
     )

@@ -139,6 +139,22 @@ def configured_channels(config: Config) -> Sequence[Channel]:
     return made
 
 
+def make_channel(config: Config, name: str) -> Channel:
+    """Make one channel that the configuration names.
+
+    Raises:
+        ConfigError: there is no such table, its type is not installed or broken, or it does not fit.
+    """
+    return _made(read_channel(config, name), config)
+
+
+def read_channel(config: Config, name: str) -> ConfiguredChannel:
+    """Read one table `[channels.<name>]`. Errors are those of `make_channel`."""
+    if name not in config.channels:
+        raise ConfigError(f"there is no table [channels.{name}] in the configuration")
+    return _read(config.channels[name], config.home)
+
+
 def _read(table: NamedTable, home: Path) -> ConfiguredChannel:
     where = table.origins.label(())
     if table.name in RESERVED:
@@ -154,10 +170,16 @@ def _read(table: NamedTable, home: Path) -> ConfiguredChannel:
     )
 
 
+def context_of(config: Config, name: str) -> ChannelContext:
+    """Return the parts of a host that the channel of this name may use."""
+    return ChannelContext(
+        name, config.data / "channels" / name, config.timezone, config.prompt.assistant_name
+    )
+
+
 def _made(each: ConfiguredChannel, config: Config) -> Channel:
     where = config.channels[each.name].origins.label(())
-    folder = config.data / "channels" / each.name
-    context = ChannelContext(each.name, folder, config.timezone, config.prompt.assistant_name)
+    context = context_of(config, each.name)
     try:
         channel: Channel = each.factory.make(each.settings, context)
     except Exception as error:  # a foreign package may raise anything

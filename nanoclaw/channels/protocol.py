@@ -1,6 +1,5 @@
 """The protocol of a channel: what a chat network's adapter offers, and how it may refuse a message."""
 
-from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
@@ -179,14 +178,3 @@ def capabilities_of(channel: Channel) -> Capabilities:
     found = getattr(channel, "capabilities", Capabilities())
     own: dict[str, Any] = {key: getattr(channel, key, getattr(found, key)) for key in ("repeat", "buttons")}
     return evolve(found, **own)
-
-
-def types_with_card_edits(channels: Iterable[Channel]) -> frozenset[str]:
-    """Return the types of the channels that show cards with buttons, and changed cards in their place."""
-    found = ((each.channel_type, capabilities_of(each)) for each in channels)
-    return frozenset(name for name, can in found if can.buttons and can.card_edits)
-
-
-def types_with_buttons(channels: Iterable[Channel]) -> frozenset[str]:
-    """Return the types of the channels that show cards with buttons."""
-    return frozenset(each.channel_type for each in channels if capabilities_of(each).buttons)

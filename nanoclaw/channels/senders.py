@@ -12,7 +12,7 @@ import structlog
 import trio
 from attrs import Factory, define, evolve, frozen
 
-from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Supervisor
+from actors import Bury, Context, Crashed, Node, Policy, Ref, Refusal, Stopped, Supervisor
 from nanoclaw.channels.cards import as_text, with_marks
 from nanoclaw.channels.chat_sender import (
     ChannelWarnings,
@@ -24,6 +24,7 @@ from nanoclaw.channels.chat_sender import (
     Typing,
     chat_recipe,
 )
+from nanoclaw.channels.conditions import Conditions, noted
 from nanoclaw.channels.protocol import (
     Capabilities,
     Channel,
@@ -124,14 +125,14 @@ class DmFinder:
 
 
 def _channel_recipe(
-    channel: Channel, supervision: Supervision, under: Supervisor
+    channel: Channel, supervision: Supervision, under: Supervisor, conditions: Conditions
 ) -> Callable[[Context[ChannelSender]], AbstractAsyncContextManager[ChannelSender]]:
     warnings = ChannelWarnings(channel.channel_type)
 
     @asynccontextmanager
     async def recipe(_context: Context[ChannelSender]) -> AsyncIterator[ChannelSender]:
         try:
-            with foreign_code(Refusal):
+            with noted(conditions, channel.channel_type, "sender"), foreign_code(Refusal):
                 async with (
                     channel.sender() as sender,
                     supervision.open(f"{channel.channel_type} chats", under=under, policy=_POLICY) as chats,
@@ -167,12 +168,41 @@ def _checked_capabilities(channel: Channel, sender: Sender) -> Capabilities:
 class Senders:
     """Finds the sender for an address. Used by sessions' child tasks, never by their mailbox loops."""
 
-    _channels: Mapping[str, Ref[ChannelSender]]
-    _capabilities: Mapping[str, Capabilities]
+    _supervision: Supervision
+    _supervisor: Supervisor
+    conditions: Conditions
+    _channels: dict[str, Ref[ChannelSender]] = Factory(dict)
+    _capabilities: dict[str, Capabilities] = Factory(dict)
+    with_buttons: set[str] = Factory(set)
+    """The types of channels that show cards with buttons."""
+    with_card_edits: set[str] = Factory(set)
+    """The types of channels that show cards with buttons, and changed cards in their place."""
     _chats: dict[tuple[str, str], Ref[ChatSender]] = Factory(dict)
     """The senders of chats that were used before, by channel and chat."""
     _delivering: Counter[tuple[str, str]] = Factory(Counter)
     """The number of deliveries under way, by channel and chat."""
+
+    def add(self, channel: Channel) -> None:
+        """Start the sending half of a channel. Raises ValueError if there is one of that name."""
+        name = channel.channel_type
+        recipe = _channel_recipe(channel, self._supervision, self._supervisor, self.conditions)
+        self._channels[name] = self._supervisor.start(name, recipe)
+        self._capabilities[name] = can = capabilities_of(channel)
+        self.with_buttons.update([name] if can.buttons else [])
+        self.with_card_edits.update([name] if can.buttons and can.card_edits else [])
+
+    async def remove(self, channel_type: str) -> None:
+        """Stop the sending half of a channel, after the delivery in flight. Later messages for it wait."""
+        self._channels.pop(channel_type, None)
+        await self._supervisor.stop(channel_type)
+        self._capabilities.pop(channel_type, None)
+        self.with_buttons.discard(channel_type)
+        self.with_card_edits.discard(channel_type)
+        self.conditions.forget(channel_type)
+
+    def nodes(self) -> Mapping[str, Node]:
+        """Return the sending halves in the live tree, by name."""
+        return {node.name: node for node in self._supervisor.tree().children if node.capacity}
 
     def repeat(self, channel_type: str) -> Repeat:
         """Return a channel's policy for unknown outcomes. It is `again` if the channel is missing."""
@@ -209,12 +239,17 @@ class Senders:
         chat, message = await self._chat(outgoing.address), Deliver(outgoing, doubtful)
         try:
             with self._counted(outgoing.address):
-                return await chat.ask(message)
+                receipt = await chat.ask(message)
+        except ChannelUnavailable as error:
+            self.conditions.refused(channel_type, error)
+            raise
         except Crashed as error:
             raise OutcomeUnknown(f"the channel failed while sending: {error.__cause__!r}") from error
         except Stopped as error:
             stopping = f"the channel {outgoing.address.channel_type} is stopping"
             raise (OutcomeUnknown if message.begun.is_set() else ChannelDown)(stopping) from error
+        self.conditions.well(channel_type, "chats")
+        return receipt
 
     @property
     def channel_types(self) -> Sequence[str]:
@@ -333,12 +368,15 @@ def _with_marks(content: OutgoingContent) -> OutgoingContent:
 
 @asynccontextmanager
 async def open_senders(
-    channels: Mapping[str, Channel], supervision: Supervision, *, under: Supervisor
+    channels: Mapping[str, Channel],
+    supervision: Supervision,
+    *,
+    under: Supervisor,
+    conditions: Conditions | None = None,
 ) -> AsyncIterator[Senders]:
     """Open the senders of all channels. The exit finishes deliveries in flight first."""
-    async with supervision.open("senders", under=under, policy=_POLICY) as senders:
-        refs = {
-            name: senders.start(name, _channel_recipe(channel, supervision, senders))
-            for name, channel in channels.items()
-        }
-        yield Senders(refs, {name: capabilities_of(channel) for name, channel in channels.items()})
+    async with supervision.open("senders", under=under, policy=_POLICY) as supervisor:
+        senders = Senders(supervision, supervisor, conditions or Conditions())
+        for channel in channels.values():
+            senders.add(channel)
+        yield senders

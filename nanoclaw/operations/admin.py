@@ -8,6 +8,7 @@ from attrs import frozen
 from nanoclaw.operations.agents import Agents
 from nanoclaw.operations.approvals import Approvals
 from nanoclaw.operations.budgets import Budgets
+from nanoclaw.operations.channels import Channels
 from nanoclaw.operations.chats import Chats
 from nanoclaw.operations.destinations import Destinations
 from nanoclaw.operations.dropped import Dropped
@@ -30,6 +31,7 @@ from nanoclaw.operations.wirings import Wirings
 
 NOUNS: tuple[type[Noun], ...] = (
     Agents,
+    Channels,
     Chats,
     Wirings,
     Users,
@@ -62,6 +64,7 @@ class Admin:
     """One attribute for each noun. A call's changes are on disk when it returns."""
 
     agents: Agents
+    channels: Channels
     chats: Chats
     wirings: Wirings
     users: Users
@@ -94,6 +97,7 @@ class Admin:
         who = caller or Caller.host()
         return cls(
             agents=Agents(ground, who, note),
+            channels=Channels(ground, who, note),
             chats=Chats(ground, who, note),
             wirings=Wirings(ground, who, note),
             users=Users(ground, who, note),

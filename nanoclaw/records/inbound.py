@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Protocol, cast
 from attrs import field, frozen
 
 from nanoclaw.records.address import AGENT, Address
-from nanoclaw.records.checking import BadValue, Id, Json, Length, Name, checked
+from nanoclaw.records.checking import AbsolutePath, BadValue, Id, Json, Length, Name, checked
 from nanoclaw.records.people import UserId, user_kind
 
 MessageKind = Literal["chat", "chat-sdk", "task", "webhook", "system"]
@@ -25,7 +25,11 @@ MAX_SDK = 64 << 20
 
 @frozen
 class Attachment:
-    """A file that a user sent."""
+    """A file that a user sent.
+
+    The files of one message have at most `MAX_BYTES` together. One that is larger, missing or damaged is
+    lost, and a line of the message says so.
+    """
 
     type: Name
     """The kind of file in the network's words, such as `image`; it is for the agent to read."""
@@ -33,16 +37,19 @@ class Attachment:
     """The file's name as the user sees it; one that is no safe file name is replaced on disk."""
     url: str | None = None
     """A place to fetch the file, if the channel gives no `data`."""
-    path: Path | None = None
-    """A file on this machine with the content. The host copies it into the inbox; the channel removes it after
-    the event is accepted. Channels of networks use this, so that no file is ever in memory as a whole.
+    path: Annotated[Path, AbsolutePath()] | None = None
+    """A regular file on this machine with the content; no link. The host has copied it when `offer` returns,
+    and the channel removes it then. Channels of networks use this, so that no file is ever in memory.
     """
     data: str | None = field(default=None, repr=False)
-    """The content as base64: plain or url-safe, broken into lines or not. It is stored in the inbox.
-    If it is invalid, the file is lost, and a line of the message says so.
-    """
+    """The content as base64, if there is no `path`: plain or url-safe, broken into lines or not."""
     local_path: str | None = None
     """The path of the stored file. The host sets it; channels leave it out."""
+
+    @property
+    def has_content(self) -> bool:
+        """True if it comes with its content, so that the host stores it."""
+        return self.path is not None or self.data is not None
 
 
 @frozen

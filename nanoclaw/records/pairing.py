@@ -1,10 +1,10 @@
 """Pairing: the code that an owner types in a chat to show who they are there."""
 
 import re
-import secrets
 from datetime import datetime
 from hashlib import blake2b
 from hmac import compare_digest
+from random import Random
 from typing import Literal
 
 from attrs import evolve, field, frozen
@@ -59,16 +59,16 @@ class NewCode:
     code_hash: str
 
     @classmethod
-    def generate(cls) -> "NewCode":
-        """Return a new code."""
-        code, salt = _characters(), secrets.token_hex(16)
+    def generate(cls, random: Random) -> "NewCode":
+        """Return a new code. `random` must be a source that nobody can predict, such as `SystemRandom`."""
+        code, salt = _characters(random), random.randbytes(16).hex()
         return cls(f"{code[:HALF]}-{code[HALF:]}", salt, hash_of(code, salt))
 
 
-def _characters() -> str:
+def _characters(random: Random) -> str:
     """Return random characters with a letter and a digit: hardly any ordinary text looks like them."""
     while True:
-        code = "".join(secrets.choice(ALPHABET) for _ in range(2 * HALF))
+        code = "".join(random.choice(ALPHABET) for _ in range(2 * HALF))
         if not (code.isalpha() or code.isdecimal()):
             return code
 

@@ -54,6 +54,7 @@ from nanoclaw.routing.plan import Plan, PlanCache, Routable, Target, name_of, pl
 from nanoclaw.routing.refused import Refused
 from nanoclaw.routing.remarks import Remarks
 from nanoclaw.routing.strangers import Strangers
+from nanoclaw.routing.waiting_files import WaitingFiles
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import DamagedRow, Reader, StoreError
 from nanoclaw.store.central import answering_messages, held_messages, messaging_groups
@@ -125,6 +126,7 @@ class Router:
     _drops: Drops
     _strangers: Strangers
     _pairing: Pairing
+    _files: WaitingFiles
     _shows: Shows = Factory(Shows)
     _plans: PlanCache = Factory(PlanCache)
     _chats: dict[tuple[str, str], _ChatQueue] = Factory(dict)
@@ -180,7 +182,7 @@ class Router:
     @property
     def _answers(self) -> Clicks:
         """Delivers clicks, and messages that answer."""
-        return Clicks(self._registry, self._sessions, self._drops)
+        return Clicks(self._registry, self._sessions, self._drops, self._files)
 
     async def _click(self, click: Clicked) -> Routed:
         """Handle a click in the order of its chat's messages. Only the first of two clicks counts."""
@@ -465,8 +467,9 @@ class Router:
 
     async def _park(self, event: Routable, session_id: str, reason: str, *, trigger: bool) -> None:
         _log.warning("routing.parked", session=session_id, reason=reason)
-        parked = dump_parked(event, trigger=trigger)
-        await self._registry.ask(ParkEvent(session_id, parked, reason))
+        async with self._files.kept(event) as kept:
+            parked = dump_parked(kept, trigger=trigger)
+            await self._registry.ask(ParkEvent(session_id, parked, reason))
 
 
 def _of_person(event: Routable, found: Plan) -> Routable:

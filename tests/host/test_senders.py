@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -74,7 +75,11 @@ class PlainChannel(FakeChannel):
     [
         (EditContent("m-1", "new"), (), "the channel fake cannot edit a message"),
         (ReactionContent("m-1", "!"), (), "the channel fake cannot show a reaction"),
-        (TextContent("look"), (OutgoingFile("a.txt", b""),), "the channel fake cannot send files"),
+        (
+            TextContent("look"),
+            (OutgoingFile("a.txt", Path("/a.txt"), 0),),
+            "the channel fake cannot send files",
+        ),
     ],
 )
 async def test_a_channel_is_asked_only_for_its_capabilities(

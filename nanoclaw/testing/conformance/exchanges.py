@@ -1,21 +1,24 @@
 """The actions of the channel suite, which stands in for the host."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, cast
 
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from nanoclaw.channels.chat_sender import DRAFT_TIMEOUT_S, HINT_TIMEOUT_S
 from nanoclaw.channels.protocol import Channel, DraftingSender, Sender
 from nanoclaw.records import (
     Address,
+    Attachment,
     Attended,
     BadEvent,
     Clicked,
     Event,
+    InboundEvent,
     Intake,
     NotAccepted,
     Outgoing,
@@ -27,7 +30,9 @@ from nanoclaw.records import (
     Webhook,
     received,
 )
+from nanoclaw.records.files import MAX_BYTES
 from nanoclaw.system.foreign import ungrouped
+from nanoclaw.system.streaming import TooLarge, opened, parts
 from nanoclaw.testing.conformance.checks import NotConforming, require
 from nanoclaw.testing.conformance.stepped_channel import SteppedChannel
 
@@ -159,6 +164,7 @@ class Host(Intake):
             await trio.lowlevel.checkpoint()
             return Routed()
         if isinstance(event, Said):
+            event = with_bytes(event)
             self.seen.append(event)
         self.offered.set()
         await trio.lowlevel.checkpoint()
@@ -182,6 +188,29 @@ class Host(Intake):
             return Routed(dropped="it is answered")
         self.clicks.append(click)
         return Routed(("sess-1",), ("answer-1",))
+
+
+def with_bytes(event: Said) -> Said:
+    """Return a message whose files are read from their paths, as a host copies them.
+
+    Raises:
+        NotConforming: a path names no file that can be read.
+    """
+    if not isinstance(event, InboundEvent):
+        return event
+    files = tuple(map(_read, event.message.attachments))
+    return evolve(event, message=evolve(event.message, attachments=files))
+
+
+def _read(file: Attachment) -> Attachment:
+    if file.path is None:
+        return file
+    try:
+        with opened(file.path) as descriptor:
+            data = b"".join(parts(descriptor, MAX_BYTES))
+    except (OSError, TooLarge) as error:
+        raise NotConforming(f"the file {file.name} was offered at {file.path}: {error!r}") from error
+    return evolve(file, path=None, data=b64encode(data).decode())
 
 
 @asynccontextmanager
