@@ -16,6 +16,7 @@ from actors import Backoff, Context, Node, Policy, Refusal, Supervisor
 from nanoclaw.channels.conditions import Conditions, noted
 from nanoclaw.channels.finishing import finished, names_files
 from nanoclaw.channels.protocol import Channel, ChannelUnavailable
+from nanoclaw.channels.receipts import copied
 from nanoclaw.records import Address, BadEvent, Event, Intake, Routed
 from nanoclaw.system.foreign import foreign_code, text_of
 from nanoclaw.system.supervision import Supervision
@@ -81,6 +82,8 @@ async def _receive(channel: Channel, intake: Intake, conditions: Conditions) -> 
     try:
         with noted(conditions, channel.channel_type, "receiver"), foreign_code(Refusal):
             await channel.receive(intake)
+    except ChannelUnavailable as error:
+        raise copied(error) from error
     except Refusal as error:
         raise ChannelUnavailable(text_of(error)) from error
 

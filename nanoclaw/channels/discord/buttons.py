@@ -36,7 +36,8 @@ class Buttons:
                 f"Discord shows at most {MOST_BUTTONS} buttons, and this card needs {len(question.options)}"
             )
         return [
-            Button(shortened(option.label), await self._id(question, option.value)) for option in question.options
+            Button(shortened(option.label), await self._id(question, option.value))
+            for option in question.options
         ]
 
     async def _id(self, question: QuestionContent, value: str) -> str:
