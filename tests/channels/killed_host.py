@@ -17,9 +17,9 @@ from tests.host.homes import config, only_session, rows
 
 async def prepare(home: Path, table: str, chat: Address) -> None:
     """Make a home with a channel, whose chat is open to everybody and answered by the agent `main`."""
-    home.mkdir(exist_ok=True)
     waits = "backoff_s = [0.02, 0.02, 0.02]"
-    (home / "config.toml").write_text(f'timezone = "UTC"\n[delivery]\n{waits}\n{table}')
+    await trio.Path(home).mkdir(exist_ok=True)
+    await (trio.Path(home) / "config.toml").write_text(f'timezone = "UTC"\n[delivery]\n{waits}\n{table}')
     async with nanoclaw.open_host(config(home), channels=[FakeChannel()]) as host:
         await host.admin.wirings.connect(chat, "main", policy="public")
 

@@ -5,8 +5,8 @@
         ts = await slack.say("C1", "U1", "hello")      # returns once the bot has confirmed the event
         slack.texts("C1")                              # what people see there
 
-Events that the bot does not confirm are sent again, also over its next socket. It needs starlette and hypercorn.
-It was written from Slack's documentation, not from its behaviour.
+Events that the bot does not confirm are sent again, also over its next socket. It needs starlette and
+hypercorn. It was written from Slack's documentation, not from its behaviour.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 import trio
 from attrs import Factory, define
@@ -69,8 +69,8 @@ class FakeSlack:
     """True while the Web API answers nothing but 503."""
     answers_with: Callable[[str, Json], Response | None] = lambda _method, _arguments: None
     """Answers a call in the place of Slack, if it returns something."""
-    silent: bool = False
-    """True while calls that change something have their effect and no answer."""
+    silent: Literal["", "hangs", "breaks"] = ""
+    """Calls that change something have their effect, and then never end, or end with status 500."""
     redeliver_s: float = REDELIVER_S
     pending: dict[str, Envelope] = Factory(dict)
     confirmed: int = 0
@@ -277,6 +277,8 @@ class FakeSlack:
         answer = self.answer(method, arguments)
         self.note_change()
         if self.silent and method.startswith(("chat.", "files.complete", "reactions.")):
+            if self.silent == "breaks":
+                return PlainTextResponse("broken", 500)
             await trio.sleep_forever()
         return answer
 

@@ -42,7 +42,7 @@ async def test_a_message_is_answered(tmp_path: Path) -> None:
 async def test_a_killed_host_loses_nothing(tmp_path: Path) -> None:
     said = [f"message {n}" for n in range(200)]
     async with open_fake_slack() as slack:
-        slack.redeliver_s = 0.5
+        slack.redeliver_s = 0.3
         settings = config(slack, tmp_path)
         table = (
             f'[channels.slack]\nbot_token = {{ file = "{settings.bot_token.file}" }}\n'
@@ -142,7 +142,7 @@ async def test_leaving_does_not_wait_for_a_call_that_hangs(tmp_path: Path) -> No
     async with open_fake_slack() as slack:
         channel = channel_of(slack, tmp_path)
         async with trio.open_nursery() as nursery, channel.sender() as sender:
-            slack.silent = True
+            slack.silent = "hangs"
             nursery.start_soon(sender.deliver, Outgoing("out-1", PLACE, TextContent("hi")))
             await seen(slack, {"hi"})
             nursery.cancel_scope.cancel()
