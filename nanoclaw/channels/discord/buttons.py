@@ -36,7 +36,8 @@ class Buttons:
                 f"Discord shows at most {MOST_BUTTONS} buttons, and this card needs {len(question.options)}"
             )
         return [
-            Button(shortened(option.label), await self._id(question, option.value)) for option in question.options
+            Button(shortened(option.label), await self._id(question, option.value))
+            for option in question.options
         ]
 
     async def _id(self, question: QuestionContent, value: str) -> str:
@@ -53,7 +54,7 @@ class Buttons:
         kind, _, rest = custom_id.partition(":")
         if kind == "s" and self.state is not None and len(custom_id) <= LONGEST_ID:
             found = await self.state.get(f"button:{custom_id}")
-            return tuple(json.loads(found)) if found else None  # type: ignore[return-value]  # `_id` wrote two texts
+            return tuple(json.loads(found)) if found else None
         length, _, text = rest.partition(":")
         if kind != "v" or not length.isascii() or not length.isdigit() or len(length) > 3:  # noqa: PLR2004 -- 100
             return None

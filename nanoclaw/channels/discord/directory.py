@@ -73,12 +73,17 @@ class Directory:
 
     def _place(self, channel: Channel, address: Address) -> Place:
         if channel.type == DM:
-            return Place(address, channel.recipients[0].name[:200] if channel.recipients else None, is_group=False)
+            return Place(
+                address, channel.recipients[0].name[:200] if channel.recipients else None, is_group=False
+            )
         guild = self._guilds.get(channel.guild_id or "")
         name = channel.name and (channel.name if channel.type == GROUP_DM else f"#{channel.name}")
         full = f"{name} ({guild})" if name and guild else name
         return Place(
-            address, full and full[:200], is_group=True, own_roles=self._roles.get(channel.guild_id or "", frozenset())
+            address,
+            full and full[:200],
+            is_group=True,
+            own_roles=self._roles.get(channel.guild_id or "", frozenset()),
         )
 
     async def _channel(self, channel_id: str, fetch: Fetch) -> Channel:

@@ -187,7 +187,9 @@ class Incoming:
             return
         files = await self.files.fetch(message.attachments)
         try:
-            routed = await self.handover.offer(evolve(event, message=evolve(event.message, attachments=files)))
+            routed = await self.handover.offer(
+                evolve(event, message=evolve(event.message, attachments=files))
+            )
         finally:
             self.files.remove(files)
         if routed.dropped is None and not edited:

@@ -64,7 +64,9 @@ class Interactions:
             await self._answer(interaction, UNKNOWN, private=True)
             return
         place = await self._place(chat)
-        routed, deferred = await self._offer(interaction, click_event(interaction, place, *meaning), UNCHANGED)
+        routed, deferred = await self._offer(
+            interaction, click_event(interaction, place, *meaning), UNCHANGED
+        )
         if routed.dropped is not None:
             await self._answer(interaction, routed.dropped, private=True, deferred=deferred)
         elif not deferred:

@@ -5,12 +5,13 @@ before the host has an event. This is the only module that imports discord.py; t
 """
 
 import asyncio
-import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, ClassVar, TypeVar, cast
+from pathlib import Path
+from random import SystemRandom
+from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
 import aiohttp
 import discord
@@ -26,6 +27,7 @@ from nanoclaw.channels.discord.receiving import Me
 from nanoclaw.channels.discord.values import Button, Dispatch, Post, Session
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 CONNECT_S = 20.0
@@ -131,7 +133,9 @@ class Connection:
         with handle_message_parameters(
             post.text, view=view, allowed_mentions=discord.AllowedMentions.none()
         ) as params:
-            await self.client.http.edit_message(cast("Any", channel_id), cast("Any", message_id), params=params)
+            await self.client.http.edit_message(
+                cast("Any", channel_id), cast("Any", message_id), params=params
+            )
 
     async def delete(self, channel_id: str, message_id: str) -> None:
         """Delete a message of the bot. See `sending` for errors."""
@@ -152,8 +156,17 @@ class Connection:
             return await self.loop.run(self._call, Route(method, path, **parameters), json)
 
     async def _call(self, route: Route, json: object) -> Any:
-        options = {} if json is None else {"json": json}
+        options: dict[str, Any] = {} if json is None else {"json": json}
         return await self.client.http.request(route, **options)
+
+    async def try_to(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Make a call that may fail, such as a hint. Return None if it did."""
+        try:
+            with reading():
+                return await call(*args, **kwargs)
+        except (ChannelUnavailable, DeliveryRejected) as error:
+            _log.debug("discord.hint_failed", reason=str(error))
+            return None
 
     async def history(self, channel_id: str, *, after: str | None) -> Sequence[Mapping[str, Any]]:
         """Return up to 100 messages, oldest first: the next ones after one, or the newest.
@@ -191,13 +204,15 @@ class Connection:
                 resume = self._session() if lost.resume else None
             except (OSError, aiohttp.ClientError, TimeoutError, trio.TooSlowError) as error:
                 if failures >= RECONNECTS:
-                    raise ChannelUnavailable(f"Discord's gateway cannot be reached: {error!r:.200}") from error
+                    raise ChannelUnavailable(
+                        f"Discord's gateway cannot be reached: {error!r:.200}"
+                    ) from error
                 resume = self._session() or resume
             except discord.ConnectionClosed as error:
                 raise _closed(error) from error
             failures += 1
             _log.info("discord.reconnecting", resuming=resume is not None, failures=failures)
-            await trio.sleep(random.uniform(0.0, 0.2 * 2**failures) if failures > 1 else 0)  # noqa: S311 -- jitter
+            await trio.sleep(SystemRandom().uniform(0.0, 0.2 * 2**failures) if failures > 1 else 0)
 
     async def _connect(self, session: Session | None) -> None:
         await self._disconnect()
