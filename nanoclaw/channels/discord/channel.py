@@ -51,7 +51,8 @@ class DiscordChannel:
     context: ChannelContext
     handover: Handover = Factory(Handover)
     state: ChannelState | None = None
-    _progress: Progress | None = None
+    progress: Progress | None = None
+    """How far the host has the events, once the channel was connected."""
     _failures: int = 0
     """Connections in a row that failed."""
 
@@ -112,16 +113,16 @@ class DiscordChannel:
     async def _parts(self, connection: "Connection", nursery: trio.Nursery) -> tuple[DiscordSender, Incoming]:
         """Return the sending and the receiving half, with what was saved of both."""
         try:
-            if self._progress is None:
+            if self.progress is None:
                 progress = Progress(self.state)
                 await progress.load()
-                self._progress = progress
+                self.progress = progress
             directory, buttons = Directory(self.channel_type, connection.me), Buttons(self.state)
             files = Downloads(self.context.folder / "media", self.config.api_base)
             await files.clear()
             talk = Interactions(connection, self.handover, directory, buttons)
             incoming = Incoming(
-                connection, self.handover, directory, self._progress, files, talk.take, nursery
+                connection, self.handover, directory, self.progress, files, talk.take, nursery
             )
             sender = DiscordSender(
                 self.channel_type, connection, SentMessages(self.state), buttons, incoming.latest.get

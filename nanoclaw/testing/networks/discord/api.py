@@ -144,7 +144,7 @@ class Api:
         if is_new:
             await self.discord.tell("MESSAGE_CREATE", channel, shown)
         if self.discord.is_silent:
-            await trio.sleep_forever()
+            await self._say_nothing()
         return Answer(shown, headers)
 
     def _made(self, channel: str, call: Call) -> Json:
@@ -186,8 +186,13 @@ class Api:
         if "content" in call.json:
             message["content"] = call.json["content"] or ""
         if self.discord.is_silent:
-            await trio.sleep_forever()
+            await self._say_nothing()
         return Answer(message)
+
+    async def _say_nothing(self) -> None:
+        if self.discord.hangs:
+            await trio.sleep_forever()
+        raise refused(503, 0, "Service Unavailable")
 
     async def delete(self, call: Call) -> None:
         """DELETE /channels/{id}/messages/{id}."""

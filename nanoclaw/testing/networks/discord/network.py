@@ -75,7 +75,8 @@ class FakeDiscord:
     fault: Callable[[str, str], tuple[int, Json, dict[str, str]] | None] | None = None
     """Returns status, JSON and headers instead of handling a call, for its method and path."""
     is_silent: bool = False
-    """True while messages are taken without an answer."""
+    """True while messages are taken without an answer: with the status 503, or, if it `hangs`, with none."""
+    hangs: bool = False
     is_down: bool = False
     bucket: tuple[int, float] | None = None
     """The messages that may be sent to a chat in so many seconds. None: any number."""
@@ -281,9 +282,9 @@ class FakeDiscord:
         return self.failing(429, headers=headers, retry_after=retry_after_s, **{"global": False})
 
     @contextmanager
-    def silent(self) -> Iterator[None]:
-        """Take messages without an answer while the block runs."""
-        self.is_silent = True
+    def silent(self, *, hangs: bool = False) -> Iterator[None]:
+        """Take messages without confirming them while the block runs: answer 503, or never."""
+        self.is_silent, self.hangs = True, hangs
         try:
             yield
         finally:
