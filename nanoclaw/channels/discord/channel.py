@@ -30,6 +30,7 @@ from nanoclaw.channels.secrets import Secret
 from nanoclaw.channels.state import ChannelState, StateError
 from nanoclaw.config import ConfigError
 from nanoclaw.records import Intake
+from nanoclaw.system.foreign import ungrouped
 
 if TYPE_CHECKING:
     from nanoclaw.channels.discord.sdk import Connection
@@ -86,7 +87,11 @@ class DiscordChannel:
             await trio.sleep(min(2.0**self._failures, LONGEST_PAUSE_S) * SystemRandom().uniform(0.25, 0.5))
         self._failures += 1
         secret = Secret(self.config.token)
-        async with self._connection(await secret.read()) as connection, trio.open_nursery() as nursery:
+        async with (
+            _ungrouped(),
+            self._connection(await secret.read()) as connection,
+            trio.open_nursery() as nursery,
+        ):
             sender, incoming = await self._parts(connection, nursery)
             nursery.start_soon(_listen, connection, incoming)
             with trio.move_on_after(READY_S) as scope:
@@ -151,6 +156,13 @@ class DiscordChannel:
     async def receive(self, intake: Intake, /) -> None:
         """Offer the events of whatever connection there is."""
         await self.handover.serve(intake)
+
+
+@asynccontextmanager
+async def _ungrouped() -> AsyncIterator[None]:
+    """Raise a lost connection as what it is, without the groups of nurseries around it."""
+    with ungrouped(ChannelUnavailable):
+        yield
 
 
 async def _listen(connection: "Connection", incoming: Incoming) -> None:

@@ -48,6 +48,8 @@ NOT_ALLOWED = (
 )
 REFUSED = "Discord refuses the token: copy a new one from the page Bot of your application, and store it"
 
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody speaks here
+
 _log = structlog.get_logger()
 
 
