@@ -1,7 +1,7 @@
 """Discord: a bot, on discord.py.
 
-`sdk.py` speaks to discord.py, `receiving.py` and `dialect.py` are pure, `incoming.py` takes events to the host,
-`sending.py` delivers, and `channel.py` puts them together.
+`sdk.py` speaks to discord.py, `receiving.py` and `dialect.py` are pure, `incoming.py` takes events to the
+host, `sending.py` delivers, and `channel.py` puts them together.
 """
 
 from nanoclaw.channels.discord.channel import make
@@ -18,8 +18,8 @@ DISCORD = ChannelFactory(
                 "token",
                 "Bot token",
                 secret=True,
-                help="At discord.com/developers/applications make an application. On its page Bot press 'Reset Token', "
-                "copy the token, and switch on 'Message Content Intent'.",
+                help="At discord.com/developers/applications make an application. On its page Bot press "
+                "'Reset Token', copy the token, and switch on 'Message Content Intent'.",
             ),
         ),
         check,

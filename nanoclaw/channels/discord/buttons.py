@@ -1,4 +1,4 @@
-"""Buttons of cards: what a press means is in the button itself, or in the channel's state if it is too long."""
+"""Buttons of cards. What a press means is in the button's id, or, if it is too long, in the state."""
 
 import json
 from collections.abc import Sequence

@@ -16,7 +16,6 @@ from nanoclaw.channels.discord.buttons import Buttons
 from nanoclaw.channels.discord.config import DiscordConfig
 from nanoclaw.channels.discord.dialect import LONGEST
 from nanoclaw.channels.discord.directory import Directory
-from nanoclaw.channels.discord.files import Downloads
 from nanoclaw.channels.discord.incoming import Incoming
 from nanoclaw.channels.discord.interactions import COMMANDS, Interactions
 from nanoclaw.channels.discord.progress import Progress
@@ -25,6 +24,7 @@ from nanoclaw.channels.discord.sending import DiscordSender
 from nanoclaw.channels.discord.sent import SentMessages
 from nanoclaw.channels.factory import ChannelContext
 from nanoclaw.channels.handover import Handover
+from nanoclaw.channels.media import Media
 from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.secrets import Secret
 from nanoclaw.channels.state import ChannelState, StateError
@@ -50,6 +50,7 @@ class DiscordChannel:
 
     config: DiscordConfig
     context: ChannelContext
+    media: Media
     handover: Handover = Factory(Handover)
     state: ChannelState | None = None
     progress: Progress | None = None
@@ -123,11 +124,17 @@ class DiscordChannel:
                 await progress.load()
                 self.progress = progress
             directory, buttons = Directory(self.channel_type, connection.me), Buttons(self.state)
-            files = Downloads(self.context.folder / "media", self.config.api_base)
-            await files.clear()
+            await self.media.clean()
             talk = Interactions(connection, self.handover, directory, buttons)
             incoming = Incoming(
-                connection, self.handover, directory, self.progress, files, talk.take, nursery
+                connection,
+                self.handover,
+                directory,
+                self.progress,
+                self.media,
+                self.config.api_base,
+                talk.take,
+                nursery,
             )
             sender = DiscordSender(
                 self.channel_type, connection, SentMessages(self.state), buttons, incoming.latest.get
@@ -180,7 +187,7 @@ async def _reconnect_for_new(secret: Secret) -> None:
 def make(config: DiscordConfig, context: ChannelContext) -> DiscordChannel:
     """Make the channel. Raises ConfigError if discord.py is not installed."""
     require_sdk()
-    return DiscordChannel(config, context)
+    return DiscordChannel(config, context, Media(context.folder / "media"))
 
 
 def require_sdk() -> None:

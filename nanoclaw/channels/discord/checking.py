@@ -13,7 +13,7 @@ CHECK_S = 15.0
 READS_MESSAGES = 1 << 18 | 1 << 19
 """Flags of an application that may read the text of messages."""
 PERMISSIONS = 1 << 6 | 1 << 10 | 1 << 11 | 1 << 14 | 1 << 15 | 1 << 16 | 1 << 31 | 1 << 38
-"""Add reactions, see channels, send messages, links and files, read the history, commands, write in threads."""
+"""Add reactions, see channels, send messages, links and files, read the history, use commands and threads."""
 
 
 async def check(config: DiscordConfig, context: ChannelContext) -> Account:
@@ -52,8 +52,8 @@ async def _asked(client: httpx2.AsyncClient, config: DiscordConfig, path: str, t
     )
     if answer.status_code == 401:  # noqa: PLR2004 -- unauthorized
         raise SetupFailed(
-            "Discord refuses the token: at https://discord.com/developers/applications, on the page Bot of the "
-            "application, press 'Reset Token' and copy the new one"
+            "Discord refuses the token: at https://discord.com/developers/applications, on the page Bot of "
+            "the application, press 'Reset Token' and copy the new one"
         )
     if not answer.is_success:
         raise SetupFailed(f"Discord answers with status {answer.status_code}; try again later")

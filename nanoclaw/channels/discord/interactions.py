@@ -1,4 +1,4 @@
-"""Answers the presses of buttons and the commands `/ask` and `/help` within the three seconds that Discord gives."""
+"""Answers presses of buttons, and the commands `/ask` and `/help`, within the three seconds of Discord."""
 
 from typing import Any
 

@@ -1,10 +1,9 @@
 """The connection to Discord: discord.py's HTTP client, which keeps the rate limits, and its gateway.
 
-discord.py's own objects and cache are not used: they would keep every member and message in memory, and move on
-before the host has an event. This is the only module that imports discord.py; the channel imports it when it connects.
+discord.py's own objects and cache are not used: they would keep every member and message in memory, and move
+on before the host has an event. Only this module imports discord.py, and the channel imports it when it connects.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -57,10 +56,10 @@ _log = structlog.get_logger()
 
 
 class _Http(HTTPClient):
-    """discord.py's HTTP client for the address of one channel. The class of its routes has one for the process."""
+    """discord.py's HTTP client for the address of one channel: its routes have one for the process."""
 
     def __init__(self, api_base: str) -> None:
-        super().__init__(asyncio.get_running_loop())
+        super().__init__(discord.utils.MISSING)  # `_async_setup_hook` sets the loop
         self.max_ratelimit_timeout = LONGEST_WAIT_S
         self.api_base = api_base.rstrip("/")
 
@@ -280,8 +279,11 @@ async def open_connection(
     """
     connection: list[Connection] = []
 
+    def take(name: str, data: Any) -> None:
+        connection[0].take(name, data)
+
     async def made() -> _Client:
-        return _Client(api_base, lambda name, data: connection[0].take(name, data))
+        return _Client(api_base, take)
 
     client = await loop.run(made)
     address = yarl.URL(gateway)

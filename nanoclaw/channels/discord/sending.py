@@ -1,6 +1,6 @@
 """The sending half: messages in pieces, edits, reactions, cards, and drafts.
 
-A piece that Discord has is never sent again: its nonce holds for minutes, and `sent.py` remembers it for days.
+A piece that Discord has is not sent again: its nonce holds for minutes, and `sent.py` remembers it for days.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MOST_FILES = 10
 """Files of one message of Discord."""
 DRAFT_S = 1.25
-"""Seconds between two changes of a draft. Discord allows five changes of messages of a chat in five seconds."""
+"""Seconds between two changes of a draft. Discord allows five changes in a chat in five seconds."""
 TYPING_S = 8.0
 """Seconds between two signs of typing. Discord shows one for ten."""
 IN_THREAD = 100_000

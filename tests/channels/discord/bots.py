@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import trio
 from attrs import frozen
 
-from nanoclaw.channels.discord.channel import DiscordChannel
+from nanoclaw.channels.discord.channel import DiscordChannel, make
 from nanoclaw.channels.discord.config import DiscordConfig
 from nanoclaw.channels.factory import ChannelContext
 from nanoclaw.config.model import KeyConfig
@@ -42,12 +42,14 @@ class Bot:
         return Outgoing(key or f"out-{text[:20]}", self.address, TextContent(text, **more))  # type: ignore[arg-type]  # of one of its fields
 
 
-def channel_of(discord: FakeDiscord, folder: Path, state: MemoryState, name: str = "discord") -> DiscordChannel:
+def channel_of(
+    discord: FakeDiscord, folder: Path, state: MemoryState, name: str = "discord"
+) -> DiscordChannel:
     """Return a channel for a fake network."""
     token = folder / f"{name}-token"
     token.write_text(discord.token)
     config = DiscordConfig(KeyConfig(file=token), discord.api_base, discord.gateway)
-    channel = DiscordChannel(config, ChannelContext(name, folder / name, "UTC", "Nano"))
+    channel = make(config, ChannelContext(name, folder / name, "UTC", "Nano"))
     channel.use_state(state)
     return channel
 
@@ -63,7 +65,7 @@ async def open_bot() -> AsyncIterator[Bot]:
 async def until_taken(channel: DiscordChannel, discord: FakeDiscord) -> None:
     """Wait until the host has all events: from then on the bot would not ask for them again."""
     while True:
-        session = channel.progress and channel.progress.session
+        session = channel.progress.session if channel.progress else None
         if session is not None and session.sequence >= discord.sessions.sequence:
             return
         await trio.sleep(0.01)

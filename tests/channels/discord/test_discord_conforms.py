@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.channels.discord.bots import ANN, Bot, open_bot, until_taken
 
 from nanoclaw.channels.discord.channel import DiscordChannel
 from nanoclaw.records import Address
 from nanoclaw.testing.conformance import ChannelUnderTest, Check, Thread, channel_checks
-
+from tests.channels.discord.bots import ANN, Bot, open_bot, until_taken
 
 NOT_FOR_DISCORD = {"it does not say that it is idempotent"}
 

@@ -1,4 +1,4 @@
-"""A Discord on loopback, to test bots with: the HTTP API and the gateway, with sessions that can be resumed."""
+"""A Discord on loopback, to test bots with: the HTTP API, and a gateway whose sessions can be resumed."""
 
 from nanoclaw.testing.networks.discord.network import BOT, FakeDiscord, Pressed
 from nanoclaw.testing.networks.discord.server import open_fake_discord

@@ -26,7 +26,7 @@ READS_MESSAGES = 1 << 19
 
 
 @frozen
-class Refused(Exception):  # noqa: N818 -- an answer
+class Refused(Exception):
     """An answer that is an error."""
 
     status: int

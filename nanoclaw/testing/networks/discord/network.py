@@ -8,16 +8,15 @@
 It was written from Discord's documentation, not from its behaviour.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 import trio
 from attrs import Factory, define
 
+from nanoclaw.system.clock import SystemClock
 from nanoclaw.testing.networks.discord.sessions import Sessions
 
 Json = dict[str, Any]
@@ -151,7 +150,7 @@ class FakeDiscord:
 
     def snowflake(self) -> str:
         """Return a new id, larger than all before."""
-        return str((int(time.time() * 1000) - EPOCH_MS << 22) + next(self._numbers))
+        return str((int(SystemClock().now().timestamp() * 1000) - EPOCH_MS << 22) + next(self._numbers))
 
     # -- what people do --
 
@@ -166,7 +165,7 @@ class FakeDiscord:
         files: Sequence[tuple[str, bytes]] = (),
         **more: Any,
     ) -> str:
-        """Let a person write, and return the message's id. The bot's confirmation is not awaited: there is none."""
+        """Let a person write, and return the message's id. Bots confirm nothing, so none is awaited."""
         message = self.add_message(channel, self.user(user, f"user{user}"), text)
         message["mentions"] = [self.bot if one == BOT else self.users[one] for one in mentions]
         message["attachments"] = [self.attach(channel, *each) for each in files]
@@ -338,4 +337,4 @@ class FakeDiscord:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat()
+    return SystemClock().now().isoformat()
