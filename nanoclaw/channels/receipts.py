@@ -1,8 +1,11 @@
 """Reads the receipts and delays of channels. They are foreign code, so the values may have any type."""
 
-from nanoclaw.channels.protocol import ChannelUnavailable
+from typing import get_args
+
+from nanoclaw.channels.protocol import ChannelUnavailable, Condition
 from nanoclaw.records import Receipt
 from nanoclaw.records.content import storable
+from nanoclaw.system.foreign import text_of
 
 
 def read_receipt(returned: object) -> tuple[Receipt, str | None]:
@@ -29,3 +32,13 @@ def retry_after(error: ChannelUnavailable) -> float | None:
     except Exception:  # noqa: BLE001 -- a subclass may lack it, or compute it
         return None
     return asked if isinstance(asked, int | float) and not isinstance(asked, bool) else None
+
+
+def copied(error: ChannelUnavailable) -> ChannelUnavailable:
+    """Return a channel's refusal with values that are safe to use."""
+    try:
+        condition: object = error.condition
+    except Exception:  # noqa: BLE001 -- a subclass may lack it, or compute it
+        condition = "down"
+    known: Condition = next((each for each in get_args(Condition) if each == condition), "down")
+    return ChannelUnavailable(text_of(error), retry_after(error), condition=known)

@@ -7,13 +7,16 @@ connection. It is never buried, so later events wait for seconds, not for minute
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 import trio
 from attrs import frozen
 
 from actors import Backoff, Context, Node, Policy, Refusal, Supervisor
 from nanoclaw.channels.conditions import Conditions, noted
+from nanoclaw.channels.finishing import finished, names_files
 from nanoclaw.channels.protocol import Channel, ChannelUnavailable
+from nanoclaw.channels.receipts import copied
 from nanoclaw.records import Address, BadEvent, Event, Intake, Routed
 from nanoclaw.system.foreign import foreign_code, text_of
 from nanoclaw.system.supervision import Supervision
@@ -64,6 +67,8 @@ class _OwnEvents:
                 f"the channel {self.channel_type} offers an event of {address.channel_type!r:.60}: "
                 "a channel offers those of its own chats"
             )
+        if names_files(event):
+            return await finished(partial(self.intake.offer, event))
         return await self.intake.offer(event)
 
 
@@ -77,6 +82,8 @@ async def _receive(channel: Channel, intake: Intake, conditions: Conditions) -> 
     try:
         with noted(conditions, channel.channel_type, "receiver"), foreign_code(Refusal):
             await channel.receive(intake)
+    except ChannelUnavailable as error:
+        raise copied(error) from error
     except Refusal as error:
         raise ChannelUnavailable(text_of(error)) from error
 

@@ -35,7 +35,7 @@ from nanoclaw.channels.protocol import (
     Sender,
     capabilities_of,
 )
-from nanoclaw.channels.receipts import retry_after
+from nanoclaw.channels.receipts import copied
 from nanoclaw.records import (
     Address,
     CardEditContent,
@@ -116,7 +116,7 @@ class DmFinder:
         except DeliveryRejected as error:
             raise DeliveryRejected(text_of(error)) from error
         except ChannelUnavailable as error:
-            raise ChannelUnavailable(text_of(error), retry_after(error)) from error
+            raise copied(error) from error
         except ForeignError as error:
             raise ChannelUnavailable(f"the channel failed: {error}") from error
         if not isinstance(found, Address):

@@ -42,16 +42,19 @@ def catalogue() -> Catalogue:
 
 def noun_names() -> list[str]:
     """Return the nouns, in the order of the documentation."""
-    return list(catalogue().nouns)
+    return [name.replace("_", "-") for name in catalogue().nouns]
 
 
 def noun_group(name: str) -> click.Group | None:
     """Return the group of a noun; None if there is none with that name."""
+    name = name.replace("-", "_")
     noun = catalogue().nouns.get(name)
     if noun is None:
         return None
     commands = {each.verb: _command(each) for each in catalogue().of_noun(name)}
-    group = Group(name, commands=commands, help=_sentence(noun.summary), no_args_is_help=False)
+    group = Group(
+        name.replace("_", "-"), commands=commands, help=_sentence(noun.summary), no_args_is_help=False
+    )
     group.short_help = noun.summary
     group.params = list(options())
     group.callback = with_places(_nothing)

@@ -18,6 +18,5 @@ async def prepare(home: Path, table: str, chat: Address) -> None:
     """Make a home with a channel, whose chat is open to everybody and answered by the agent `main`."""
     home.mkdir(exist_ok=True)
     (home / "config.toml").write_text(f'timezone = "UTC"\n{table}')
-    plain = load_config(["--home", str(home)], {}) if False else config_of(home)
     async with nanoclaw.open_host(plain, channels=[FakeChannel()]) as host:
         await host.admin.wirings.connect(chat, "main", policy="public")

@@ -151,9 +151,7 @@ def command_event(interaction: Interaction, place: Place) -> InboundEvent:
     said = ChatMessage(
         interaction.id, asked(interaction), _name(by, interaction.member), user_id(by.id), is_mention=True
     )
-    return InboundEvent(
-        place.address, interaction.id, said, chat_name=place.name, is_group=place.is_group
-    )
+    return InboundEvent(place.address, interaction.id, said, chat_name=place.name, is_group=place.is_group)
 
 
 def asked(interaction: Interaction) -> str:
