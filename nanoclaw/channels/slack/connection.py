@@ -205,7 +205,7 @@ def require_sdk() -> None:
 
 
 def _quiet() -> logging.Logger:
-    """Return a logger for the SDK. It logs texts and addresses with secrets, so only its warnings are kept."""
+    """Return a silent logger for the SDK, which would log texts, and addresses with secrets."""
     log = logging.getLogger("nanoclaw.slack_sdk")
     log.setLevel(logging.CRITICAL)
     return log
@@ -247,7 +247,7 @@ async def _socket(
     class Client(SocketModeClient):
         """A client that leaves reconnecting to us: the SDK's own never gives up, and says nothing."""
 
-        async def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 -- the SDK's
+        async def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 -- of the SDK
             del force
             lost.set()
 

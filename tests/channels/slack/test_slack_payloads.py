@@ -106,10 +106,29 @@ def test_a_button_carries_the_question_and_the_option(question: str, value: str)
     assert button_of(button_value(question, value)) == (question, value)
 
 
-KEYS = (
-    "event type subtype channel user ts text message previous_message files item actions container value edited "
-    "thread_ts reaction event_ts action_ts id size"
-).split()
+KEYS = [
+    "event",
+    "type",
+    "subtype",
+    "channel",
+    "user",
+    "ts",
+    "text",
+    "message",
+    "previous_message",
+    "files",
+    "item",
+    "actions",
+    "container",
+    "value",
+    "edited",
+    "thread_ts",
+    "reaction",
+    "event_ts",
+    "action_ts",
+    "id",
+    "size",
+]
 WORDS = ["message", "message_changed", "message_deleted", "block_actions", "reaction_added"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(WORDS),
