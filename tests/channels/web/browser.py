@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import trio
 from attrs import frozen
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -65,7 +67,9 @@ class Browser:
             return await self._run(self.driver.execute_async_script, UNTIL, condition, given)
         except Exception as error:
             page = await self.script("return document.body.innerText")
-            raise AssertionError(f"{condition} did not come; the page shows:\n{page}\n{await self.log()}") from error
+            raise AssertionError(
+                f"{condition} did not come; the page shows:\n{page}\n{await self.log()}"
+            ) from error
 
     async def shows(self, text: str) -> None:
         """Wait until the page shows a text."""
@@ -87,6 +91,30 @@ class Browser:
     async def log(self) -> list[str]:
         """Return what the page has logged since the last call, violations of its policy included."""
         return [str(each["message"]) for each in await self._run(self.driver.get_log, "browser")]
+
+    async def press(self, *keys: str) -> None:
+        """Press keys one after the other, wherever the focus is."""
+        await self._run(ActionChains(self.driver).send_keys(*keys).perform)
+
+    async def press_back_tab(self) -> None:
+        chain = ActionChains(self.driver).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT)
+        await self._run(chain.perform)
+
+    async def resize(self, width: int, height: int) -> None:
+        """Give the page a size, as a device of that size does."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        await self._run(self.driver.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", metrics)
+
+    async def barriers(self) -> list[str]:
+        """Return what axe, an independent checker, finds to keep people with disabilities out."""
+        await self.script(files("axe_core_python").joinpath("axe.min.js").read_text("utf-8"))
+        code = """
+            const done = arguments[0];
+            axe.run().then(({ violations }) => done(violations.flatMap(({ id, nodes }) =>
+              nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`))));
+        """
+        found: list[str] = await self._run(self.driver.execute_async_script, code)
+        return found
 
     async def screenshot(self, file: Path) -> None:
         await self._run(self.driver.save_screenshot, str(file))

@@ -1,6 +1,6 @@
 """The server of the channel with a host of a few lines, which a test plays."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from nanoclaw.records import (
     NotAccepted,
     Outgoing,
     OutgoingContent,
+    OutgoingFile,
     Receipt,
     Routed,
     TextContent,
@@ -29,13 +30,15 @@ from nanoclaw.records import (
 from nanoclaw.store import ThreadExecutor
 
 NAME = "http"
+STORED = Routed(("session",), ("row",))
 
 
 @define
 class State:
-    """The state of the channel, in memory and without expiry."""
+    """The state of the channel, in memory. What would expire is noted and kept."""
 
     values: dict[str, str] = Factory(dict)
+    lives: dict[str, float | None] = Factory(dict)
 
     async def get(self, key: str, /) -> str | None:
         await trio.lowlevel.checkpoint()
@@ -43,7 +46,7 @@ class State:
 
     async def set(self, key: str, value: str, /, *, ttl_s: float | None = None) -> None:
         await trio.lowlevel.checkpoint()
-        self.values[key] = value
+        self.values[key], self.lives[key] = value, ttl_s
 
     async def compare_and_set(
         self, key: str, expected: str | None, value: str | None, /, *, ttl_s: float | None = None
@@ -53,7 +56,7 @@ class State:
             return False
         self.values.pop(key, None)
         if value is not None:
-            self.values[key] = value
+            await self.set(key, value, ttl_s=ttl_s)
         return True
 
     async def delete(self, key: str, /) -> bool:
@@ -92,13 +95,17 @@ class Host:
     _send: trio.MemorySendChannel[Event]
     events: trio.MemoryReceiveChannel[Event]
     offered: list[Event] = Factory(list)
-    answer: Routed = Routed(("session",), ("row",))
+    answer: Routed = STORED
     is_down: bool = False
+    looks_at: Callable[[InboundEvent], None] = lambda _event: None
+    """Called with each message while it is offered."""
 
     async def offer(self, event: Event, /) -> Routed:
         await trio.lowlevel.checkpoint()
         if self.is_down:
             raise NotAccepted("the host is down")
+        if isinstance(event, InboundEvent):
+            self.looks_at(event)
         self.offered.append(event)
         await self._send.send(event)
         return self.answer
@@ -136,11 +143,19 @@ class Stage:
         await self.state.set(logins.stored_as(logins.LINK, token), logins.link_value(user, name))
         return f"{self.url}#login={token}"
 
-    async def deliver(self, content: OutgoingContent | str, thread: str = "", chat: str = "ann") -> Receipt:
+    async def deliver(
+        self,
+        content: OutgoingContent | str,
+        thread: str = "",
+        chat: str = "ann",
+        files: tuple[OutgoingFile, ...] = (),
+    ) -> Receipt:
         """Deliver a message of the agent. A text is Markdown."""
         self.count += 1
         whole = TextContent(content, markdown=True) if isinstance(content, str) else content
-        outgoing = Outgoing(f"out-{self.count}", Address(NAME, chat, thread or None), whole, author="Andy")
+        outgoing = Outgoing(
+            f"out-{self.count}", Address(NAME, chat, thread or None), whole, files=files, author="Andy"
+        )
         return await self.sender.deliver(outgoing)
 
 
@@ -154,6 +169,12 @@ async def open_stage(
     listen = config or HttpConfig(listen=f"127.0.0.1:{port}", requests_a_minute=1200)
     context = ChannelContext(NAME, folder, "UTC", "Andy")
     async with running(
-        listen, context, host, kept, agents, ThreadExecutor(), Random()  # type: ignore[arg-type]  # a part of the state
+        listen,
+        context,
+        host,
+        kept,
+        agents,
+        ThreadExecutor(),
+        Random(),  # type: ignore[arg-type]  # a part of the state
     ) as (sender, bound):
         yield Stage(folder, kept, agents, host, sender, bound)
