@@ -174,7 +174,7 @@ def _skipping(what: str, event: Any) -> Iterator[None]:
         _log.warning(
             "matrix.event_skipped",
             what=what,
-            event=str((source or {}).get("event_id"))[:100],
+            message=str((source or {}).get("event_id"))[:100],
             reason=f"{type(error).__name__}: {error}"[:500],
         )
 

@@ -181,9 +181,13 @@ class MatrixSender:
         network, _, user = user_id.partition(":")
         if network != PREFIX or not user.startswith("@") or ":" not in user:
             raise DeliveryRejected(f"{user_id!r:.100} is no user of Matrix")
-        room_id = self.server.direct_room(user)
+        key = f"direct {user}"[:512]
+        kept = await self.state.get(key)
+        room_id = kept if kept and await self.server.known(kept) else self.server.direct_room(user)
         if room_id is None:
             room_id = await self.server.create_direct(user, encrypted=self.encrypt_direct_chats)
+        if room_id != kept:
+            await self.state.set(key, room_id)
         return Address(self.channel, room_id)
 
 

@@ -181,7 +181,7 @@ class Syncing:
                 await trio.sleep(wait_s)
                 wait_s = min(wait_s * 2, longest_s)
             except BadEvent as error:
-                _log.warning("matrix.event_refused", event=event.event_id, reason=str(error))
+                _log.warning("matrix.event_refused", message=event.event_id, reason=str(error))
                 break
         if isinstance(event, InboundEvent):
             for file in event.message.attachments:
@@ -199,7 +199,7 @@ class Syncing:
             return
         if any(each.event_id == seen.event_id for each in self._held):
             return
-        _log.info("matrix.key_missing", room=room_id, event=seen.event_id)
+        _log.info("matrix.key_missing", room=room_id, message=seen.event_id)
         await self._store_held([*self._held, Held(room_id, seen.event_id, seen.session_id, self.now())])
         if source is not None:
             with trio.move_on_after(5):

@@ -146,6 +146,8 @@ class Synapse:
     home: Path
     port: int
     process: "subprocess.Popen[bytes]"
+    people: list[Person] = Factory(list)
+    """Those who are registered. They leave with the server."""
 
     def person(self, name: str) -> Person:
         """Register a user whose name nobody else has."""
@@ -155,7 +157,8 @@ class Synapse:
             "auth": {"type": "m.login.dummy"},
         }
         answer = httpx2.post(f"{self.base}{API}/register", json=body, trust_env=False, timeout=30).json()
-        return Person(self.base, answer["user_id"], answer["access_token"])
+        self.people.append(Person(self.base, answer["user_id"], answer["access_token"]))
+        return self.people[-1]
 
     def stop(self) -> None:
         self.process.terminate()
@@ -178,6 +181,8 @@ def synapse(home: Path, **limits: Any) -> Iterator[Synapse]:
         yield server
     finally:
         server.stop()
+        for each in server.people:
+            each.close()
 
 
 def _config(home: Path, port: int) -> dict[str, Any]:

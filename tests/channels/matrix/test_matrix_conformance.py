@@ -109,8 +109,6 @@ async def a_room() -> AsyncIterator[ChannelUnderTest]:  # noqa: C901 -- a hook a
             reactions=reactions,
             thread=Thread(Address("matrix", room, root), in_thread, says=lambda text: says(text, **in_root)),
         )
-    ann.close()
-    bot.close()
 
 
 @pytest.mark.parametrize("check", channel_checks(a_room), ids=str)
