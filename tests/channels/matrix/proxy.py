@@ -16,6 +16,8 @@ class Proxy:
     port: int = 0
     is_down: bool = False
     is_silent: bool = False
+    is_frozen: bool = False
+    """True: nothing passes any more, and nobody is told."""
     _swallowed: set[trio.SocketStream] = field(factory=set)
     """The connections on which a message was sent that gets no answer."""
     _living: set[trio.SocketStream] = field(factory=set)
@@ -71,6 +73,8 @@ class Proxy:
     ) -> None:
         try:
             while data := await source.receive_some(65536):
+                if self.is_frozen:
+                    await trio.sleep_forever()
                 if self.is_silent and data.startswith(b"PUT ") and b"/send/" in data:
                     self._swallowed.add(sink)
                 if source not in self._swallowed:
