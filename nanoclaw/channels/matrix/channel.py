@@ -14,10 +14,11 @@ from nanoclaw.channels.matrix.config import MatrixConfig
 from nanoclaw.channels.matrix.drafts import Drafts
 from nanoclaw.channels.matrix.incoming import PREFIX, Incoming
 from nanoclaw.channels.matrix.login import Login, new_device
-from nanoclaw.channels.matrix.media import Media
+from nanoclaw.channels.matrix.media import ServerFiles
 from nanoclaw.channels.matrix.sending import MatrixSender
 from nanoclaw.channels.matrix.server import Server, open_server
 from nanoclaw.channels.matrix.syncing import TELL_AFTER_S, Syncing
+from nanoclaw.channels.media import Media
 from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable
 from nanoclaw.channels.state import ChannelState
 from nanoclaw.config import ConfigError
@@ -30,8 +31,6 @@ CAPABILITIES = Capabilities(
     direct_chats=True,
     user_prefix=PREFIX,
 )
-PAUSE_S = (1.0, 30.0)
-"""Bounds of the pause before a failed connection is opened again. It doubles."""
 
 _log = structlog.get_logger()
 
@@ -48,7 +47,11 @@ class MatrixChannel:
     _random: Random = Factory(SystemRandom)
     _login: Login = field(init=False)
     _state: ChannelState | None = None
-    _failures: int = 0
+    _media: Media = field(init=False)
+
+    @_media.default
+    def _own_folder(self) -> Media:
+        return Media((self.context.folder / "media").absolute())
 
     @_login.default
     def _first_login(self) -> Login:
@@ -75,20 +78,11 @@ class MatrixChannel:
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[MatrixSender]:
         """See `Channel.sender`."""
-        await self._pause()
-        self._failures += 1
         try:
             async with self._connected() as sender:
                 yield sender
         except ConfigError as error:
             raise ChannelUnavailable(str(error)) from error
-
-    async def _pause(self) -> None:
-        """Wait before the connection is opened again, longer after each failure in a row."""
-        first_s, longest_s = PAUSE_S
-        if self._failures:
-            pause_s = min(first_s * 2 ** min(self._failures - 1, 10), longest_s)
-            await trio.sleep(pause_s * self._random.uniform(0.8, 1.2))
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[MatrixSender]:
@@ -106,12 +100,12 @@ class MatrixChannel:
     @asynccontextmanager
     async def _running(self, server: Server, state: ChannelState) -> AsyncIterator[MatrixSender]:
         """Sync while the context is open."""
-        media = Media(server, (self.context.folder / "media").absolute())
-        media.clean()
-        incoming = Incoming(self.channel_type, server, media.fetch)
+        await self._media.clean()
+        server_files = ServerFiles(server)
+        incoming = Incoming(self.channel_type, server, server_files.fetch)
         now = self.context.clock.now
         syncing = Syncing(
-            server, incoming, self._handover, state, lambda: now().timestamp(), self.tell_after_s
+            server, incoming, self._handover, self._media, state, lambda: now().timestamp(), self.tell_after_s
         )
         news = await syncing.connect()
         drafts = Drafts(server, state, self._random)
@@ -125,16 +119,14 @@ class MatrixChannel:
                 incoming,
                 state,
                 drafts,
-                media,
+                server_files,
                 nursery,
                 self.config.encrypt_direct_chats,
             )
-            self._failures = 0
             nursery.cancel_scope.cancel()
 
     async def _watch(self, server: Server) -> None:
         """Connect again when the secret changes, or the server no longer knows the session."""
-        self._failures = 0
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._on_changed_secret)
             await server.unauthorized.wait()

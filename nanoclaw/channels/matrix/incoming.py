@@ -4,29 +4,34 @@ It knows the latest messages, and asks the server for others.
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import trio
 from attrs import Factory, define, frozen
 
 from nanoclaw.channels.matrix.receiving import (
+    Membership,
     Message,
     Reaction,
     Redaction,
     RemoteFile,
+    Renamed,
     Seen,
     mentioned,
     read,
 )
+from nanoclaw.channels.media import Files
 from nanoclaw.channels.protocol import DeliveryRejected
 from nanoclaw.records import (
     Address,
-    Attachment,
     ChatMessage,
+    ChatRenamed,
     Deleted,
     Event,
     InboundEvent,
+    Joined,
+    Left,
     Reacted,
     ReplyTo,
 )
@@ -64,8 +69,8 @@ class Rooms(Protocol):
         ...
 
 
-Fetch = Callable[[RemoteFile], Awaitable[Attachment | str]]
-"""Fetches a file. It returns why it cannot be had, a sentence, if it never can."""
+Fetch = Callable[[Files, RemoteFile], Awaitable[None]]
+"""Fetches a file of a message."""
 
 
 @frozen
@@ -87,21 +92,25 @@ class Incoming:
     fetch: Fetch
     _known: OrderedDict[str, Known] = Factory(OrderedDict)
 
-    async def event_of(self, room_id: str, seen: Seen) -> Event | None:
+    async def event_of(self, room_id: str, seen: Seen, files: Files) -> Event | None:
         """Return the event for the host, or None for what does not concern it."""
         if isinstance(seen, Message):
             self._remember(seen)
-        if seen.sender == self.rooms.user_id:
+        if seen.sender == self.rooms.user_id and not isinstance(seen, Membership):
             return None
         match seen:
             case Message(edited=None):
-                return await self._said(room_id, seen)
+                return await self._said(room_id, seen, files)
             case Message():
                 return await self._edited(room_id, seen)
             case Reaction():
                 return await self._reacted(room_id, seen)
             case Redaction():
                 return self._deleted(room_id, seen)
+            case Renamed():
+                return ChatRenamed(Address(self.channel, room_id), seen.event_id, seen.name)
+            case Membership():
+                return self._came_or_left(room_id, seen)
             case _:
                 return None
 
@@ -116,15 +125,16 @@ class Incoming:
 
     # -- messages ----------------------------------------------------------------
 
-    async def _said(self, room_id: str, seen: Message) -> InboundEvent:
+    async def _said(self, room_id: str, seen: Message, files: Files) -> InboundEvent:
         answered = await self._answered(room_id, seen)
-        attachments, missing = await self._files(seen)
+        for each in seen.files:
+            await self.fetch(files, each)
         message = ChatMessage(
             seen.event_id,
-            "\n".join(part for part in (seen.text, *missing) if part),
+            files.text(seen.text),
             self.rooms.user_name(room_id, seen.sender),
             _user(seen.sender),
-            attachments,
+            files.attachments,
             reply_to=answered,
             is_mention=self._is_mention(room_id, seen),
         )
@@ -171,14 +181,6 @@ class Incoming:
             return ReplyTo("somebody", "", seen.reply_to)
         return ReplyTo(self.rooms.user_name(room_id, found.sender), found.text, seen.reply_to)
 
-    async def _files(self, seen: Message) -> tuple[tuple[Attachment, ...], Sequence[str]]:
-        """Fetch the files of a message. Return them, and a sentence for each that cannot be had."""
-        found = [await self.fetch(file) for file in seen.files]
-        return (
-            tuple(each for each in found if isinstance(each, Attachment)),
-            [each for each in found if isinstance(each, str)],
-        )
-
     # -- what happens to messages ------------------------------------------------
 
     async def _reacted(self, room_id: str, seen: Reaction) -> Reacted:
@@ -196,6 +198,15 @@ class Incoming:
         known = self._known.get(seen.target)
         address = Address(self.channel, room_id, known.thread if known else None)
         return Deleted(address, seen.target, _user(seen.sender))
+
+    def _came_or_left(self, room_id: str, seen: Membership) -> Joined | Left | None:
+        is_in, was_in = seen.membership == "join", seen.before == "join"
+        if is_in == was_in:
+            return None
+        address = Address(self.channel, room_id)
+        is_me = seen.user == self.rooms.user_id
+        kind = Joined if is_in else Left
+        return kind(address, seen.event_id, _user(seen.user), seen.name, is_me=is_me)
 
     # -- known messages ----------------------------------------------------------
 

@@ -12,61 +12,50 @@ import httpx2
 import trio
 from attrs import frozen
 
+from nanoclaw.channels.fetching import NotFetched
 from nanoclaw.channels.matrix.receiving import FileKey, RemoteFile
 from nanoclaw.channels.matrix.server import Server, refusal
+from nanoclaw.channels.media import Files
 from nanoclaw.channels.protocol import ChannelUnavailable
-from nanoclaw.records import Attachment
-from nanoclaw.records.files import MAX_BYTES
 
 CHUNK = 64 << 10
+OK = 200
 TIMEOUT = httpx2.Timeout(30.0)
 DOWNLOAD = "/_matrix/client/v1/media/download"
 UPLOAD = "/_matrix/media/v3/upload"
 
 
 @frozen
-class Media:
+class ServerFiles:
     """The files of an account's server."""
 
     server: Server
-    folder: Path
-    """Where fetched files are until the host has them."""
 
-    def clean(self) -> None:
-        """Remove what the last process left."""
-        for left in self.folder.glob("*"):
-            left.unlink(missing_ok=True)
-
-    async def fetch(self, file: RemoteFile) -> Attachment | str:
-        """Fetch a file. Return why it cannot be had, if it never can.
+    async def fetch(self, files: Files, file: RemoteFile) -> None:
+        """Fetch a file of a message. One that can never be had becomes a line of the message.
 
         Raises:
             ChannelUnavailable: the server cannot be reached.
         """
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self.folder / hashlib.blake2b(f"{file.mxc} {file.key}".encode(), digest_size=16).hexdigest()
         try:
-            wrong = await self._download(file, path)
+            await files.add(file.kind, file.name, self._content(file))
         except httpx2.TimeoutException:
-            wrong = "its server did not answer in time"
+            files.lost(file.name, "its server did not answer in time")
         except httpx2.TransportError as error:
             raise ChannelUnavailable(f"the server cannot be reached: {error}") from error
-        if wrong is not None:
-            path.unlink(missing_ok=True)
-            return f"(The file {file.name!r:.200} could not be fetched: {wrong}.)"
-        return Attachment(file.kind, file.name, path=path)
 
-    async def _download(self, file: RemoteFile, path: Path) -> str | None:
-        """Stream a file to disk. Return what is wrong with it, if something is."""
+    async def _content(self, file: RemoteFile) -> AsyncIterator[bytes]:
+        """Yield the content of a file, decrypted. Raises NotFetched."""
         place = "/".join(quote(part, safe="") for part in file.mxc.removeprefix("mxc://").split("/", 1))
         address = f"{self.server.client.homeserver}{DOWNLOAD}/{place}"
+        cipher = None if file.key is None else Cipher.of(file.key)
         async with self._http() as http, http.stream("GET", address) as answer:
-            if answer.status_code != 200:  # noqa: PLR2004 -- HTTP's
-                return f"its server says {answer.status_code}"
-            cipher = None if file.key is None else Cipher.of(file.key)
-            if file.key is not None and cipher is None:
-                return "its key is malformed"
-            return await _write(answer.aiter_bytes(CHUNK), path, cipher)
+            if answer.status_code != OK:
+                raise NotFetched(f"its server says {answer.status_code}")
+            async for chunk in answer.aiter_bytes(CHUNK):
+                yield chunk if cipher is None else cipher.decrypt(chunk)
+        if cipher is not None and not cipher.is_whole:
+            raise NotFetched("it is damaged")
 
     async def upload(self, path: Path, size: int, name: str, mime: str, *, encrypted: bool) -> dict[str, Any]:
         """Send a file. Return its `url`, or its encrypted `file`, as events have it.
@@ -85,7 +74,7 @@ class Media:
             except httpx2.TransportError as error:
                 raise ChannelUnavailable(f"the file could not be sent: {error}") from error
         said = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else {}
-        if answer.status_code != 200 or not isinstance(said, dict) or "content_uri" not in said:  # noqa: PLR2004 -- HTTP's
+        if answer.status_code != OK or not isinstance(said, dict) or "content_uri" not in said:
             raise refusal(said if isinstance(said, dict) else {}, answer.status_code)
         url = str(said["content_uri"])
         return {"url": url} if cipher is None else {"file": cipher.described(url)}
@@ -112,13 +101,13 @@ class Cipher:
         return cls(os.urandom(32), os.urandom(8) + bytes(8))
 
     @classmethod
-    def of(cls, key: FileKey) -> "Cipher | None":
-        """Return the one of a file, or None if its key is malformed."""
+    def of(cls, key: FileKey) -> "Cipher":
+        """Return the one of a file. Raises NotFetched."""
         try:
             secret, iv = (urlsafe_b64decode(_padded(part)) for part in (key.key, key.iv))
             return cls(secret, iv, _plain(key.sha256))
-        except ValueError:
-            return None
+        except ValueError as error:
+            raise NotFetched("its key is malformed") from error
 
     def encrypt(self, chunk: bytes) -> bytes:
         """Return the next bytes, encrypted."""
@@ -162,18 +151,6 @@ def _padded(text: str) -> str:
 
 def _plain(text: str) -> str:
     return text.strip().rstrip("=")
-
-
-async def _write(chunks: AsyncIterator[bytes], path: Path, cipher: Cipher | None) -> str | None:
-    """Write a file, decrypted. Return what is wrong with it, if something is."""
-    size = 0
-    async with await trio.open_file(path, "wb") as file:
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > MAX_BYTES:
-                return f"it has more than {MAX_BYTES >> 20} MiB"
-            await file.write(chunk if cipher is None else cipher.decrypt(chunk))
-    return "it is damaged" if cipher is not None and not cipher.is_whole else None
 
 
 async def _read(path: Path, cipher: Cipher | None) -> AsyncIterator[bytes]:

@@ -10,7 +10,7 @@ from attrs import Factory, define
 from nanoclaw.channels.matrix.contents import Content, edit, file, mime_of, placed, reaction, texts
 from nanoclaw.channels.matrix.drafts import MESSAGE, Drafts
 from nanoclaw.channels.matrix.incoming import PREFIX, Incoming
-from nanoclaw.channels.matrix.media import Media
+from nanoclaw.channels.matrix.media import ServerFiles
 from nanoclaw.channels.matrix.server import Server
 from nanoclaw.channels.protocol import DeliveryRejected, Outcome
 from nanoclaw.channels.state import ChannelState
@@ -43,7 +43,7 @@ class MatrixSender:
     incoming: Incoming
     state: ChannelState
     drafts: Drafts
-    media: Media
+    files: ServerFiles
     nursery: trio.Nursery
     encrypt_direct_chats: bool
     _typing: set[str] = Factory(set)
@@ -112,7 +112,7 @@ class MatrixSender:
     async def _send_file(self, address: Address, each: OutgoingFile, key: str, answered: str | None) -> str:
         encrypted = self.server.encrypted(address.platform_id)
         mime = mime_of(each.name)
-        place = await self.media.upload(each.path, each.size, each.name, mime, encrypted=encrypted)
+        place = await self.files.upload(each.path, each.size, each.name, mime, encrypted=encrypted)
         content = placed(file(each.name, each.size, place), address.thread_id, answered)
         return await self._put(address, content, key)
 

@@ -17,9 +17,10 @@ from nanoclaw.channels.handover import Handover
 from nanoclaw.channels.matrix.incoming import Incoming
 from nanoclaw.channels.matrix.receiving import Encrypted, Seen, read, since_invited
 from nanoclaw.channels.matrix.server import News, Server, ServerFailed, Timeline
+from nanoclaw.channels.media import Media
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.state import ChannelState
-from nanoclaw.records import BadEvent, Event, InboundEvent, NotAccepted
+from nanoclaw.records import BadEvent, Event, NotAccepted
 
 MOST_ROOMS = 10
 """Rooms whose events are offered at the same time."""
@@ -69,6 +70,7 @@ class Syncing:
     server: Server
     incoming: Incoming
     handover: Handover
+    media: Media
     state: ChannelState
     now: Callable[[], float]
     """Returns the date as a Unix time."""
@@ -166,9 +168,10 @@ class Syncing:
         if isinstance(seen, Encrypted):
             await self._hold(room_id, seen, source)
             return
-        event = await self.incoming.event_of(room_id, seen)
-        if event is not None:
-            await self._offer(event)
+        async with self.media.files() as files:
+            event = await self.incoming.event_of(room_id, seen, files)
+            if event is not None:
+                await self._offer(event)
 
     async def _offer(self, event: Event) -> None:
         """Offer an event until the host has it."""
@@ -183,10 +186,6 @@ class Syncing:
             except BadEvent as error:
                 _log.warning("matrix.event_refused", message=event.event_id, reason=str(error))
                 break
-        if isinstance(event, InboundEvent):
-            for file in event.message.attachments:
-                if file.path is not None:
-                    await trio.Path(file.path).unlink(missing_ok=True)
 
     # -- events without a key ----------------------------------------------------
 
