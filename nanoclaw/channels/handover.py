@@ -11,6 +11,7 @@ import trio
 from attrs import Factory, define, field
 from outcome import Error, Outcome, Value
 
+from nanoclaw.channels.finishing import FINISH_S, names_files
 from nanoclaw.records import Event, Intake, NotAccepted, Routed
 
 MOST_WAITING = 1_000
@@ -22,6 +23,10 @@ class _Request:
     event: Event
     done: trio.Event = Factory(trio.Event)
     outcome: Outcome[Routed] | None = None
+    begun: bool = False
+    """True once the receiver has offered it."""
+    withdrawn: bool = False
+    """True if nobody waits for the outcome any more."""
 
     def settle(self, outcome: Outcome[Routed]) -> None:
         self.outcome = outcome
@@ -49,8 +54,12 @@ class Handover:
             BadEvent: as `Intake.offer`.
         """
         request = _Request(event)
-        await self._send.send(request)
-        await request.done.wait()
+        try:
+            await self._send.send(request)
+            await request.done.wait()
+        except trio.Cancelled:
+            await _leave(request)
+            raise
         assert request.outcome is not None  # noqa: S101 -- set before the event
         return request.outcome.unwrap()
 
@@ -58,7 +67,17 @@ class Handover:
         """Offer what is handed over to the host's intake until cancelled."""
         async with trio.open_nursery() as nursery:
             async for request in self._receive:
-                nursery.start_soon(_offer, intake, request)
+                if not request.withdrawn:
+                    request.begun = True
+                    nursery.start_soon(_offer, intake, request)
+
+
+async def _leave(request: _Request) -> None:
+    """Withdraw a request. One with files that the host is copying is finished first."""
+    request.withdrawn = True
+    if request.begun and names_files(request.event):
+        with trio.move_on_after(FINISH_S, shield=True):
+            await request.done.wait()
 
 
 async def _offer(intake: Intake, request: _Request) -> None:

@@ -7,26 +7,29 @@ connection. It is never buried, so later events wait for seconds, not for minute
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 import trio
 from attrs import frozen
 
 from actors import Backoff, Context, Node, Policy, Refusal, Supervisor
-from nanoclaw.channels.conditions import Conditions, noted
-from nanoclaw.channels.protocol import Channel, ChannelUnavailable
+from nanoclaw.channels.conditions import WELL_S, Conditions, noted
+from nanoclaw.channels.finishing import finished, names_files
+from nanoclaw.channels.protocol import Channel
+from nanoclaw.channels.receipts import unavailable
 from nanoclaw.records import Address, BadEvent, Event, Intake, Routed
-from nanoclaw.system.foreign import foreign_code, text_of
+from nanoclaw.system.foreign import foreign_code
 from nanoclaw.system.supervision import Supervision
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 """Bounds of the pause before a failed receiver is called again. It doubles, and is reset after `WELL_S`."""
-WELL_S = 5.0
-"""Seconds after which a receiver has recovered."""
+PATIENCE_S = 600.0
+"""The longest pause for which a network may ask."""
 
 _POLICY = Policy(
     intensity=sys.maxsize,
     period=WELL_S,
-    backoff=Backoff(first=FIRST_PAUSE_S, ceiling=LONGEST_PAUSE_S),
+    backoff=Backoff(first=FIRST_PAUSE_S, ceiling=LONGEST_PAUSE_S, jitter=0.25, patience=PATIENCE_S),
 )
 
 
@@ -64,6 +67,8 @@ class _OwnEvents:
                 f"the channel {self.channel_type} offers an event of {address.channel_type!r:.60}: "
                 "a channel offers those of its own chats"
             )
+        if names_files(event):
+            return await finished(partial(self.intake.offer, event))
         return await self.intake.offer(event)
 
 
@@ -78,7 +83,7 @@ async def _receive(channel: Channel, intake: Intake, conditions: Conditions) -> 
         with noted(conditions, channel.channel_type, "receiver"), foreign_code(Refusal):
             await channel.receive(intake)
     except Refusal as error:
-        raise ChannelUnavailable(text_of(error)) from error
+        raise unavailable(error) from error
 
 
 @frozen

@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from itertools import count
 from pathlib import Path
 from shutil import rmtree
-from tempfile import mkdtemp
 
 import apsw
 from attrs import evolve
@@ -61,6 +60,7 @@ def _size(path: Path) -> int:
 
 
 def _new_folder(parent: Path, name: str) -> Path:
+    """Make a folder whose name nobody uses, and return it."""
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for n in count():
         folder = parent / f"{name}.{n}"
@@ -112,8 +112,7 @@ def sending_folder(data: Path) -> Path:
         StoreError: the disk is full or fails.
     """
     with translating(data / SENDING):
-        (data / SENDING).mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Path(mkdtemp(dir=data / SENDING))
+        return _new_folder(data / SENDING, "delivery")
 
 
 def forget_deliveries(data: Path) -> None:
