@@ -202,6 +202,7 @@ PARTS = (
             "nanoclaw.testing.conformance": (
                 "ChannelUnderTest",
                 "Thread",
+                "DirectChat",
                 "ProviderUnderTest",
                 "RuntimeUnderTest",
                 "make_session",
