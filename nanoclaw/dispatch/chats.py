@@ -171,7 +171,9 @@ class ToChats:
         except Unattended as error:
             return Held(_error_text(error))
         except ChannelUnavailable as error:
-            return outcomes.back_off(delivery, _error_text(error), error.retry_after, self._now(), rules)
+            # A channel that is not down has a condition of its own, which no number of attempts ends.
+            delayed = outcomes.back_off if error.condition == "down" else outcomes.hold
+            return delayed(delivery, _error_text(error), self._now(), rules, error.retry_after)
         except OutcomeUnknown as error:
             again_at = self._now() + timedelta(seconds=outcomes.delay(delivery.attempts, rules))
             return outcomes.doubt(delivery, _error_text(error), again_at, rules)

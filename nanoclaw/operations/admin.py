@@ -13,6 +13,7 @@ from nanoclaw.operations.chats import Chats
 from nanoclaw.operations.destinations import Destinations
 from nanoclaw.operations.dropped import Dropped
 from nanoclaw.operations.ground import Ground
+from nanoclaw.operations.http_keys import HttpKeys
 from nanoclaw.operations.members import Members
 from nanoclaw.operations.messages import Messages
 from nanoclaw.operations.network import Network
@@ -49,6 +50,7 @@ NOUNS: tuple[type[Noun], ...] = (
     Budgets,
     Usage,
     Web,
+    HttpKeys,
 )
 """The nouns that come with NanoClaw, in the order of the documentation."""
 
@@ -82,6 +84,7 @@ class Admin:
     budgets: Budgets
     usage: Usage
     web: Web
+    http_keys: HttpKeys
     # Only for the host's own program:
     dms: DirectChats
     parked: Parked
@@ -115,6 +118,7 @@ class Admin:
             budgets=Budgets(ground, who, note),
             usage=Usage(ground, who, note),
             web=Web(ground, who, note),
+            http_keys=HttpKeys(ground, who, note),
             dms=DirectChats(ground),
             parked=Parked(ground),
             agent_groups=AgentGroups(ground),

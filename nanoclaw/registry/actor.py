@@ -21,6 +21,7 @@ from nanoclaw.records.checking import BadValue, checked
 from nanoclaw.registry.changes import Changes
 from nanoclaw.store import Connection, Executor, NotAllowed, Writer, own_central
 from nanoclaw.store.central import meta, sessions
+from nanoclaw.store.engine.row_changes import Changed, followed
 from nanoclaw.system.clock import Clock
 from nanoclaw.system.ids import new_id
 
@@ -28,6 +29,8 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 INSTALL_ID = "install_id"
+KEYS = frozenset({"id", "user_id", "messaging_group_id", "channel_type", "platform_id"})
+"""The columns of changed rows that caches look at."""
 
 
 class Requested(Protocol):
@@ -87,15 +90,25 @@ class Registry:
     async def commit(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `fn` as one whole transaction, and increase the version, so that cached reads become invalid.
+        """Run `fn` as one whole transaction. Cached reads of the rows that it changes become invalid.
 
         Raises:
             StoreError: see `Writer.run`.
         """
+        changed: Changed = None
+
+        def body(connection: Connection) -> T:
+            nonlocal changed
+            result, changed = followed(connection, KEYS, fn, *args, **kwargs)
+            return result
+
         try:
-            return await self._writer.run(fn, *args, **kwargs)
+            return await self._writer.run(body)
+        except BaseException:
+            changed = None
+            raise
         finally:
-            self.changes.version += 1
+            self.changes.committed(changed)
 
     async def note(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` as `commit` does, but keep cached reads valid. Use it for data that is not cached.

@@ -1,10 +1,16 @@
 """Notifies watchers of changes to the central database. Sessions update their projections (contract 4)."""
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import trio
 from attrs import Factory, define
+
+from nanoclaw.store.engine.row_changes import Changed
+
+KEPT_COMMITS = 64
+"""Number of commits whose changed rows are known."""
 
 
 @define(eq=False)
@@ -13,6 +19,7 @@ class Changes:
 
     version: int = 0
     """Number of commits of the registry. A read under another version may be stale."""
+    _committed: deque[Changed] = Factory(lambda: deque(maxlen=KEPT_COMMITS))
     _watchers: dict[str, dict[object, Callable[[], None]]] = Factory(dict)
     _opened: dict[str, None] = Factory(dict)
     _opened_some: trio.Event = Factory(trio.Event)
@@ -28,6 +35,19 @@ class Changes:
     _questions: trio.Event = Factory(trio.Event)
     _state: trio.Event = Factory(trio.Event)
     _pairing: trio.Event = Factory(trio.Event)
+
+    def committed(self, changed: Changed) -> None:
+        """Note a commit of the registry with the rows that it changed."""
+        self.version += 1
+        self._committed.append(changed)
+
+    def since(self, version: int) -> Changed:
+        """Return the rows that were changed since a version."""
+        n = self.version - version
+        latest = list(self._committed)[-n:] if n else []
+        if len(latest) < n or None in latest:
+            return None
+        return [row for changed in latest for row in changed or ()]
 
     @contextmanager
     def watch(self, agent_group_id: str, changed: Callable[[], None]) -> Iterator[None]:

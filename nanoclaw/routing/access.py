@@ -6,7 +6,7 @@ from attrs import frozen
 
 from nanoclaw.records import MessagingGroup, Refusal
 from nanoclaw.store import Connection
-from nanoclaw.store.central import members, people, refusals, users
+from nanoclaw.store.central import members, refusals
 
 UNIDENTIFIED = "unidentified_sender"
 """The reason for dropping a message whose sender the network does not identify."""
@@ -45,22 +45,21 @@ def refusal(
     Owners, admins of the agent group and members are always admitted, by any of their identities. A person
     who is blocked in the chat is not. The policy `public` admits everybody else.
     """
-    public = chat.unknown_sender_policy == "public"
     if user_id is None:
-        return None if public else NotAdmitted(UNIDENTIFIED)
+        return unidentified(chat)
     if members.is_member(connection, user_id, agent_group_id):
         return None
-    refused = refusals.of_sender(connection, chat.id, user_id, agent_group_id)
-    if public and (refused is None or refused.status != "blocked"):
-        return None
-    asks = chat.unknown_sender_policy == "request_approval"
-    return NotAdmitted(f"unknown_sender_{chat.unknown_sender_policy}", asks, refused)
+    return by_policy(chat, refusals.of_sender(connection, chat.id, user_id, agent_group_id))
 
 
-def person_of(connection: Connection, user_id: str | None) -> str | None:
-    """Return the name of the person behind an identity that is one of several, or None."""
-    if user_id is None or len(people.identities(connection, user_id)) == 1:
+def unidentified(chat: MessagingGroup) -> NotAdmitted | None:
+    """Return why a sender who cannot be identified is not admitted, or None if they are."""
+    return None if chat.unknown_sender_policy == "public" else NotAdmitted(UNIDENTIFIED)
+
+
+def by_policy(chat: MessagingGroup, refused: Refusal | None) -> NotAdmitted | None:
+    """Return why a sender without a right is not admitted, or None if they are. `refused` refused them."""
+    policy = chat.unknown_sender_policy
+    if policy == "public" and (refused is None or refused.status != "blocked"):
         return None
-    named = people.person_id(connection, user_id)
-    user = users.get(connection, named)
-    return (user and user.display_name) or named
+    return NotAdmitted(f"unknown_sender_{policy}", policy == "request_approval", refused)

@@ -1,4 +1,4 @@
-"""Plans for routing events, each read from the central database in one transaction."""
+"""Plans for routing events, composed of parts that are read from the central database."""
 
 from datetime import datetime
 
@@ -15,30 +15,19 @@ from nanoclaw.records import (
     Webhook,
     Wiring,
 )
-from nanoclaw.registry.trigger_rules import TriggerRules, problem
-from nanoclaw.routing.access import NotAdmitted, person_of, refusal
-from nanoclaw.routing.clicks import Waiting, waiting_in
+from nanoclaw.registry import Changes
+from nanoclaw.registry.trigger_rules import TriggerRules
+from nanoclaw.routing.access import NotAdmitted, by_policy, unidentified
+from nanoclaw.routing.clicks import Waiting
 from nanoclaw.routing.engaged import EngagedThreads, is_stop
-from nanoclaw.routing.engagement import Engagement, Verdict, judge, rules_of
-from nanoclaw.store import Connection, DamagedRow
-from nanoclaw.store.central import (
-    agent_groups,
-    held_messages,
-    messaging_groups,
-    refusals,
-    sessions,
-    user_dms,
-    users,
-    wirings,
-)
-from nanoclaw.store.central.people import identities
+from nanoclaw.routing.engagement import Engagement, Verdict, judge
+from nanoclaw.routing.plan_cache import PlanCache
+from nanoclaw.routing.plan_parts import ChatPart, Listener, Parts, read_parts, session_key
+from nanoclaw.store import DamagedRow, Reader
 from nanoclaw.system.patterns import InThread
 
 Routable = Said | Webhook
 """The events that are routed by a plan."""
-MAX_PLANS = 4096
-"""Limit of kept plans. The oldest makes room for a new one."""
-_Key = tuple[Address, bool, str | None, str]
 
 _log = structlog.get_logger()
 
@@ -141,27 +130,6 @@ class Plan:
         )
 
 
-@define(eq=False)
-class PlanCache:
-    """Plans read under one version of the central database, by address, kind of chat, and sender."""
-
-    _version: int = -1
-    _plans: dict[_Key, Plan] = Factory(dict)
-
-    def get(self, event: Routable, version: int) -> Plan | None:
-        """Return the plan for the event if it was read under this version, or None."""
-        return self._plans.get(_key(event)) if version == self._version else None
-
-    def put(self, event: Routable, version: int, plan: Plan) -> None:
-        """Keep a plan. `version` is the version before the plan was read."""
-        if version != self._version:
-            self._version = version
-            self._plans.clear()
-        if len(self._plans) >= MAX_PLANS:
-            del self._plans[next(iter(self._plans))]
-        self._plans[_key(event)] = plan
-
-
 def sender_of(event: Routable) -> str | None:
     """Return the id of the sender, or None if there is none or the network does not say."""
     return None if isinstance(event, Webhook) else event.message.sender_id
@@ -172,88 +140,91 @@ def name_of(event: Routable) -> str:
     return event.source if isinstance(event, Webhook) else event.message.sender
 
 
-def _key(event: Routable) -> _Key:
-    by_program = isinstance(event, Webhook)
-    return event.address, event.is_group, "" if by_program else sender_of(event), name_of(event)
-
-
-def session_key(wiring: Wiring, thread_id: str | None) -> tuple[str, str | None, str | None]:
-    """Return agent group, chat and thread that identify a wiring's session (contract 3, session_mode)."""
-    match wiring.session_mode:
-        case "agent-shared":
-            return (wiring.agent_group_id, None, None)
-        case "per-thread":
-            return (wiring.agent_group_id, wiring.messaging_group_id, thread_id)
-        case _:
-            return (wiring.agent_group_id, wiring.messaging_group_id, None)
-
-
-def plan(connection: Connection, event: Routable) -> Plan:
-    """Read the plan for an event. A damaged wiring, agent or session concerns only itself.
-
-    Wirings with invalid rules are logged, once for each plan.
-
-    Raises:
-        DamagedRow: the row of the chat or of the sender cannot be read.
-    """
-    sender = sender_of(event)
-    chat = messaging_groups.by_address(connection, event.address.channel_type, event.address.platform_id)
-    known = sender is None or _is_known(connection, sender, name_of(event))
-    person = person_of(connection, sender)
-    if chat is None:  # a card may have been sent there all the same
-        return Plan(None, (), known, person=person, waiting=waiting_in(connection, event.address))
-    targets = list[Target]()
-    found, damaged = wirings.split_for_chat(connection, chat.id)
-    ids = identities(connection, sender) if sender is not None else ()
-    for wiring in found:
-        try:
-            targets += filter(None, [_target(connection, event, chat, wiring, ids)])
-        except DamagedRow as error:
-            damaged.append(error)
+def composed(parts: Parts, event: Routable) -> Plan:
+    """Return the plan for an event from its parts."""
+    part, sender = parts.chat or ChatPart(None), parts.sender
+    name = name_of(event)
+    known = sender is None or (sender.user is not None and name in {"", sender.user.display_name})
+    person = None if sender is None else sender.person
+    if part.chat is None:
+        return Plan(None, (), known, person=person, waiting=part.waiting)
+    chat = part.chat
     return Plan(
         chat,
-        tuple(targets),
+        tuple(_target(each, chat, event, parts) for each in part.listeners),
         known,
-        dm_known=event.is_group or sender is None or _has_dm(connection, sender, chat),
+        dm_known=event.is_group or sender is None or part.is_direct or chat.channel_type in sender.networks,
         person=person,
-        waiting_for=frozenset()
-        if sender is None
-        else held_messages.waiting_agents(connection, chat.id, sender),
-        rejected=None if targets else refusals.of_chat(connection, chat.id),
-        waiting=waiting_in(connection, event.address),
-        damaged=tuple(damaged),
+        waiting_for=frozenset() if parts.pair is None else parts.pair.waiting_for,
+        rejected=part.rejected,
+        waiting=part.waiting,
+        damaged=part.damaged,
     )
 
 
-def _is_known(connection: Connection, user_id: str, name: str) -> bool:
-    user = users.get(connection, user_id)
-    return user is not None and name in {"", user.display_name}
+def _target(listener: Listener, chat: MessagingGroup, event: Routable, parts: Parts) -> Target:
+    sender = parts.sender
+    return Target(
+        listener.wiring,
+        listener.rules,
+        listener.agent_group,
+        listener.session,
+        None if isinstance(event, Webhook) else _refused(listener.agent_group.id, chat, parts),
+        () if sender is None else sender.identities,
+    )
 
 
-def _has_dm(connection: Connection, user_id: str, chat: MessagingGroup) -> bool:
-    return user_dms.is_settled(connection, user_id, chat.channel_type, chat.id)
-
-
-def _target(
-    connection: Connection, event: Routable, chat: MessagingGroup, wiring: Wiring, ids: tuple[str, ...]
-) -> Target | None:
-    """Return a target for an event whose sender has these identities."""
-    group = agent_groups.get(connection, wiring.agent_group_id)
-    if group is None:
+def _refused(agent_group_id: str, chat: MessagingGroup, parts: Parts) -> NotAdmitted | None:
+    """Return why the sender is not admitted, as `access.refusal` does."""
+    if parts.sender is None:
+        return unidentified(chat)
+    if parts.sender.may_talk_to(agent_group_id):
         return None
-    rules = rules_of(wiring)
-    if rules is None:
-        reason = problem(wiring.trigger_rules)
-        _log.error("routing.wiring_unusable", chat=chat.platform_id, wiring=wiring.id, reason=reason)
-    refused = None if isinstance(event, Webhook) else refusal(connection, chat, group.id, sender_of(event))
-    session = _open_session(connection, wiring, event.address.thread_id)
-    return Target(wiring, rules, group, session, refused, ids)
+    return by_policy(chat, None if parts.pair is None else parts.pair.refused.get(agent_group_id))
 
 
-def _open_session(
-    connection: Connection, wiring: Wiring, thread_id: str | None
-) -> Session | DamagedRow | None:
-    try:
-        return sessions.find_open(connection, *session_key(wiring, thread_id))
-    except DamagedRow as error:
-        return error
+@define(eq=False)
+class Plans:
+    """Plans for events. Their parts are kept until a commit changes them."""
+
+    _central: Reader
+    _changes: Changes
+    _cache: PlanCache = Factory(PlanCache)
+    _version: int = 0
+    """The version of the central database under which the kept parts are valid."""
+
+    async def find(self, event: Routable) -> Plan:
+        """Return the plan for an event, of one state of the database.
+
+        Wirings with invalid rules, and damaged ones, are logged when they are read.
+
+        Raises:
+            DamagedRow: the row of the chat or of the sender cannot be read.
+            StoreError: the database cannot be read.
+        """
+        self._refresh()
+        sender = sender_of(event)
+        kept = self._cache.get(event.address, sender)
+        if kept.complete(sender):
+            return composed(kept, event)
+        found = await self._read(event.address, sender, kept)
+        if kept.chat is None:
+            _log_damaged(event.address, found)
+        return composed(found, event)
+
+    async def _read(self, address: Address, sender: str | None, kept: Parts) -> Parts:
+        version = self._version
+        found = await self._central.run(read_parts, address, sender, kept)
+        if self._changes.version == version:
+            self._cache.put(address, found)
+            return found
+        return await self._central.run(read_parts, address, sender, Parts())
+
+    def _refresh(self) -> None:
+        self._cache.drop(self._changes.since(self._version))
+        self._version = self._changes.version
+
+
+def _log_damaged(address: Address, found: Parts) -> None:
+    for damaged in found.chat.damaged if found.chat is not None else ():
+        _log.error("routing.row_damaged", chat=address.platform_id, reason=str(damaged))

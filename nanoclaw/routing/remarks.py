@@ -12,7 +12,7 @@ from nanoclaw.records.content import dump_parked
 from nanoclaw.registry import ParkEvent, Registry
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.engagement import listens_to, rules_of
-from nanoclaw.routing.plan import session_key
+from nanoclaw.routing.plan_parts import session_key
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
 from nanoclaw.store import Connection, DamagedRow, Reader

@@ -52,7 +52,7 @@ from nanoclaw.routing.drops import Drop, Drops
 from nanoclaw.routing.engaged import EngagedThreads
 from nanoclaw.routing.holding import NotHeld, RemoveHeld
 from nanoclaw.routing.pairing import Pairing, possible_code
-from nanoclaw.routing.plan import Plan, PlanCache, Routable, Target, name_of, plan, sender_of
+from nanoclaw.routing.plan import Plan, Plans, Routable, Target, name_of, sender_of
 from nanoclaw.routing.refused import Refused
 from nanoclaw.routing.remarks import Remarks
 from nanoclaw.routing.strangers import Strangers
@@ -130,7 +130,7 @@ class Router:
     _pairing: Pairing
     _files: WaitingFiles
     _shows: Shows = Factory(Shows)
-    _plans: PlanCache = Factory(PlanCache)
+    _plans: Plans = Factory(lambda self: Plans(self._central, self._changes), takes_self=True)
     _chats: dict[tuple[str, str], _ChatQueue] = Factory(dict)
     _places: Places = Factory(lambda: Places(MAX_CONCURRENT))
     refused: Refused = Factory(Refused)
@@ -268,11 +268,11 @@ class Router:
             return found
         await self._release(found.chat.id, sender_of(event))
         async with self._places:
-            return await self._plan(event)
+            return await self._plans.find(event)
 
     async def _known(self, event: Routable) -> Plan:
         """Return the plan, once sender and chat have their rows as the network reports them."""
-        found = await self._plan(event)
+        found = await self._plans.find(event)
         if found.user_known and found.chat_known(event):
             return found
         sender = sender_of(event)
@@ -284,7 +284,7 @@ class Router:
             await self._registry.ask(EnsureChat(event.address, name, event.is_group, direct))
         if found.chat is None:
             _log.info("routing.new_chat", channel=event.address.channel_type, chat=event.address.platform_id)
-        return await self._plan(event)
+        return await self._plans.find(event)
 
     @contextmanager
     def _queue(self, address: Address) -> Iterator[_ChatQueue]:
@@ -297,16 +297,6 @@ class Router:
             queue.users -= 1
             if not queue.users:
                 del self._chats[key]
-
-    async def _plan(self, event: Routable) -> Plan:
-        found = self._plans.get(event, self._changes.version)
-        if found is None:
-            version = self._changes.version
-            found = await self._central.run(plan, event)
-            self._plans.put(event, version, found)
-            for damaged in found.damaged:
-                _log.error("routing.row_damaged", chat=event.address.platform_id, reason=str(damaged))
-        return found
 
     async def _answer(self, event: Routable, found: Plan) -> Routed | None:
         """Store the message as an answer to a question. Return None if it answers none."""
@@ -411,7 +401,7 @@ class Router:
 
     async def _release_one(self, event: Routable, held: HeldMessage) -> None:
         async with self._places:
-            found = await self._plan(event)
+            found = await self._plans.find(event)
         if found.damaged and not found.targets:
             raise NotAccepted(f"nobody can take the event now: {found.damaged[0]}")
         if not found.targets and not held.agents and found.rejected is None:

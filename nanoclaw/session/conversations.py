@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import Factory, frozen
 
-from nanoclaw.records import Address, AgentGroup, Session
+from nanoclaw.records import Address, AgentGroup, MessagingGroup, Session
 from nanoclaw.session.services import Conversation
 from nanoclaw.store import Connection, DamagedRow
 from nanoclaw.store.central import agent_groups, messaging_groups, sessions
@@ -37,37 +37,51 @@ def conversation(connection: Connection, session: Session) -> Conversation:
         DamagedRow: its agent group or chat is missing or damaged, or an id cannot name a folder.
     """
     group = agent_groups.get(connection, session.agent_group_id)
-    return _conversation(connection, session, {} if group is None else {group.id: group})
+    return _conversation(_Chats(connection), session, {} if group is None else {group.id: group})
 
 
 def _conversations(
     connection: Connection, rows: Iterable[Session], damaged: list[DamagedRow]
 ) -> Conversations:
     groups = {group.id: group for group in agent_groups.every(connection)}
-    usable = list[Conversation]()
+    chats, usable = _Chats(connection), list[Conversation]()
     for session in rows:
         try:
-            usable.append(_conversation(connection, session, groups))
+            usable.append(_conversation(chats, session, groups))
         except DamagedRow as error:
             damaged.append(error)
     return Conversations(tuple(usable), tuple(damaged))
 
 
-def _conversation(connection: Connection, session: Session, groups: Mapping[str, AgentGroup]) -> Conversation:
+@frozen
+class _Chats:
+    """Reads chats, each once."""
+
+    connection: Connection
+    _found: dict[str, MessagingGroup | None] = Factory(dict)
+
+    def get(self, id_: str) -> MessagingGroup | None:
+        """Return a chat, or None. Raises DamagedRow."""
+        if id_ not in self._found:
+            self._found[id_] = messaging_groups.get(self.connection, id_)
+        return self._found[id_]
+
+
+def _conversation(chats: _Chats, session: Session, groups: Mapping[str, AgentGroup]) -> Conversation:
     for id_ in (session.id, session.agent_group_id):
         if not is_component(id_):
             raise _unusable(session, f"the id {id_!r:.140} cannot be the name of a folder")
     group = groups.get(session.agent_group_id)
     if group is None:
         raise _unusable(session, f"its agent group {session.agent_group_id!r} is missing or damaged")
-    return Conversation(session, group, _chat(connection, session))
+    return Conversation(session, group, _chat(chats, session))
 
 
-def _chat(connection: Connection, session: Session) -> Address | None:
+def _chat(chats: _Chats, session: Session) -> Address | None:
     if session.messaging_group_id is None:
         return None
     try:
-        chat = messaging_groups.get(connection, session.messaging_group_id)
+        chat = chats.get(session.messaging_group_id)
     except DamagedRow as error:
         raise _unusable(session, f"its chat cannot be used: {error}") from error
     if chat is None:

@@ -5,7 +5,7 @@ So a session cannot retire between the lookup and the message.
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 import structlog
@@ -46,6 +46,11 @@ T = TypeVar("T")
 
 MAX_ASKS = 3
 """Number of times an event is offered to a crashing session before it is parked."""
+RESUMED_AT_ONCE, CHECKED_TOGETHER = 8, 16
+"""Number of tasks that check and start sessions, and of sessions that a worker thread checks in one go.
+
+A task for each session, and a hand-over to a thread for each, would delay the events that come meanwhile.
+"""
 
 _log = structlog.get_logger()
 
@@ -65,7 +70,6 @@ class Sessions:
         init=False, default=Factory(lambda self: self._make_dispatch(self), takes_self=True)
     )
     """The dispatcher of all sessions. It sends messages between agents back to this directory."""
-    _resuming: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(8))
 
     def ref(self, conversation: Conversation) -> Ref[SessionActor]:
         """Return the session's actor, starting it if necessary. Synchronous."""
@@ -163,34 +167,39 @@ class Sessions:
 
         `survivors` are the ids of sessions whose runners outlived the last host. They adopt these runners.
         """
-        busy = {*await self._services.central.run(parked_events.counts), *survivors}
+        parked = await self._services.central.run(parked_events.counts)
+        left = iter(conversations)
+
+        async def resume_some() -> None:
+            while some := list(islice(left, CHECKED_TOGETHER)):
+                for conversation in await self._with_work(some, {*parked, *survivors}):
+                    await self._resume(conversation, adopt=conversation.session.id in survivors)
+
         async with trio.open_nursery() as nursery:
-            for conversation in conversations:
-                nursery.start_soon(
-                    self._resume,
-                    conversation,
-                    conversation.session.id in busy,
-                    conversation.session.id in survivors,
-                )
+            for _ in range(RESUMED_AT_ONCE):
+                nursery.start_soon(resume_some)
         _log.info("sessions.resumed", sessions=len(conversations), survivors=len(survivors))
 
-    async def _resume(self, conversation: Conversation, busy: bool, adopt: bool) -> None:  # noqa: FBT001 -- start_soon passes positions
-        async with self._resuming:
-            if not busy and not await self._has_work(conversation):
-                return
-            ref = self.ref(conversation)
-            if adopt:
-                ref.signal(Adopt())  # in the same step, so that the session does not retire first
-            try:
-                await ref.wait_started()
-            except (Crashed, Stopped) as error:  # reported already
-                _log.info("session.not_resumed", session=conversation.session.id, reason=str(error))
+    async def _resume(self, conversation: Conversation, *, adopt: bool) -> None:
+        ref = self.ref(conversation)
+        if adopt:
+            ref.signal(Adopt())  # in the same step, so that the session does not retire first
+        try:
+            await ref.wait_started()
+        except (Crashed, Stopped) as error:  # reported already
+            _log.info("session.not_resumed", session=conversation.session.id, reason=str(error))
 
-    async def _has_work(self, conversation: Conversation) -> bool:
+    async def _with_work(self, some: list[Conversation], busy: Collection[str]) -> list[Conversation]:
+        """Return the conversations that are busy, or whose files have work."""
+        return await self._services.executor.run(
+            lambda: [one for one in some if one.session.id in busy or self._has_work(one)], lane="read"
+        )
+
+    def _has_work(self, conversation: Conversation) -> bool:
         inbound = conversation.paths(self._services.config).inbound_db
         session = conversation.session
         used = session.last_active is not None and session.status != "archived"
-        return await self._services.executor.run(partial(has_open_work, inbound, missing=used), lane="read")
+        return has_open_work(inbound, missing=used)
 
 
 async def _renew(ref: Ref[SessionActor], within_s: float) -> None:

@@ -13,7 +13,9 @@ _CODE_OR_BOLD = re.compile(r"(?P<code>`+)[^`\n]*(?P=code)|(?<![\w\\])__(?P<bold>
 _HEADING = re.compile(r"^(?P<before>[ >]*)#{4,6}[ \t]+(?P<text>.*?)[ \t#]*$")
 _RULE = re.compile(r"^(?P<before>[ >]*)[-*_ \t]+$")
 _TASK = re.compile(r"^(?P<before>[ >]*(?:[-*+]|\d+[.)])[ \t]+)\[(?P<mark>[ xX])\][ \t]")
-_PLAIN = re.compile(r"(?P<link>https?://\S+)|(?P<sign>[\\*_~`|])|(?m:^)(?P<start>[ \t]*)(?P<block>[>#+-]|\d+\.)")
+_PLAIN = re.compile(
+    r"(?P<link>https?://\S+)|(?P<sign>[\\*_~`|])|(?m:^)(?P<start>[ \t]*)(?P<block>[>#+-]|\d+\.)"
+)
 
 
 def as_discord(markdown: str) -> str:

@@ -1,31 +1,32 @@
 """The connection to Discord: discord.py's HTTP client, which keeps the rate limits, and its gateway.
 
-discord.py's own objects and cache are not used: they would keep every member and message in memory, and move on
-before the host has an event. This is the only module that imports discord.py; the channel imports it when it connects.
+discord.py's own objects and cache are not used: they would keep every member and message in memory, and move
+on before the host has an event. Only this module imports discord.py, and the channel imports it when it connects.
 """
 
-import asyncio
-import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from random import SystemRandom
+from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
 import aiohttp
 import discord
 import structlog
 import trio
 import yarl
-from attrs import define, frozen
+from attrs import define
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 from discord.http import HTTPClient, Route, handle_message_parameters
 
 from nanoclaw.channels.asyncio_loop import CLOSE_S, AsyncioLoop
 from nanoclaw.channels.discord.receiving import Me
+from nanoclaw.channels.discord.values import Button, Dispatch, Post, Session
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 CONNECT_S = 20.0
@@ -34,6 +35,8 @@ LONGEST_WAIT_S = 5.0
 """Longest time in seconds that discord.py waits for a rate limit by itself."""
 RECONNECTS = 3
 """Attempts in a row to open a lost gateway again, before the channel counts as down."""
+PAGE = 100
+"""Messages that one request for the history returns."""
 RESUMABLE = 4000
 """A code of closing after which Discord keeps the session. After 1000 it would forget it."""
 NO_TOKEN, NO_INTENT = 4004, frozenset({4013, 4014})
@@ -44,55 +47,19 @@ NOT_ALLOWED = (
 )
 REFUSED = "Discord refuses the token: copy a new one from the page Bot of your application, and store it"
 
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody speaks here
+
 _log = structlog.get_logger()
-
-
-@frozen
-class Session:
-    """A session of the gateway, which a later connection can resume."""
-
-    id: str
-    url: str
-    sequence: int
-
-
-@frozen
-class Dispatch:
-    """An event of the gateway."""
-
-    name: str
-    data: Any
-    sequence: int
-
-
-@frozen
-class Button:
-    """A button of a card."""
-
-    label: str
-    custom_id: str
-
-
-@frozen
-class Post:
-    """A message to send, or the new state of one."""
-
-    text: str
-    nonce: str | None = None
-    reply_to: str | None = None
-    buttons: tuple[Button, ...] = ()
-    files: tuple[tuple[str, Path], ...] = ()
-    """Names and places of files."""
 
 
 # -- discord.py with an address of its own ----------------------------------------
 
 
 class _Http(HTTPClient):
-    """discord.py's HTTP client for the address of one channel. The class of its routes has one for the process."""
+    """discord.py's HTTP client for the address of one channel: its routes have one for the process."""
 
     def __init__(self, api_base: str) -> None:
-        super().__init__(asyncio.get_running_loop())
+        super().__init__(discord.utils.MISSING)  # `_async_setup_hook` sets the loop
         self.max_ratelimit_timeout = LONGEST_WAIT_S
         self.api_base = api_base.rstrip("/")
 
@@ -167,7 +134,9 @@ class Connection:
         with handle_message_parameters(
             post.text, view=view, allowed_mentions=discord.AllowedMentions.none()
         ) as params:
-            await self.client.http.edit_message(cast("Any", channel_id), cast("Any", message_id), params=params)
+            await self.client.http.edit_message(
+                cast("Any", channel_id), cast("Any", message_id), params=params
+            )
 
     async def delete(self, channel_id: str, message_id: str) -> None:
         """Delete a message of the bot. See `sending` for errors."""
@@ -178,25 +147,44 @@ class Connection:
         await self.client.http.delete_message(cast("Any", channel_id), cast("Any", message_id))
 
     async def call(self, method: str, path: str, *, json: object = None, **parameters: str) -> Any:
-        """Call a method of the HTTP API, and return its JSON. See `sending` for errors."""
-        with sending():
+        """Call a method of the HTTP API that may be called twice, and return its JSON.
+
+        Raises:
+            DeliveryRejected: Discord refuses it.
+            ChannelUnavailable: Discord cannot do it now.
+        """
+        with reading():
             return await self.loop.run(self._call, Route(method, path, **parameters), json)
 
     async def _call(self, route: Route, json: object) -> Any:
-        options = {} if json is None else {"json": json}
+        options: dict[str, Any] = {} if json is None else {"json": json}
         return await self.client.http.request(route, **options)
 
-    async def history(self, channel_id: str, *, after: str, limit: int = 100) -> Sequence[Mapping[str, Any]]:
-        """Return messages that were sent after one, oldest first. See `sending` for errors."""
-        with sending():
-            found = await self.loop.run(self._history, channel_id, after, limit)
+    async def try_to(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Make a call that may fail, such as a hint. Return None if it did."""
+        try:
+            with reading():
+                return await call(*args, **kwargs)
+        except (ChannelUnavailable, DeliveryRejected) as error:
+            _log.debug("discord.hint_failed", reason=str(error))
+            return None
+
+    async def history(self, channel_id: str, *, after: str | None) -> Sequence[Mapping[str, Any]]:
+        """Return up to 100 messages, oldest first: the next ones after one, or the newest.
+
+        Raises:
+            DeliveryRejected: the bot may not read there.
+            ChannelUnavailable: Discord cannot say now.
+        """
+        with reading():
+            found = await self.loop.run(self._history, channel_id, after)
         return sorted(
             (one for one in found if isinstance(one, dict) and str(one.get("id")).isdigit()),
             key=lambda one: int(one["id"]),
         )
 
-    async def _history(self, channel_id: str, after: str, limit: int) -> Sequence[Any]:
-        found = await self.client.http.logs_from(cast("Any", channel_id), limit, after=cast("Any", after))
+    async def _history(self, channel_id: str, after: str | None) -> Sequence[Any]:
+        found = await self.client.http.logs_from(cast("Any", channel_id), PAGE, after=cast("Any", after))
         return found if isinstance(found, list) else []
 
     # -- the gateway --
@@ -217,13 +205,15 @@ class Connection:
                 resume = self._session() if lost.resume else None
             except (OSError, aiohttp.ClientError, TimeoutError, trio.TooSlowError) as error:
                 if failures >= RECONNECTS:
-                    raise ChannelUnavailable(f"Discord's gateway cannot be reached: {error!r:.200}") from error
+                    raise ChannelUnavailable(
+                        f"Discord's gateway cannot be reached: {error!r:.200}"
+                    ) from error
                 resume = self._session() or resume
             except discord.ConnectionClosed as error:
                 raise _closed(error) from error
             failures += 1
             _log.info("discord.reconnecting", resuming=resume is not None, failures=failures)
-            await trio.sleep(random.uniform(0.0, 0.2 * 2**failures) if failures > 1 else 0)  # noqa: S311 -- jitter
+            await trio.sleep(SystemRandom().uniform(0.0, 0.2 * 2**failures) if failures > 1 else 0)
 
     async def _connect(self, session: Session | None) -> None:
         await self._disconnect()
@@ -289,8 +279,11 @@ async def open_connection(
     """
     connection: list[Connection] = []
 
+    def take(name: str, data: Any) -> None:
+        connection[0].take(name, data)
+
     async def made() -> _Client:
-        return _Client(api_base, lambda name, data: connection[0].take(name, data))
+        return _Client(api_base, take)
 
     client = await loop.run(made)
     address = yarl.URL(gateway)

@@ -200,7 +200,14 @@ def read(type_: type[T], data: object) -> T:
     """
     try:
         return _JSON.structure(data, type_)
-    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (
+        cattrs.BaseValidationError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise Unreadable(f"a {type_.__name__} of Discord that cannot be read: {error}"[:300]) from error
 
 
@@ -226,7 +233,9 @@ _JSON = cattrs.Converter(detailed_validation=False)
 _JSON.register_structure_hook(str, _text)
 _JSON.register_structure_hook(bool, _flag)
 _JSON.register_structure_hook(int, _number)
-_JSON.register_structure_hook(str | int | None, lambda value, _: value if isinstance(value, str | int) else None)
+_JSON.register_structure_hook(
+    str | int | None, lambda value, _: value if isinstance(value, str | int) else None
+)
 _JSON.register_structure_hook(
     str | int | float | bool | None, lambda value, _: value if isinstance(value, str | int | float) else None
 )

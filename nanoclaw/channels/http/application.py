@@ -43,7 +43,12 @@ from nanoclaw.system.clock import Clock
 BEARER = "bearer "
 ENVELOPE = 1 << 20
 """Bytes that a request may have besides its files."""
-PARTS = ("nanoclaw.channels.http.web:web_routes",)
+PARTS = (
+    "nanoclaw.channels.http.messages_api:message_routes",
+    "nanoclaw.channels.http.webhooks_api:webhook_routes",
+    "nanoclaw.channels.http.completions_api:completion_routes",
+    "nanoclaw.channels.http.web:web_routes",
+)
 """The functions that return the routes of the server. They are imported when the server starts."""
 
 
@@ -74,7 +79,7 @@ class HttpServer:
             raise ApiError(
                 401,
                 "a key is missing: send the header `Authorization: Bearer nck_…`; "
-                "`nanoclaw http_keys add` makes one",
+                "`nanoclaw http-keys add` makes one",
                 code="missing_api_key",
             )
         try:

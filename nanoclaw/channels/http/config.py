@@ -37,9 +37,10 @@ class WebhookConfig:
     """The place of the secret that the program shares with the channel."""
     chat: Name
     """The chat whose agents get the events."""
-    style: Literal["secret", "hmac", "github"] = "secret"
+    style: Literal["secret", "hmac", "github", "standard"] = "secret"
     """`secret`: the header `X-Webhook-Secret` or `Authorization: Bearer` has the secret. `hmac`:
     `X-Webhook-Signature` is `sha256=` and the HMAC of the body. `github`: as GitHub signs its webhooks.
+    `standard`: as the specification Standard Webhooks says, with an id and a date.
     """
 
 

@@ -75,8 +75,8 @@ class Files:
 def _copy(file: OutgoingFile, place: Path) -> int:
     """Write a file so that it is complete or missing. Return its size."""
     draft = place.with_suffix(".part")
-    with draft.open("wb") as output:
-        output.write(file.data)
+    with file.path.open("rb") as source, draft.open("wb") as output:
+        shutil.copyfileobj(source, output)
         output.flush()
         os.fsync(output.fileno())
     draft.replace(place)

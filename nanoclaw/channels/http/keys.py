@@ -2,16 +2,44 @@
 
 import json
 import re
+from datetime import datetime
 from hashlib import sha256
+from typing import Self
 
 from attrs import frozen
 
 from nanoclaw.channels.http.rooms import Person
 from nanoclaw.channels.state import ChannelState
+from nanoclaw.store import from_text, to_text
 
 STORED = "key:"
 """The beginning of the names of keys in the state of a channel."""
+SHOWN = 12
+"""Characters of a digest that name a key."""
 _TOKEN = re.compile(r"nck_[A-Za-z0-9_-]{43}")
+
+
+@frozen
+class StoredKey:
+    """The value that is stored under the digest of a key."""
+
+    user: str
+    """The name of the user, without the prefix."""
+    name: str
+    """The name for agents and other people."""
+    label: str
+    created_at: datetime
+
+    def dumped(self) -> str:
+        """Return it as text."""
+        found = {"user": self.user, "name": self.name, "label": self.label}
+        return json.dumps({**found, "created_at": to_text(self.created_at)})
+
+    @classmethod
+    def loaded(cls, text: str) -> Self:
+        """Return the value of a text that `dumped` made."""
+        found = json.loads(text)
+        return cls(found["user"], found["name"], found["label"], from_text(found["created_at"]))
 
 
 def stored_as(token: str) -> str:
@@ -36,5 +64,5 @@ class Keys:
         found = await self.state.get(stored_as(token))
         if found is None:
             return None
-        stored = json.loads(found)
-        return Person(stored["user"], stored.get("name") or stored["user"])
+        stored = StoredKey.loaded(found)
+        return Person(stored.user, stored.name)

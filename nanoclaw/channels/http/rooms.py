@@ -14,7 +14,6 @@ seen. The other updates are hints without a number, which may be lost.
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from functools import partial
 from hashlib import blake2b, sha256
 from pathlib import Path
 from random import Random
@@ -24,6 +23,7 @@ import trio
 from attrs import Factory, define, field, frozen
 
 from nanoclaw.channels.http.live import Live
+from nanoclaw.channels.http.signal import Signal
 from nanoclaw.channels.http.updates import Drafted, Update
 from nanoclaw.records import (
     Address,
@@ -38,7 +38,7 @@ from nanoclaw.records import (
     Routed,
 )
 from nanoclaw.store import Connection
-from nanoclaw.store.transcript import entries, requests
+from nanoclaw.store.transcript import callbacks, entries, requests
 from nanoclaw.store.transcript.entries import Entry, NewEntry, Thread
 from nanoclaw.store.transcript.opening import Transcript
 from nanoclaw.system.clock import Clock
@@ -100,11 +100,14 @@ class Post:
     """An idempotency key: a post that is repeated with it is stored once."""
     reply_to: str | None = None
     """The id of the message that this one replies to."""
+    callback: str | None = None
+    """An address that is told of the answers."""
 
     @property
     def digest(self) -> str:
         """The digest by which a repeated post is recognized."""
-        parts = (self.text, self.thread, self.reply_to or "", *(f"{f.name}\n{f.digest}" for f in self.files))
+        given = (self.text, self.thread, self.reply_to or "", self.callback or "")
+        parts = (*given, *(f"{each.name} {each.digest}" for each in self.files))
         return sha256("".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "replace")).hexdigest()
 
 
@@ -138,6 +141,8 @@ class Rooms:
     shared: Collection[str] = ()
     """The chats of several users."""
     live: Live = Factory(Live)
+    answered: Signal = Factory(Signal)
+    """Tells of a new entry that answers a message."""
     _posting: set[tuple[str, str]] = Factory(set)
     """The users and idempotency keys of posts that are being stored."""
 
@@ -158,9 +163,14 @@ class Rooms:
         return await self.transcript.reader.run(entries.newest, chats)
 
     async def add(self, entry: NewEntry) -> Entry:
-        """Store an entry and show it. One with a known key is stored once."""
-        added = await self.transcript.writer.run(entries.add, entry)
+        """Store an entry and show it. One with a known key is stored once.
+
+        If it answers a message with a callback, the callback is queued in the same transaction.
+        """
+        added = await self.transcript.writer.run(_add, entry)
         self.live.entered(entry.chat, entry.thread)
+        if entry.in_reply_to is not None:
+            self.answered.tell()
         return added
 
     async def offer(self, event: Any) -> Routed:
@@ -249,7 +259,7 @@ class HttpRoom:
 
     async def _store(self, person: Person, post: Post, id_: str) -> Posted:
         writer = self.rooms.transcript.writer
-        entry = await writer.run(partial(entries.add, accepted=False), self._entry(person, post, id_))
+        entry = await writer.run(self._begin, self._entry(person, post, id_), post.callback)
         self.rooms.live.entered(self.chat, post.thread)
         try:
             routed = await self.rooms.offer(await self._event(person, post, id_))
@@ -290,6 +300,11 @@ class HttpRoom:
             return None
         return ReplyTo(found.author or self.rooms.assistant, str(found.content.get("text", "")), message_id)
 
+    def _begin(self, connection: Connection, entry: NewEntry, callback: str | None) -> Entry:
+        if callback is not None:
+            callbacks.register(connection, entry.message_id, callback, entry.created_at)
+        return entries.add(connection, entry, accepted=False)
+
     def _withdraw(self, connection: Connection, user: str, key: str | None, id_: str) -> None:
         entries.withdraw(connection, self.chat, id_)
         if key is not None:
@@ -300,6 +315,14 @@ class HttpRoom:
         if key is not None:
             answer = {"id": posted.id, "seq": posted.seq, "held": posted.held}
             requests.answer(connection, user, key, answer)
+
+
+def _add(connection: Connection, entry: NewEntry) -> Entry:
+    known = entries.has(connection, entry.chat, entry.key)
+    added = entries.add(connection, entry)
+    if not known and entry.in_reply_to is not None:
+        callbacks.enqueue(connection, entry.in_reply_to, added.seq, entry.created_at)
+    return added
 
 
 def posted_id(person: Person, key: str) -> str:

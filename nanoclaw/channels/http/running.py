@@ -4,17 +4,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
+import trio
+
 from nanoclaw.channels.agents import Agents
 from nanoclaw.channels.factory import ChannelContext
 from nanoclaw.channels.http.application import HttpServer, application
+from nanoclaw.channels.http.callbacks import Callbacks
 from nanoclaw.channels.http.config import HttpConfig
 from nanoclaw.channels.http.files import Files
 from nanoclaw.channels.http.keys import Keys
+from nanoclaw.channels.http.pruning import keep_in_bounds
 from nanoclaw.channels.http.rates import Rates
 from nanoclaw.channels.http.rooms import Rooms
 from nanoclaw.channels.http.sending import HttpSender
 from nanoclaw.channels.http.server import serving
 from nanoclaw.channels.http.web import logins
+from nanoclaw.channels.secrets import Secret
 from nanoclaw.channels.state import ChannelState
 from nanoclaw.records import Intake
 from nanoclaw.store import Executor
@@ -38,11 +43,19 @@ async def running(  # noqa: PLR0913, PLR0917 -- the parts of the channel
         server = _server(config, context, intake, state, agents, random, transcript)
         await server.files.open()
         host, port = config.place
-        async with serving(
-            application(server), host, port, most=config.connections, closing=server.closing
-        ) as bound:
+        async with (
+            trio.open_nursery() as nursery,
+            serving(
+                application(server), host, port, most=config.connections, closing=server.closing
+            ) as bound,
+        ):
+            nursery.start_soon(keep_in_bounds, server)
+            if config.callback_secret is not None:
+                secret = Secret(config.callback_secret)
+                nursery.start_soon(Callbacks(server.rooms, secret, config.private_callbacks).run)
             await state.set(logins.ADDRESS, logins.address(host, bound))
             yield HttpSender(server), bound
+            nursery.cancel_scope.cancel()
 
 
 def _server(  # noqa: PLR0913, PLR0917 -- likewise

@@ -68,6 +68,20 @@ def by_folder(connection: apsw.Connection, folder: str) -> AgentGroup | None:
     )
 
 
+def in_chat(
+    connection: apsw.Connection, messaging_group_id: str
+) -> tuple[list[AgentGroup], list[rows.DamagedRow]]:
+    """Return the agent groups that are wired to a chat, and the errors about those that cannot be read."""
+    found = connection.execute(
+        """
+        SELECT id, name, folder, agent_provider, created_at FROM agent_groups
+        WHERE id IN (SELECT agent_group_id FROM messaging_group_agents WHERE messaging_group_id = :chat)
+        """,
+        {"chat": messaging_group_id},
+    )
+    return rows.split(AgentGroup, found)
+
+
 def every(connection: apsw.Connection) -> list[AgentGroup]:
     """Return all agent groups, oldest first."""
     return rows.many(

@@ -62,19 +62,19 @@ def of_approval(connection: apsw.Connection, approval_id: str) -> list[ApprovalC
 
 
 def in_chat(connection: apsw.Connection, address: Address) -> list[ApprovalCard]:
-    """Return the cards of pending approvals that a chat may show, the newest first."""
-    return rows.many(
+    """Return the cards of pending approvals that a chat may show, by their approvals."""
+    found = rows.many(
         ApprovalCard,
         connection.execute(
             f"""
             {_SELECT} JOIN pending_approvals AS approval USING (approval_id)
             WHERE card.channel_type = :channel AND card.platform_id = :chat AND approval.status = 'pending'
               AND card.status IN ('sending', 'unknown', 'shown')
-            ORDER BY julianday(card.started_at) DESC, approval_id
             """,
             {"channel": address.channel_type, "chat": address.platform_id},
         ),
     )
+    return sorted(found, key=lambda card: card.approval_id)
 
 
 def unsettled(connection: apsw.Connection) -> list[ApprovalCard]:

@@ -115,6 +115,12 @@ def waiting(connection: apsw.Connection) -> list[HeldOfSender]:
     )
 
 
+def any_in(connection: apsw.Connection, messaging_group_id: str) -> bool:
+    """Return whether messages of a chat are held."""
+    sql = "SELECT EXISTS (SELECT 1 FROM held_messages WHERE messaging_group_id = ?)"
+    return bool(connection.execute(sql, (messaging_group_id,)).get)
+
+
 def waiting_agents(connection: apsw.Connection, messaging_group_id: str, user_id: str) -> frozenset[str]:
     """Return the agents that wait for messages of a sender in a chat. An empty name: any agent."""
     found = connection.execute(

@@ -1,5 +1,6 @@
 """Rows of `agent_group_members`: the users who may talk to an agent. Its admins need no row."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import apsw
@@ -79,3 +80,24 @@ def is_member(connection: apsw.Connection, user_id: str, agent_group_id: str) ->
         {"user_id": user_id, "group": agent_group_id},
     ).get
     return bool(row) or user_roles.may_administer(connection, user_id, agent_group_id)
+
+
+ANY_AGENT = ""
+"""Stands for all agents in what `agents_of` returns."""
+
+
+def agents_of(connection: apsw.Connection, identities: Iterable[str]) -> frozenset[str]:
+    """Return the agents to which a person may talk, as `is_member` says it of one. `ANY_AGENT`: to all."""
+    return frozenset(
+        str(agent)
+        for user_id in identities
+        for (agent,) in connection.execute(
+            """
+            SELECT agent_group_id FROM agent_group_members WHERE user_id = :user
+            UNION ALL
+            SELECT CASE role WHEN 'owner' THEN '' ELSE coalesce(agent_group_id, '') END FROM user_roles
+            WHERE role IN ('owner', 'admin') AND user_id = :user
+            """,
+            {"user": user_id},
+        )
+    )

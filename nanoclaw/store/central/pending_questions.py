@@ -72,17 +72,15 @@ def for_session(connection: apsw.Connection, session_id: str) -> list[PendingQue
 
 def in_chat(connection: apsw.Connection, address: Address) -> list[PendingQuestion]:
     """Return the questions that wait in a chat and thread, newest first."""
-    return rows.many(
+    found = rows.many(
         PendingQuestion,
         connection.execute(
-            f"""
-            {_SELECT}
-            WHERE channel_type = :channel_type AND platform_id = :platform_id AND thread_id IS :thread_id
-            ORDER BY julianday(created_at) DESC, question_id
-            """,
-            rows.values(address),
+            f"{_SELECT} WHERE channel_type = :channel AND platform_id = :chat AND thread_id IS :thread",
+            {"channel": address.channel_type, "chat": address.platform_id, "thread": address.thread_id},
         ),
     )
+    found.sort(key=lambda each: each.question_id)
+    return sorted(found, key=lambda each: each.created_at, reverse=True)
 
 
 def damaged(connection: apsw.Connection) -> list[DamagedRow]:

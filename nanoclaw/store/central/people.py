@@ -19,8 +19,14 @@ WHERE own.user_id = :user_id
 
 def identities(connection: apsw.Connection, user_id: str) -> tuple[str, ...]:
     """Return all identities of a person: the given one first, the others by id. It need not be a user."""
-    found = [str(id_) for (id_,) in connection.execute(IDENTITIES, {"user_id": user_id})]
-    return (user_id, *sorted(id_ for id_ in found if id_ != user_id))
+    found = connection.execute(
+        """
+        SELECT other.user_id FROM user_links AS own JOIN user_links AS other USING (person_id)
+        WHERE own.user_id = :user_id
+        """,
+        {"user_id": user_id},
+    )
+    return (user_id, *sorted(str(id_) for (id_,) in found if id_ != user_id))
 
 
 def person_id(connection: apsw.Connection, user_id: str) -> str:

@@ -54,6 +54,12 @@ def of_sender(
     )
 
 
+def concern_senders(connection: apsw.Connection, messaging_group_id: str) -> bool:
+    """Return whether a sender of a chat is refused."""
+    sql = "SELECT EXISTS (SELECT 1 FROM refusals WHERE messaging_group_id = ? AND user_id IS NOT NULL)"
+    return bool(connection.execute(sql, (messaging_group_id,)).get)
+
+
 def every(connection: apsw.Connection) -> list[Refusal]:
     """Return all refusals, the newest first."""
     return rows.many(

@@ -1,6 +1,6 @@
 """Rows of `sessions`. An agent group, chat and thread have at most one session that is not archived."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 import apsw
@@ -75,6 +75,42 @@ def find_open(
             },
         ),
     )
+
+
+Key = tuple[str, str | None, str | None]
+"""An agent group, a chat and a thread."""
+
+
+def find_all_open(
+    connection: apsw.Connection, messaging_group_id: str, thread_id: str | None
+) -> dict[Key, Session | DamagedRow]:
+    """Return the open sessions for a chat, a thread in it, and all chats of an agent that is wired to it.
+
+    Instead of a row that cannot be read there is the error.
+    """
+    found = connection.execute(
+        f"""
+        {_SELECT}
+        WHERE agent_group_id IN (
+            SELECT agent_group_id FROM messaging_group_agents WHERE messaging_group_id = :chat
+          )
+          AND coalesce(messaging_group_id, '') IN ('', :chat) AND coalesce(thread_id, '') IN ('', :thread)
+          AND status <> 'archived'
+        """,  # noqa: S608 -- a constant
+        {"chat": messaging_group_id, "thread": thread_id or ""},
+    )
+    return {(str(row[1]), _text(row[2]), _text(row[3])): _session(row) for row in list(found)}
+
+
+def _session(row: Sequence[object]) -> Session | DamagedRow:
+    try:
+        return rows.record(Session, row)
+    except DamagedRow as error:
+        return error
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value else None
 
 
 def find_shared(connection: apsw.Connection, agent_group_id: str) -> Session | None:

@@ -44,19 +44,16 @@ def of_another(connection: apsw.Connection, dm: UserDm) -> bool:
     )
 
 
-def is_settled(connection: apsw.Connection, user_id: str, channel_type: str, messaging_group_id: str) -> bool:
-    """Return whether a direct chat needs no note: the user has one, or it is another user's."""
-    return bool(
-        connection.execute(
-            """
-            SELECT EXISTS (
-              SELECT 1 FROM user_dms
-              WHERE (user_id = :user AND channel_type = :channel) OR messaging_group_id = :chat
-            )
-            """,
-            {"user": user_id, "channel": channel_type, "chat": messaging_group_id},
-        ).get
-    )
+def networks_of(connection: apsw.Connection, user_id: str) -> frozenset[str]:
+    """Return the networks on which a user has a direct chat."""
+    found = connection.execute("SELECT channel_type FROM user_dms WHERE user_id = ?", (user_id,))
+    return frozenset(str(network) for (network,) in found)
+
+
+def is_direct(connection: apsw.Connection, messaging_group_id: str) -> bool:
+    """Return whether a chat is noted as the direct chat of a user."""
+    sql = "SELECT EXISTS (SELECT 1 FROM user_dms WHERE messaging_group_id = ?)"
+    return bool(connection.execute(sql, (messaging_group_id,)).get)
 
 
 def get(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm | None:

@@ -91,14 +91,9 @@ def split_for_chat(
     connection: apsw.Connection, messaging_group_id: str
 ) -> tuple[list[Wiring], list[DamagedRow]]:
     """Return the wirings of a chat as `for_chat` does, and the errors about those that cannot be read."""
-    found = connection.execute(
-        f"""
-        {_SELECT} WHERE messaging_group_id = :messaging_group_id
-        ORDER BY coalesce(priority, 0) DESC, julianday(created_at), id
-        """,
-        {"messaging_group_id": messaging_group_id},
-    )
-    return rows.split(Wiring, found)
+    sql, chat = f"{_SELECT} WHERE messaging_group_id = :chat", {"chat": messaging_group_id}
+    found, others = rows.split(Wiring, connection.execute(sql, chat))
+    return sorted(found, key=lambda each: (-each.priority, each.created_at, each.id)), others
 
 
 def damaged(connection: apsw.Connection) -> list[DamagedRow]:

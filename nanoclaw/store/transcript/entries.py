@@ -122,6 +122,12 @@ def _changed(before: Mapping[str, Any], change: NewEntry) -> Mapping[str, Any]:
             return {**kept, **change.content, "edited": True}
 
 
+def has(connection: apsw.Connection, chat: str, key: str) -> bool:
+    """Return True if an entry with a key is in a chat."""
+    query = "SELECT EXISTS (SELECT 1 FROM entries WHERE chat = :chat AND key = :key)"
+    return bool(connection.execute(query, {"chat": chat, "key": key}).get)
+
+
 def accept(connection: apsw.Connection, chat: str, key: str) -> None:
     """Note that the host has a user's message."""
     connection.execute(
@@ -192,6 +198,13 @@ def message(connection: apsw.Connection, chat: str, message_id: str) -> Entry | 
             {"id": message_id, "chat": chat},
         )
     )
+    return found[0] if found else None
+
+
+def by_seq(connection: apsw.Connection, seq: int) -> Entry | None:
+    """Return the entry with a number."""
+    query = f"SELECT {_COLUMNS} FROM entries WHERE seq = :seq"  # noqa: S608 -- names of this module
+    found = _entries(connection.execute(query, {"seq": seq}))
     return found[0] if found else None
 
 

@@ -78,7 +78,7 @@ class EventStream:
     async def _entry(self, entry: Entry) -> Sequence[bytes]:
         """Show a message. A change is shown as the whole message that it changed."""
         now: Entry | None = entry
-        if entry.kind not in MESSAGES:
+        if entry.kind == "user" or entry.kind not in MESSAGES:  # the host may have refused a user's
             now = await self.talk.server.rooms.room(entry.chat).message(entry.message_id)
         return [] if now is None else [_event("message", self.talk.shown(now), entry.seq)]
 

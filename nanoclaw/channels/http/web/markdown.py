@@ -33,6 +33,8 @@ def plain(rendered: str) -> str:
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True})
     parser.enable(["table", "strikethrough", "linkify"])
+    if parser.linkify is not None:
+        parser.linkify.set({"fuzzy_link": False, "fuzzy_email": False})  # `setup.py` is no host
     parser.validateLink = lambda url: _LINK.match(url.strip()) is not None  # type: ignore[method-assign]  # as documented
     parser.add_render_rule("image", _image)
     return parser

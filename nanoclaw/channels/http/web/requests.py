@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import Request
@@ -29,10 +30,11 @@ async def body(request: Request) -> Mapping[str, Any]:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise ApiError(415, "the body must be application/json", param="Content-Type")
     read = bytearray()
-    async for chunk in request.stream():
-        read += chunk
-        if len(read) > LARGEST:
-            raise ApiError(413, f"the body must have at most {LARGEST:,} bytes", code="too_large")
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            read += chunk[: LARGEST + 1 - len(read)]  # a client that is still sending reads no answer
+    if len(read) > LARGEST:
+        raise ApiError(413, f"the body must have at most {LARGEST:,} bytes", code="too_large")
     try:
         found = json.loads(read)
     except (ValueError, RecursionError) as error:

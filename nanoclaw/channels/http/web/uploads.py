@@ -1,6 +1,7 @@
 """Files on their way from the page: written to disk as they come, and kept until their message is sent."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from functools import partial
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -61,13 +62,16 @@ class Uploads:
     async def _write(self, request: Request, place: Path) -> tuple[int, str]:
         """Write a body to a file. Return its size and its SHA-256."""
         size, digest = 0, sha256()
-        async with await trio.open_file(place, "wb") as output:
-            async for chunk in request.stream():
+        async with await trio.open_file(place, "wb") as output, aclosing(request.stream()) as chunks:
+            async for chunk in chunks:
                 size += len(chunk)
-                if size > self.largest:
-                    raise ApiError(413, f"a file must have at most {self.largest:,} bytes", code="too_large")
-                digest.update(chunk)
-                await output.write(chunk)
+                if (
+                    size <= self.largest
+                ):  # what is more is read, too: a client that is sending reads no answer
+                    digest.update(chunk)
+                    await output.write(chunk)
+        if size > self.largest:
+            raise ApiError(413, f"a file must have at most {self.largest:,} bytes", code="too_large")
         return size, digest.hexdigest()
 
     def find(self, user: str, ids: Sequence[str]) -> list[Upload] | None:

@@ -86,6 +86,7 @@ function when(date) {
 }
 
 function titleOf(message) {
+  if (!message.thread || message.thread.endsWith("/")) return "Inbox"; // what belongs to no conversation
   const text = message.card?.title || message.text || message.files?.[0]?.name || "";
   return text.split("\n")[0].slice(0, 60);
 }

@@ -38,7 +38,7 @@ export const seen = {
   set: (thread, seq) => seq > seen.get(thread) && write("seen", { ...read("seen", {}), [thread]: seq }),
 };
 
-export const lastThread = { get: () => read("thread", ""), set: (thread) => write("thread", thread) };
+export const lastThread = { get: () => read("thread", null), set: (thread) => write("thread", thread) };
 export const theme = { get: () => read("theme", null), set: (name) => write("theme", name) };
 
 export function forget() {

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { Composer } from "./composer.js";
 import { Conversations } from "./conversations.js";
-import { $, randomId } from "./dom.js";
+import { $, h, randomId } from "./dom.js";
 import { forget, lastThread, outbox, theme } from "./kept.js";
 import { Messages } from "./messages.js";
 import { Stream } from "./stream.js";
@@ -16,6 +16,7 @@ let current = "";
 let stream = null;
 let newest = 0;
 const sending = new Set();
+const dropped = new Set();
 
 // -- words for everybody
 
@@ -50,14 +51,14 @@ const messages = new Messages({
   },
   remove: async (message) => {
     if (!confirm("Delete this message?")) return;
-    await trying(() => api.remove(current, message.id));
+    await trying(() => api.remove(message.thread, message.id));
   },
   react: (message, emoji) => {
     const removed = message.mine_reactions?.includes(emoji) ?? false;
-    return trying(() => api.react({ id: message.id, emoji, removed, event_id: randomId() }));
+    return trying(() => api.react({ thread: message.thread, id: message.id, emoji, removed, event_id: randomId() }));
   },
   press: async (message, more) => {
-    const click = { id: message.id, question_id: message.card.question_id, event_id: randomId(), ...more };
+    const click = { thread: message.thread, id: message.id, question_id: message.card.question_id, event_id: randomId(), ...more };
     try {
       return (await api.press(click)).dropped;
     } catch (error) {
@@ -69,7 +70,7 @@ const messages = new Messages({
 const composer = new Composer({
   toast,
   onSend: (text, files) => deliver({ id: randomId(), thread: current, text, files }),
-  onEdit: (message, text) => trying(() => api.send({ id: message.id, thread: current, text, version: randomId() })),
+  onEdit: (message, text) => trying(() => api.send({ id: message.id, thread: message.thread, text, version: randomId() })),
   onEditLast: () => {
     const mine = [...messages.shown.values()].filter(({ message }) => message.author === "user" && message.text && !message.pending);
     const last = mine.sort((a, b) => a.message.seq - b.message.seq).at(-1);
@@ -96,7 +97,7 @@ async function deliver(outgoing) {
   if (sending.has(outgoing.id)) return;
   sending.add(outgoing.id);
   outbox.add(outgoing);
-  const shown = { ...outgoing, author: "user", seq: Number.MAX_SAFE_INTEGER, outgoing, files: [] };
+  const shown = { ...outgoing, author: "user", seq: Number.MAX_SAFE_INTEGER, outgoing };
   if (outgoing.thread === current) {
     messages.show({ ...shown, pending: true });
     messages.toEnd();
@@ -104,8 +105,18 @@ async function deliver(outgoing) {
   try {
     const answer = await api.send(outgoing);
     outbox.remove(outgoing.id);
-    if (answer.message) take(answer.message);
-    if (answer.dropped) toast(answer.dropped);
+    sending.delete(outgoing.id);
+    if (answer.message) {
+      dropped.delete(answer.message.id);
+      take(answer.message);
+    }
+    if (answer.held) toast("Your message waits until somebody lets you in.");
+    if (answer.dropped) {
+      dropped.add(answer.id);
+      messages.drop(answer.id);
+      if (outgoing.thread === current) messages.show({ ...shown, failed: answer.dropped });
+      announce(answer.dropped);
+    }
   } catch (error) {
     if (error.status === 401) signedOut();
     else if (error.final) {
@@ -121,6 +132,9 @@ async function deliver(outgoing) {
 // -- what comes
 
 function take(message) {
+  if (dropped.has(message.id)) return; // the event was on its way when the host refused the message
+  if (sending.has(message.client_id)) return; // the host may still refuse it; the answer to the request says so
+  if (message.client_id && messages.get(message.client_id)) messages.drop(message.client_id);
   if (message.deleted) {
     if (message.thread === current) messages.drop(message.id);
     return;
@@ -210,12 +224,11 @@ function start(state) {
   $("text").placeholder = `Message ${assistant}`;
   $("user").textContent = state.user;
   composer.largest = state.largest_file;
+  showAgents(state.agents);
   $("signed-out").hidden = true;
   $("app").hidden = false;
   conversations.load(state.conversations);
-  const last = lastThread.get();
-  const first = conversations.all.has(last) ? last : state.conversations[0]?.thread ?? "";
-  open(first);
+  open(lastThread.get() ?? state.conversations[0]?.thread ?? newThread());
   for (const outgoing of outbox.all()) if (outgoing.thread !== current) deliver(outgoing);
   stream = new Stream({
     after: state.after,
@@ -228,9 +241,20 @@ function start(state) {
   });
 }
 
+function newThread() {
+  const agent = $("agent").value;
+  return `${agent ? `${agent}/` : ""}c-${randomId()}`;
+}
+
+function showAgents(agents) {
+  const [, ...others] = agents; // the page names conversations with the first one by the thread alone
+  $("agent").replaceChildren(...agents.map(({ folder, name }, n) => h("option", { value: n ? folder : "" }, name)));
+  $("agent-row").hidden = others.length === 0;
+}
+
 $("new-conversation").addEventListener("click", () => {
   conversations.toggle(false);
-  open(`c-${randomId()}`);
+  open(newThread());
 });
 $("earlier").addEventListener("click", () => trying(() => load(current, messages.oldest())));
 $("log-out").addEventListener("click", async () => {

@@ -147,7 +147,7 @@ export class Messages {
     if (mine) {
       if (message.text) add("Edit", "Edit this message", () => this.actions.edit(message));
       add("Delete", "Delete this message", () => this.actions.remove(message));
-    } else {
+    } else if (!message.card) {
       for (const emoji of EMOJI) add(emoji, `React with ${emoji}`, () => this.actions.react(message, emoji));
     }
     return tools;
@@ -271,8 +271,9 @@ export class Messages {
 
 function files(list) {
   return h("div", { className: "files" }, ...list.map((file) => {
-    const link = h("a", { className: "file", href: file.url, download: file.name });
-    if (PICTURES.test(file.type)) {
+    const link = file.url ? h("a", { className: "file", href: file.url, download: file.name })
+      : h("span", { className: "file" });
+    if (file.url && PICTURES.test(file.type)) {
       link.classList.add("picture");
       link.append(h("img", { src: file.url, alt: file.name, loading: "lazy" }));
     } else {
