@@ -2,10 +2,13 @@
 
 from typing import get_args
 
+from actors import Refusal
 from nanoclaw.channels.protocol import ChannelUnavailable, Condition
 from nanoclaw.records import Receipt
 from nanoclaw.records.content import storable
 from nanoclaw.system.foreign import text_of
+
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 
 
 def read_receipt(returned: object) -> tuple[Receipt, str | None]:
@@ -25,6 +28,15 @@ def read_receipt(returned: object) -> tuple[Receipt, str | None]:
     return Receipt(None), f"returned a Receipt whose id is a {type(id_).__name__} instead of a text"
 
 
+def unavailable(error: Refusal) -> ChannelUnavailable:
+    """Return a copy of a channel's refusal with safe values. It may be of a class of the channel's own."""
+    if not isinstance(error, ChannelUnavailable):
+        return ChannelUnavailable(text_of(error))
+    condition: object = getattr(error, "condition", None)
+    known: Condition = next((each for each in CONDITIONS if each == condition), "down")
+    return ChannelUnavailable(text_of(error), retry_after(error), condition=known)
+
+
 def retry_after(error: ChannelUnavailable) -> float | None:
     """Return the delay in seconds that a channel asks for, if it is a number. Its size is not checked."""
     try:
@@ -32,13 +44,3 @@ def retry_after(error: ChannelUnavailable) -> float | None:
     except Exception:  # noqa: BLE001 -- a subclass may lack it, or compute it
         return None
     return asked if isinstance(asked, int | float) and not isinstance(asked, bool) else None
-
-
-def copied(error: ChannelUnavailable) -> ChannelUnavailable:
-    """Return a channel's refusal with values that are safe to use."""
-    try:
-        condition: object = error.condition
-    except Exception:  # noqa: BLE001 -- a subclass may lack it, or compute it
-        condition = "down"
-    known: Condition = next((each for each in get_args(Condition) if each == condition), "down")
-    return ChannelUnavailable(text_of(error), retry_after(error), condition=known)

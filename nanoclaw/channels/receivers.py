@@ -13,23 +13,23 @@ import trio
 from attrs import frozen
 
 from actors import Backoff, Context, Node, Policy, Refusal, Supervisor
-from nanoclaw.channels.conditions import Conditions, noted
+from nanoclaw.channels.conditions import WELL_S, Conditions, noted
 from nanoclaw.channels.finishing import finished, names_files
-from nanoclaw.channels.protocol import Channel, ChannelUnavailable
-from nanoclaw.channels.receipts import copied
+from nanoclaw.channels.protocol import Channel
+from nanoclaw.channels.receipts import unavailable
 from nanoclaw.records import Address, BadEvent, Event, Intake, Routed
-from nanoclaw.system.foreign import foreign_code, text_of
+from nanoclaw.system.foreign import foreign_code
 from nanoclaw.system.supervision import Supervision
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 """Bounds of the pause before a failed receiver is called again. It doubles, and is reset after `WELL_S`."""
-WELL_S = 5.0
-"""Seconds after which a receiver has recovered."""
+PATIENCE_S = 600.0
+"""The longest pause for which a network may ask."""
 
 _POLICY = Policy(
     intensity=sys.maxsize,
     period=WELL_S,
-    backoff=Backoff(first=FIRST_PAUSE_S, ceiling=LONGEST_PAUSE_S),
+    backoff=Backoff(first=FIRST_PAUSE_S, ceiling=LONGEST_PAUSE_S, jitter=0.25, patience=PATIENCE_S),
 )
 
 
@@ -82,10 +82,8 @@ async def _receive(channel: Channel, intake: Intake, conditions: Conditions) -> 
     try:
         with noted(conditions, channel.channel_type, "receiver"), foreign_code(Refusal):
             await channel.receive(intake)
-    except ChannelUnavailable as error:
-        raise copied(error) from error
     except Refusal as error:
-        raise ChannelUnavailable(text_of(error)) from error
+        raise unavailable(error) from error
 
 
 @frozen

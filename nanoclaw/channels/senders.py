@@ -3,6 +3,7 @@
 They ask no other actor.
 """
 
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
@@ -12,7 +13,7 @@ import structlog
 import trio
 from attrs import Factory, define, evolve, frozen
 
-from actors import Bury, Context, Crashed, Node, Policy, Ref, Refusal, Stopped, Supervisor
+from actors import Backoff, Bury, Context, Crashed, Node, Policy, Ref, Refusal, Stopped, Supervisor
 from nanoclaw.channels.cards import as_text, with_marks
 from nanoclaw.channels.chat_sender import (
     ChannelWarnings,
@@ -24,7 +25,7 @@ from nanoclaw.channels.chat_sender import (
     Typing,
     chat_recipe,
 )
-from nanoclaw.channels.conditions import Conditions, noted
+from nanoclaw.channels.conditions import WELL_S, Conditions, noted
 from nanoclaw.channels.protocol import (
     Capabilities,
     Channel,
@@ -35,7 +36,7 @@ from nanoclaw.channels.protocol import (
     Sender,
     capabilities_of,
 )
-from nanoclaw.channels.receipts import copied
+from nanoclaw.channels.receipts import unavailable
 from nanoclaw.records import (
     Address,
     CardEditContent,
@@ -53,9 +54,19 @@ CONNECTED_WITHIN_S = 1.0
 """Seconds after which a connecting channel counts as down. Meanwhile a session's other deliveries wait."""
 OPEN_DM_S = 20.0
 """Time limit in seconds of the search for a direct chat."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 60.0
+"""Bounds of the pause before a channel is connected again. It doubles, and is reset after `WELL_S`."""
+PATIENCE_S = 600.0
+"""The longest pause for which a network may ask."""
 RETRY_BURIED_S = 120.0
+"""The pause after the sender of a chat has crashed repeatedly."""
 
-_POLICY = Policy(give_up=Bury(RETRY_BURIED_S))
+_POLICY = Policy(
+    intensity=sys.maxsize,
+    period=WELL_S,
+    backoff=Backoff(first=FIRST_PAUSE_S, ceiling=LONGEST_PAUSE_S, jitter=0.25, patience=PATIENCE_S),
+)
+_CHATS = Policy(give_up=Bury(RETRY_BURIED_S))
 _log = structlog.get_logger()
 
 
@@ -116,7 +127,7 @@ class DmFinder:
         except DeliveryRejected as error:
             raise DeliveryRejected(text_of(error)) from error
         except ChannelUnavailable as error:
-            raise copied(error) from error
+            raise unavailable(error) from error
         except ForeignError as error:
             raise ChannelUnavailable(f"the channel failed: {error}") from error
         if not isinstance(found, Address):
@@ -135,11 +146,11 @@ def _channel_recipe(
             with noted(conditions, channel.channel_type, "sender"), foreign_code(Refusal):
                 async with (
                     channel.sender() as sender,
-                    supervision.open(f"{channel.channel_type} chats", under=under, policy=_POLICY) as chats,
+                    supervision.open(f"{channel.channel_type} chats", under=under, policy=_CHATS) as chats,
                 ):
                     yield ChannelSender(sender, _checked_capabilities(channel, sender), warnings, chats)
         except Refusal as error:
-            raise ChannelUnavailable(text_of(error)) from error
+            raise unavailable(error) from error
 
     return recipe
 
@@ -227,7 +238,7 @@ class Senders:
     async def deliver(self, outgoing: Outgoing, *, doubtful: bool = False) -> Receipt:
         """Send one message and return its receipt. `doubtful` says that it may have been sent before.
 
-        A channel without buttons gets cards as text.
+        A channel without buttons gets cards as text, and one without threads the address of the chat.
 
         Raises:
             ChannelUnavailable: nothing was sent. `ChannelDown` if the channel is missing or down.
@@ -256,6 +267,10 @@ class Senders:
         """The types of the host's channels."""
         return tuple(self._channels)
 
+    def user_prefix(self, channel_type: str) -> str | None:
+        """Return the prefix of a channel's users, or None if it is the channel's name."""
+        return self._of(channel_type).user_prefix
+
     def finds_dms(self, channel_type: str) -> bool:
         """Return True if a channel can find or open the direct chats of users."""
         return self._of(channel_type).direct_chats
@@ -281,7 +296,7 @@ class Senders:
             chat = await self._chat(address)
         except ChannelUnavailable:
             return
-        chat.signal(hint)
+        chat.signal(evolve(hint, address=_place(address, self._of(address.channel_type))))
 
     async def draft(self, address: Address, text: str, wanted: Callable[[], bool]) -> None:
         """Have a chat show a draft, and wait until it does. An empty text removes the last one.
@@ -293,7 +308,8 @@ class Senders:
             return
         with suppress(ChannelUnavailable, Crashed, Stopped):
             chat = await self._chat(address)
-            await chat.ask(ShowDraft(address, text, wanted))
+            place = _place(address, self._of(address.channel_type))
+            await chat.ask(ShowDraft(place, text, wanted))
 
     @contextmanager
     def _counted(self, address: Address) -> Iterator[None]:
@@ -334,6 +350,11 @@ def _key(address: Address) -> tuple[str, str]:
     return (address.channel_type, address.platform_id)
 
 
+def _place(address: Address, can: Capabilities) -> Address:
+    """Return the address as the channel has it: without threads, the chat."""
+    return address if can.threads or address.thread_id is None else evolve(address, thread_id=None)
+
+
 def _adapted(outgoing: Outgoing, channel_type: str, can: Capabilities) -> Outgoing:
     """Return a message in a form that its channel can deliver.
 
@@ -341,6 +362,7 @@ def _adapted(outgoing: Outgoing, channel_type: str, can: Capabilities) -> Outgoi
         DeliveryRejected: the channel does not support this edit, reaction or file.
     """
     content = outgoing.content
+    outgoing = evolve(outgoing, address=_place(outgoing.address, can))
     if isinstance(content, EditContent) and not can.edits:
         raise DeliveryRejected(f"the channel {channel_type} cannot edit a message")
     if isinstance(content, ReactionContent) and not can.reactions:

@@ -58,6 +58,8 @@ class PairingProgress:
     user: str | None
     """Who has paired."""
     expires_at: datetime | None
+    told: bool = True
+    """True if nothing is left to tell the chat in which the code was used."""
 
 
 @frozen
@@ -117,7 +119,7 @@ class Channels(Noun):
         if code is None:
             return PairingProgress(channel, "none", None, None)
         if code.used_by is not None:
-            return PairingProgress(channel, "paired", code.used_by, code.expires_at)
+            return PairingProgress(channel, "paired", code.used_by, code.expires_at, code.answer is None)
         waits = self._ground.now() < code.expires_at
         return PairingProgress(channel, "waiting" if waits else "expired", None, code.expires_at)
 

@@ -273,11 +273,57 @@ class Attended:
         return "attended"
 
 
+@frozen
+class ChatRenamed:
+    """A chat has a new name. The host's name of it follows, if the host knows the chat."""
+
+    address: Address
+    """The chat."""
+    event_id: Id
+    """The platform's own id of the event. It is for logs: such events are not stored."""
+    name: Annotated[str, Length(1, 1000)]
+    """The new name, for people."""
+
+
+@frozen
+class Joined:
+    """A user has joined a chat. That gives no rights. The name of a user that the host knows follows."""
+
+    address: Address
+    """The chat."""
+    event_id: Id
+    """The platform's own id of the event, for logs."""
+    user_id: UserId
+    """The user's id with the network's prefix."""
+    user: Name = ""
+    """The user's name, for people."""
+    is_me: bool = False
+    """True if it is the assistant's own account."""
+
+
+@frozen
+class Left:
+    """A user has left a chat, or was removed from it. That takes no rights: an administrator does."""
+
+    address: Address
+    """The chat."""
+    event_id: Id
+    """The platform's own id of the event, for logs."""
+    user_id: UserId
+    """The user's id with the network's prefix."""
+    user: Name = ""
+    """The user's name, for people."""
+    is_me: bool = False
+    """True if it is the assistant's own account. The network then rejects what is sent there."""
+
+
 Said = InboundEvent | SdkMessage
 """The messages of users, in both of their forms."""
 Remark = Deleted | Reacted
 """The events about a message that a session has. They never wake an agent."""
-Event = InboundEvent | SdkMessage | Webhook | Deleted | Reacted | Clicked | Attended
+ChatChange = ChatRenamed | Joined | Left
+"""The events about a chat itself. They are for nobody to read: names follow them."""
+Event = InboundEvent | SdkMessage | Webhook | Deleted | Reacted | Clicked | Attended | ChatChange
 """The events that a channel offers."""
 
 
@@ -446,7 +492,7 @@ def _user_of(event: Event) -> str | None:
             return event.message.sender_id
         case Deleted() | Reacted():
             return event.sender_id
-        case Clicked():
+        case Clicked() | Joined() | Left():
             return event.user_id
         case _:
             return None

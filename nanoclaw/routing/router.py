@@ -12,6 +12,7 @@ from nanoclaw.approvals.kinds.chat import CHAT_REJECTED
 from nanoclaw.records import (
     Address,
     Attended,
+    ChatChange,
     Clicked,
     Deleted,
     Event,
@@ -34,6 +35,7 @@ from nanoclaw.registry import (
     ParkEvent,
     Registry,
 )
+from nanoclaw.routing.chat_changes import follower
 from nanoclaw.routing.clicks import (
     ANSWERED_BEFORE,
     CardClick,
@@ -158,6 +160,8 @@ class Router:
             return await self._click(event)
         if isinstance(event, Remark):
             return await self._remark(event)
+        if isinstance(event, ChatChange):
+            return await self._follow(event)
         if not isinstance(event, Webhook) and event.message.is_from_me:
             return Routed(dropped="the message is the assistant's own")
         return await self._route(event)
@@ -171,6 +175,16 @@ class Router:
                 return await Remarks(self._central, self._registry, self._sessions, self._places).store(
                     remark
                 )
+
+    async def _follow(self, change: ChatChange) -> Routed:
+        """Have names follow a change of a chat, in the order of its messages."""
+        with self._queue(change.address) as queue:
+            async with queue.lock:
+                async with self._places:
+                    follow = await self._central.run(follower, change)
+                if follow is not None:
+                    await self._registry.ask(follow)
+        return Routed()
 
     async def _withdraw_held(self, deleted: Deleted) -> None:
         """Drop a held message, and its edits, that was deleted on its network. Nobody gets to read it."""

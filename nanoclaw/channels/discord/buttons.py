@@ -1,4 +1,4 @@
-"""Buttons of cards: what a press means is in the button itself, or in the channel's state if it is too long."""
+"""Buttons of cards. What a press means is in the button's id, or, if it is too long, in the state."""
 
 import json
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Buttons:
         kind, _, rest = custom_id.partition(":")
         if kind == "s" and self.state is not None and len(custom_id) <= LONGEST_ID:
             found = await self.state.get(f"button:{custom_id}")
-            return tuple(json.loads(found)) if found else None  # type: ignore[return-value]  # `_id` wrote two texts
+            return tuple(json.loads(found)) if found else None
         length, _, text = rest.partition(":")
         if kind != "v" or not length.isascii() or not length.isdigit() or len(length) > 3:  # noqa: PLR2004 -- 100
             return None

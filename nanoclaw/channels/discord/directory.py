@@ -64,7 +64,7 @@ class Directory:
             self._channels.popitem(last=False)
 
     async def place(self, channel_id: str, fetch: Fetch) -> Place:
-        """Return the place of a channel of the network. Raises ChannelUnavailable if it cannot be asked for."""
+        """Return the place of a channel of the network. Raises ChannelUnavailable."""
         channel = await self._channel(channel_id, fetch)
         if channel.type not in THREADS or channel.parent_id is None:
             return self._place(channel, Address(self.channel_type, channel_id))

@@ -1,7 +1,7 @@
 """Takes the events of the gateway to the host: those of a chat in order, those of several chats concurrently.
 
-An event that the host does not accept is offered again until it does. Later ones of its chat wait meanwhile, and
-if many wait, the gateway is not read any further.
+An event that the host does not accept is offered again until it does. Later ones of its chat wait meanwhile,
+and if many wait, the gateway is not read any further.
 """
 
 from collections import OrderedDict, deque
@@ -21,15 +21,18 @@ from nanoclaw.channels.discord.receiving import (
     Place,
     channel_of,
     deletions,
+    kind_of,
     message_event,
     message_in,
     reaction_event,
 )
 from nanoclaw.channels.discord.values import Dispatch, Session
-from nanoclaw.channels.discord.wire import File, Unreadable
+from nanoclaw.channels.discord.wire import Message, Unreadable
 from nanoclaw.channels.handover import Handover
+from nanoclaw.channels.media import Media
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
-from nanoclaw.records import Address, Attachment, BadEvent, Event, NotAccepted, Routed
+from nanoclaw.channels.state import StateError
+from nanoclaw.records import Address, BadEvent, Event, InboundEvent, NotAccepted, Routed
 
 MOST_WAITING = 1_000
 """Limit of events that wait for the host."""
@@ -61,18 +64,6 @@ class Network(Protocol):
         ...
 
 
-class Files(Protocol):
-    """Fetches the files of messages."""
-
-    async def fetch(self, files: tuple[File, ...]) -> tuple[Attachment, ...]:
-        """Return the files of a message."""
-        ...
-
-    def remove(self, files: tuple[Attachment, ...]) -> None:
-        """Remove the files from disk, after the host has copied them."""
-        ...
-
-
 @frozen
 class _Job:
     do: Callable[[], Awaitable[None]]
@@ -88,7 +79,9 @@ class Incoming:
     handover: Handover
     directory: Directory
     progress: Progress
-    files: Files
+    media: Media
+    trusted: str
+    """The address of the HTTP API, whose server may be private."""
     interact: Callable[[Any], Awaitable[None]]
     """Answers an interaction."""
     nursery: trio.Nursery
@@ -185,19 +178,22 @@ class Incoming:
         event = message_event(message, place, me, edited=edited)
         if event is None:
             return
-        files = await self.files.fetch(message.attachments)
-        try:
-            routed = await self.handover.offer(
-                evolve(event, message=evolve(event.message, attachments=files))
-            )
-        finally:
-            self.files.remove(files)
+        routed = await self._with_files(event, message)
         if routed.dropped is None and not edited:
             self.progress.saw(chat, message.id)
             self.latest[place.address] = message.id
             self.latest.move_to_end(place.address)
             if len(self.latest) > MOST_LATEST:
                 self.latest.popitem(last=False)
+
+    async def _with_files(self, event: InboundEvent, message: Message) -> Routed:
+        """Fetch the files of a message, and offer it with them."""
+        async with self.media.files() as files:
+            for each in message.attachments:
+                kind = kind_of(each.content_type)
+                await files.fetch(kind, each.filename, each.url, size=each.size, trusted=(self.trusted,))
+            said = evolve(event.message, text=files.text(event.message.text), attachments=files.attachments)
+            return await self.handover.offer(evolve(event, message=said))
 
     async def _deleted(self, chat: str, data: Any) -> None:
         for event in deletions(data, await self._place(chat)):
@@ -234,7 +230,7 @@ async def insist(do: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await do()
-        except (NotAccepted, ChannelUnavailable) as error:
+        except (NotAccepted, ChannelUnavailable, StateError, OSError) as error:
             _log.info("discord.event_waits", reason=str(error), again_in_s=pause_s)
             await trio.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

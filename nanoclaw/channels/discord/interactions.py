@@ -1,10 +1,11 @@
-"""Answers the presses of buttons and the commands `/ask` and `/help` within the three seconds that Discord gives."""
+"""Answers presses of buttons, and the commands `/ask` and `/help`, within the three seconds of Discord."""
 
 from typing import Any
 
 import structlog
 import trio
 from attrs import define
+from outcome import acapture
 
 from nanoclaw.channels.discord.buttons import Buttons
 from nanoclaw.channels.discord.dialect import escaped
@@ -99,11 +100,9 @@ class Interactions:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(defer)
-            try:
-                routed = await self.handover.offer(event)
-            finally:
-                done.set()
-        return routed, deferred
+            outcome = await acapture(self.handover.offer, event)
+            done.set()
+        return outcome.unwrap(), deferred
 
     async def _answer(
         self, interaction: Interaction, text: str, *, private: bool, deferred: bool = False

@@ -1,7 +1,7 @@
 """Remembers how far the host has the events of Discord, so that a new process continues there.
 
-A session of the gateway is resumed after its last event before which the host has all. If Discord has forgotten
-the session, the messages after the last accepted one of each chat are fetched.
+A session of the gateway is resumed after its last event before which the host has all. If Discord has
+forgotten the session, the messages after the last accepted one of each chat are fetched.
 """
 
 import json

@@ -22,7 +22,6 @@ from nanoclaw.channels.discord.wire import (
 )
 from nanoclaw.records import (
     Address,
-    Attachment,
     ChatMessage,
     Clicked,
     Deleted,
@@ -79,7 +78,7 @@ def message_in(data: object) -> Message:
 
 
 def message_event(message: Message, place: Place, me: Me, *, edited: bool = False) -> InboundEvent | None:
-    """Return the event of a message, without its files. Messages of bots and of the network itself are ignored."""
+    """Return the event of a message, without its files. Messages of bots and the network are ignored."""
     author = message.author
     if author is None or author.bot or message.webhook_id or message.type not in MESSAGES:
         return None
@@ -160,11 +159,10 @@ def asked(interaction: Interaction) -> str:
     return str(options[0].value) if options and options[0].value is not None else ""
 
 
-def attachment(name: str, content_type: str | None, **place: Any) -> Attachment:
-    """Return a file of a message for the host."""
+def kind_of(content_type: str | None) -> str:
+    """Return the kind of a file for the agent."""
     kind = (content_type or "").partition("/")[0]
-    known = {"image", "audio", "video"}
-    return Attachment(kind if kind in known else "file", name[:LONGEST_NAME] or "file", **place)
+    return kind if kind in {"image", "audio", "video"} else "file"
 
 
 def _by(interaction: Interaction) -> User:

@@ -1,16 +1,16 @@
 """The connection to Discord: discord.py's HTTP client, which keeps the rate limits, and its gateway.
 
-discord.py's own objects and cache are not used: they would keep every member and message in memory, and move on
-before the host has an event. This is the only module that imports discord.py; the channel imports it when it connects.
+discord.py's own objects and cache are not used: they would keep every member and message in memory, and move
+on before the host has an event. Only this module imports discord.py, and the channel imports it when it connects.
 """
 
-import asyncio
-import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, ClassVar, TypeVar, cast
+from pathlib import Path
+from random import SystemRandom
+from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
 import aiohttp
 import discord
@@ -26,6 +26,7 @@ from nanoclaw.channels.discord.receiving import Me
 from nanoclaw.channels.discord.values import Button, Dispatch, Post, Session
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 CONNECT_S = 20.0
@@ -46,6 +47,8 @@ NOT_ALLOWED = (
 )
 REFUSED = "Discord refuses the token: copy a new one from the page Bot of your application, and store it"
 
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody speaks here
+
 _log = structlog.get_logger()
 
 
@@ -53,10 +56,10 @@ _log = structlog.get_logger()
 
 
 class _Http(HTTPClient):
-    """discord.py's HTTP client for the address of one channel. The class of its routes has one for the process."""
+    """discord.py's HTTP client for the address of one channel: its routes have one for the process."""
 
     def __init__(self, api_base: str) -> None:
-        super().__init__(asyncio.get_running_loop())
+        super().__init__(discord.utils.MISSING)  # `_async_setup_hook` sets the loop
         self.max_ratelimit_timeout = LONGEST_WAIT_S
         self.api_base = api_base.rstrip("/")
 
@@ -154,8 +157,17 @@ class Connection:
             return await self.loop.run(self._call, Route(method, path, **parameters), json)
 
     async def _call(self, route: Route, json: object) -> Any:
-        options = {} if json is None else {"json": json}
+        options: dict[str, Any] = {} if json is None else {"json": json}
         return await self.client.http.request(route, **options)
+
+    async def try_to(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Make a call that may fail, such as a hint. Return None if it did."""
+        try:
+            with reading():
+                return await call(*args, **kwargs)
+        except (ChannelUnavailable, DeliveryRejected) as error:
+            _log.debug("discord.hint_failed", reason=str(error))
+            return None
 
     async def history(self, channel_id: str, *, after: str | None) -> Sequence[Mapping[str, Any]]:
         """Return up to 100 messages, oldest first: the next ones after one, or the newest.
@@ -201,7 +213,7 @@ class Connection:
                 raise _closed(error) from error
             failures += 1
             _log.info("discord.reconnecting", resuming=resume is not None, failures=failures)
-            await trio.sleep(random.uniform(0.0, 0.2 * 2**failures) if failures > 1 else 0)  # noqa: S311 -- jitter
+            await trio.sleep(SystemRandom().uniform(0.0, 0.2 * 2**failures) if failures > 1 else 0)
 
     async def _connect(self, session: Session | None) -> None:
         await self._disconnect()
@@ -267,8 +279,11 @@ async def open_connection(
     """
     connection: list[Connection] = []
 
+    def take(name: str, data: Any) -> None:
+        connection[0].take(name, data)
+
     async def made() -> _Client:
-        return _Client(api_base, lambda name, data: connection[0].take(name, data))
+        return _Client(api_base, take)
 
     client = await loop.run(made)
     address = yarl.URL(gateway)

@@ -1,7 +1,7 @@
 """Slack: an app in socket mode, on slack_sdk.
 
-`connection.py` speaks to the SDK, `receiving.py` and `dialect.py` are pure, `sending.py` delivers, `files.py` moves
-files, and `channel.py` puts them together.
+`connection.py` speaks to the SDK. `receiving.py` and `dialect.py` are pure. `reading.py` offers events,
+`sending.py` delivers, `files.py` moves files, and `channel.py` puts them together.
 """
 
 from nanoclaw.channels.factory import ChannelFactory, ChannelSetup, SetupQuestion
@@ -18,15 +18,15 @@ SLACK = ChannelFactory(
                 "bot_token",
                 "Bot token",
                 secret=True,
-                help="Create an app at api.slack.com/apps from the manifest in docs/how-to/connect-slack.md, install "
-                "it, and copy the Bot User OAuth Token, which begins with xoxb-.",
+                help="Create an app at api.slack.com/apps from the manifest in docs/how-to/connect-slack.md, "
+                "install it, and copy the Bot User OAuth Token, which begins with xoxb-.",
             ),
             SetupQuestion(
                 "app_token",
                 "App-level token",
                 secret=True,
-                help="Under Basic Information, App-Level Tokens, make one with the scope connections:write. It begins "
-                "with xapp-.",
+                help="Under Basic Information, App-Level Tokens, make one with the scope connections:write. "
+                "It begins with xapp-.",
             ),
         ),
         check,

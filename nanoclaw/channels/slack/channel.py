@@ -4,16 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from nanoclaw.channels.factory import ChannelContext
 from nanoclaw.channels.handover import Handover
+from nanoclaw.channels.media import Media
 from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.secrets import Secret
 from nanoclaw.channels.slack.config import SlackConfig
 from nanoclaw.channels.slack.connection import SlackConnection, SlackRefused, open_connection, require_sdk
 from nanoclaw.channels.slack.dialect import LONGEST
-from nanoclaw.channels.slack.files import Downloads
 from nanoclaw.channels.slack.people import SlackNames
 from nanoclaw.channels.slack.reading import Me, SlackReader
 from nanoclaw.channels.slack.sending import SlackSender
@@ -50,7 +50,12 @@ class SlackChannel:
     config: SlackConfig
     context: ChannelContext
     handover: Handover = Factory(Handover)
+    media: Media = field(init=False)
     state: ChannelState | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Name the folder of files."""
+        self.media = Media(self.context.folder / "media")
 
     @property
     def channel_type(self) -> str:
@@ -89,6 +94,7 @@ class SlackChannel:
         ):
             sender = DirectSlackSender(connection, self.state, channel_type=self.channel_type)
             reader = await self._reader(connection, token, self.state)
+            await self.media.clean()
             await sender.remove_old_drafts()
             opened = trio.Event()
             nursery.start_soon(connection.keep_socket, opened)
@@ -102,10 +108,16 @@ class SlackChannel:
     async def _reader(self, connection: SlackConnection, token: str, state: ChannelState) -> SlackReader:
         who = await connection.call("auth.test")
         user, bot = (str(who.get(key) or "") for key in ("user_id", "bot_id"))
-        downloads = Downloads(self.context.folder / "media", self.config.api_base, token)
-        me = Me(user, bot, self.context.assistant_name)
         return SlackReader(
-            self.channel_type, me, connection, SlackNames(connection), downloads, self.handover, state
+            self.channel_type,
+            Me(user, bot, self.context.assistant_name),
+            connection,
+            SlackNames(connection),
+            self.media,
+            self.config.api_base,
+            token,
+            self.handover,
+            state,
         )
 
     async def receive(self, intake: Intake, /) -> None:

@@ -8,17 +8,20 @@ from nanoclaw.channels.secrets import Secret
 from nanoclaw.channels.slack.config import SlackConfig
 from nanoclaw.channels.slack.connection import SlackBroke, SlackRefused, open_connection
 from nanoclaw.config.errors import ConfigError
+from nanoclaw.system.foreign import ungrouped
 
 CHECK_S = 20.0
+"""Time limit in seconds."""
+_REFUSALS = (ChannelUnavailable, SlackRefused, SlackBroke, ConfigError)
 
 
 async def check(config: SlackConfig, context: ChannelContext) -> Account:
     """Return the app's account. Raises SetupFailed."""
     del context
     try:
-        with trio.fail_after(CHECK_S):
+        with ungrouped(*_REFUSALS), trio.fail_after(CHECK_S):
             return await _check(config)
-    except (ChannelUnavailable, SlackRefused, SlackBroke, ConfigError) as error:
+    except _REFUSALS as error:
         raise SetupFailed(str(error)) from error
     except trio.TooSlowError as error:
         raise SetupFailed(f"Slack did not answer within {CHECK_S:g} s") from error

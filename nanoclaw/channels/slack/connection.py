@@ -73,7 +73,8 @@ class SlackConnection:
         """Call a method of the Web API, such as `chat.postMessage`. Returns the answer.
 
         Raises:
-            ChannelUnavailable: Slack did nothing, and asks for patience, cannot be reached, or refuses the token.
+            ChannelUnavailable: Slack did nothing: it cannot be reached, asks for patience, or refuses the
+                token.
             SlackRefused: Slack refuses this call for good.
             SlackBroke: the outcome is unknown.
         """
@@ -85,7 +86,7 @@ class SlackConnection:
         return await self.call(method, **arguments, _reads=True)
 
     async def confirm(self, envelope_id: str) -> None:
-        """Tell Slack that the host has an event. A socket that is gone cannot: Slack sends the event again."""
+        """Tell Slack that the host has an event. Without a socket, Slack sends the event again."""
         socket = self._socket
         if socket is None:
             return
@@ -136,7 +137,7 @@ class _translated:  # noqa: N801 -- a context manager, written as one
         raise _translation(self.method, error) from error
 
 
-def _translation(method: str, error: Exception) -> Exception:
+def _translation(method: str, error: Exception) -> Exception:  # noqa: PLR0911 -- one line a case
     from aiohttp import ClientConnectorError  # noqa: PLC0415 -- of the extra
     from slack_sdk.errors import SlackApiError  # noqa: PLC0415 -- of the extra
 
@@ -195,7 +196,8 @@ def require_sdk() -> None:
         import aiohttp  # noqa: F401, PLC0415 -- of the extra
         import slack_sdk  # noqa: F401, PLC0415 -- of the extra
     except ImportError as error:
-        text = f"the channel slack needs a package that is not installed ({error.name}): pip install 'nanoclaw[slack]'"
+        install = "pip install 'nanoclaw[slack]'"
+        text = f"the channel slack needs a package that is not installed ({error.name}): {install}"
         raise ConfigError(text) from error
 
 
@@ -203,7 +205,7 @@ def require_sdk() -> None:
 
 
 def _quiet() -> logging.Logger:
-    """Return a logger for the SDK. It logs texts and addresses with secrets, so only its warnings are kept."""
+    """Return a silent logger for the SDK, which would log texts, and addresses with secrets."""
     log = logging.getLogger("nanoclaw.slack_sdk")
     log.setLevel(logging.CRITICAL)
     return log
@@ -245,7 +247,7 @@ async def _socket(
     class Client(SocketModeClient):
         """A client that leaves reconnecting to us: the SDK's own never gives up, and says nothing."""
 
-        async def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 -- the SDK's
+        async def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 -- of the SDK
             del force
             lost.set()
 

@@ -1,6 +1,6 @@
 """Agents' Markdown as Slack's mrkdwn, and Slack's texts as plain text.
 
-See "Formatting message text" in Slack's documentation: `&`, `<` and `>` are escaped in every text, and whatever
+See "Formatting message text" in Slack's documentation: `&`, `<` and `>` are escaped in every text, and what
 stands in `<…>` is a link, a mention or a command.
 """
 
@@ -88,7 +88,7 @@ def emoji_name(content: ReactionContent) -> str:
 
 
 def emoji_of(name: str) -> str:
-    """Return the emoji of one of Slack's names. The name of an emoji of the workspace is returned in colons."""
+    """Return the emoji of one of Slack's names. One of the workspace alone is returned as `:name:`."""
     import emoji  # noqa: PLC0415 -- of the extra
 
     base, _, tone = name.partition("::")

@@ -1,22 +1,22 @@
 """Turns what comes over the socket into events, offers them in the order of each chat, and confirms them."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
 import trio
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
 from nanoclaw.channels.handover import Handover
 from nanoclaw.channels.in_order import InOrder
+from nanoclaw.channels.media import Files, Media
 from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.channels.slack.connection import Envelope, SlackBroke, SlackConnection, SlackRefused
 from nanoclaw.channels.slack.dialect import emoji_of, mentioned, plain
-from nanoclaw.channels.slack.files import Downloads, NotFetched
+from nanoclaw.channels.slack.files import takes_token
 from nanoclaw.channels.slack.people import SlackNames
 from nanoclaw.channels.slack.receiving import (
     Moved,
@@ -33,7 +33,6 @@ from nanoclaw.channels.slack.receiving import (
 from nanoclaw.channels.state import ChannelState, StateError
 from nanoclaw.records import (
     Address,
-    Attachment,
     BadEvent,
     ChatMessage,
     Clicked,
@@ -53,6 +52,8 @@ NEWEST = "newest"
 """The key of the state that has these notes."""
 MOST_CHATS = 500
 """Limit of chats in these notes. The chat whose message is oldest is left out."""
+MOST_MENTIONED = 50
+"""Limit of people in one message whose names are looked up."""
 MOST_PAGES, PAGE = 5, 200
 """Limits of what is read of a chat after a pause: pages, and messages in each."""
 
@@ -81,7 +82,9 @@ class SlackReader:
     me: Me
     connection: SlackConnection
     names: SlackNames
-    downloads: Downloads
+    media: Media
+    api_base: str
+    token: str = field(repr=False)
     handover: Handover
     state: ChannelState
     newest: dict[str, str] = Factory(dict)
@@ -114,14 +117,11 @@ class SlackReader:
         """Offer an event until the host has it, or will never take it."""
         if isinstance(seen, Renamed):
             self.names.rename(seen.channel, seen.name)
-        event, files = await self._event(seen)
-        if event is None:
-            return
-        try:
+        async with self.media.files() as files:
+            event = await self._event(seen, files)
+            if event is None:
+                return
             routed = await self._accepted(event)
-        finally:
-            for file in files:
-                file.unlink(missing_ok=True)
         if isinstance(seen, Said) and not seen.version:
             self.newest[seen.channel] = max(seen.ts, self.newest.get(seen.channel, ""))
         if routed and routed.dropped and isinstance(seen, Pressed):
@@ -150,62 +150,52 @@ class SlackReader:
 
     # -- events
 
-    async def _event(self, seen: Seen) -> tuple[Event | None, Sequence[Path]]:
-        """Return the event to offer, and files to remove once it is accepted."""
+    async def _event(self, seen: Seen, files: Files) -> Event | None:
+        """Return the event to offer. Its files are on disk then."""
         match seen:
             case Said():
-                return await self._said(seen)
+                return await self._said(seen, files)
             case Removed():
-                return Deleted(self._address(seen.channel, seen.thread), seen.ts), ()
+                return Deleted(self._address(seen.channel, seen.thread), seen.ts)
             case Reaction():
-                return await self._reaction(seen), ()
+                return await self._reaction(seen)
             case Pressed():
                 where = self._address(seen.channel, seen.thread)
                 id_ = f"{seen.channel} {seen.event_ts}"
-                return Clicked(where, id_, seen.question_id, seen.value, _user(seen.user)), ()
+                return Clicked(where, id_, seen.question_id, seen.value, _user(seen.user))
             case Renamed() | Moved():
-                return None, ()
+                return None
 
-    async def _said(self, said: Said) -> tuple[Event, Sequence[Path]]:
+    async def _said(self, said: Said, files: Files) -> Event:
         ids = {*mentioned(said.text)}
-        names = {id_: await self.names.user(id_) for id_ in sorted(ids - {self.me.user_id})[:50]}
+        names = {id_: await self.names.user(id_) for id_ in sorted(ids - {self.me.user_id})[:MOST_MENTIONED]}
         names[self.me.user_id] = self.me.name
         text = plain(said.text, lambda id_: names.get(id_, id_))
-        files, notes = await self._files(said.files)
-        direct = said.direct
+        for file in said.files:
+            await self._fetch(file, files)
         message = ChatMessage(
             said.ts,
-            "\n".join([text, *notes] if text else notes),
+            files.text(text),
             await self.names.user(said.user),
             _user(said.user),
-            files,
+            files.attachments,
             is_from_me=self.me.is_author(said.user),
             is_mention=self.me.user_id in ids,
         )
-        name = None if direct else await self.names.channel(said.channel)
-        event = InboundEvent(
-            self._address(said.channel, said.thread),
-            said.ts,
-            message,
-            said.version,
-            name,
-            is_group=not direct,
-        )
-        return event, [each.path for each in files if each.path]
+        name = None if said.direct else await self.names.channel(said.channel)
+        where = self._address(said.channel, said.thread)
+        return InboundEvent(where, said.ts, message, said.version, name, is_group=not said.direct)
 
-    async def _files(self, files: Sequence[SlackFile]) -> tuple[tuple[Attachment, ...], Sequence[str]]:
-        """Fetch files. Return them, and a line about each that cannot be fetched."""
-        fetched, notes = list[Attachment](), list[str]()
-        for file in files:
-            try:
-                path = await self.downloads.fetch(file)
-            except NotFetched as error:
-                notes.append(f"[The file {file.name!r:.140} of this message cannot be fetched: {error}.]")
-            else:
-                kind = file.mimetype.partition("/")[0]
-                known = kind if kind in {"image", "audio", "video"} else "file"
-                fetched.append(Attachment(known, file.name, path=path))
-        return tuple(fetched), notes
+    async def _fetch(self, file: SlackFile, files: Files) -> None:
+        if not takes_token(file.url, self.api_base):
+            files.lost(file.name, "it is not on a server of Slack")
+            return
+        kind = file.mimetype.partition("/")[0]
+        known = kind if kind in {"image", "audio", "video"} else "file"
+        headers = {"authorization": f"Bearer {self.token}"}
+        await files.fetch(
+            known, file.name, file.url, size=file.size or None, headers=headers, trusted=[self.api_base]
+        )
 
     async def _reaction(self, seen: Reaction) -> Event | None:
         """Return the reaction to a message of ours; the host needs no other."""

@@ -1,6 +1,6 @@
 """Reads what Slack sends: payloads of the Events API and of interactions, as values. Pure functions.
 
-A payload that does not have the documented shape is None here: the caller logs it, and goes on with the next one.
+A payload that does not have the documented shape is None here: the caller logs it and goes on.
 """
 
 import json

@@ -117,7 +117,7 @@ class SlackSender:
         return str(answer.get("ts"))
 
     async def find(self, outgoing: Outgoing, /) -> Receipt | None:
-        """See `Sender.find`. A message is there if all of its parts are; `deliver` sends those that are missing."""
+        """See `Sender.find`. If only some parts of a message are there, `deliver` sends the others."""
         content = outgoing.content
         if isinstance(content, EditContent | CardEditContent | ReactionContent):
             return None  # to do them again changes nothing

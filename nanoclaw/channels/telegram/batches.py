@@ -99,7 +99,10 @@ class Batches:
         items = list[Item]()
         for raw in updates:
             try:
-                items += [Item(update_id(raw), read) for read in self.reader.read(raw)]
+                for read in self.reader.read(raw):
+                    items.append(Item(update_id(raw), read))
+                    if isinstance(read, Moved):  # later updates of the batch have the new id
+                        self.connection.moves.learn(read.old, read.new)
             except BadUpdate as error:
                 _log.warning("telegram.update_skipped", reason=str(error)[:500])
         return items

@@ -102,7 +102,7 @@ async def open_bot(token: str, api_base: str) -> AsyncGenerator[Bot]:
     Raises:
         ChannelUnavailable: the text is no token.
     """
-    async with await _client() as client:
+    async with await _client(api_base) as client:
         yield _bot(token, api_base, client)
 
 
@@ -113,7 +113,7 @@ async def open_connection(token: str, api_base: str, moves: Moves) -> AsyncGener
     Raises:
         ChannelUnavailable: Telegram refuses the token, or cannot be reached.
     """
-    async with await _client() as client:
+    async with await _client(api_base) as client:
         bot = _bot(token, api_base, client)
         yield Connection(bot, await identity(bot), client, moves)
 
@@ -144,9 +144,12 @@ def _bot(token: str, api_base: str, client: httpx2.AsyncClient) -> Bot:
         ) from error
 
 
-async def _client() -> httpx2.AsyncClient:
-    """Make the client in a thread, as it reads the certificates of the system."""
+async def _client(api_base: str) -> httpx2.AsyncClient:
+    """Make the client in a thread, as it reads the certificates of the system, if they are needed."""
     for name in ("httpx2", "httpcore2", "telegram"):  # they log addresses, which have the token
         logging.getLogger(name).setLevel(logging.WARNING)
+    tls = api_base.startswith("https:")
     limits = httpx2.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=20.0)
-    return await trio.to_thread.run_sync(partial(httpx2.AsyncClient, follow_redirects=False, limits=limits))
+    return await trio.to_thread.run_sync(
+        partial(httpx2.AsyncClient, follow_redirects=False, limits=limits, verify=tls)
+    )

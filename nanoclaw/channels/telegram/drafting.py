@@ -26,6 +26,8 @@ DIRECT_PAUSE_S = 0.5
 GROUP_PAUSE_S = 3.0
 """Seconds between two edits of a group's draft: Telegram allows 20 messages and edits a minute in a group."""
 LONGEST_DRAFT = 4000
+DRAFT_S = 5.0
+"""Time limit in seconds of showing a draft. The answer may wait for it."""
 KEY = "drafts"
 KEPT_S = 47 * 3600.0
 """Seconds after which Telegram lets nobody delete a message any more, less an hour."""
@@ -149,20 +151,27 @@ class Drafts:
         if self._is_direct(draft) and isinstance(chat, int):
             try:
                 await self.connection.bot.send_message_draft(
-                    chat, draft.number, said, thread, entities=entities
+                    chat, draft.number, said, thread, entities=entities, read_timeout=DRAFT_S
                 )
             except (BadRequest, InvalidToken):  # a server of an older Bot API
                 self._natively = False
             return
         if draft.message_id is None:
             shown = await self.connection.bot.send_message(
-                chat, said, entities=entities, message_thread_id=thread, disable_notification=True
+                chat,
+                said,
+                entities=entities,
+                message_thread_id=thread,
+                disable_notification=True,
+                read_timeout=DRAFT_S,
             )
             draft.message_id = shown.message_id
             self._kept[f"{draft.address.platform_id}/{shown.message_id}"] = shown.message_id
             await self._keep()
         else:
-            await self.connection.bot.edit_message_text(said, chat, draft.message_id, entities=entities)
+            await self.connection.bot.edit_message_text(
+                said, chat, draft.message_id, entities=entities, read_timeout=DRAFT_S
+            )
 
     def _is_direct(self, draft: Draft) -> bool:
         return self._natively and not draft.address.platform_id.startswith("-")

@@ -24,20 +24,26 @@ class Moves:
     state: ChannelState
     _new: dict[str, int] = Factory(dict)
     _old: dict[int, str] = Factory(dict)
+    _kept: dict[str, int] = Factory(dict)
 
     async def load(self) -> None:
         """Read them."""
         found: dict[str, int] = json.loads(await self.state.get(KEY) or "{}")
-        self._new, self._old = dict(found), {new: old for old, new in found.items()}
+        self._new, self._old, self._kept = dict(found), {new: old for old, new in found.items()}, found
+
+    def learn(self, old: str, new: int) -> None:
+        """Use a move from now on, before it is kept."""
+        self._new[old], self._old[new] = new, old
 
     async def note(self, old: str, new: int) -> None:
-        """Keep a move."""
-        if self._new.get(old) == new:
+        """Use and keep a move."""
+        self.learn(old, new)
+        if self._kept == self._new:
             return
-        self._new[old], self._old[new] = new, old
         _log.info("telegram.group_moved", chat=old, to=new)
         try:
             await self.state.set(KEY, json.dumps(self._new))
+            self._kept = dict(self._new)
         except StateError as error:  # Telegram says it again at the next message
             _log.warning("telegram.state_failed", reason=str(error))
 

@@ -365,7 +365,7 @@ async def what_users_press_is_offered(it: ChannelUnderTest) -> None:
     where = (click.address.channel_type, click.address.platform_id)
     wanted = (it.channel.channel_type, it.address.platform_id)
     require(where == wanted, f"it was pressed in {wanted}, and offered as from {where}")
-    require_user(it.channel.channel_type, click.user_id)
+    require_user(it.channel, click.user_id)
 
 
 async def a_press_that_was_not_accepted_is_offered_again(it: ChannelUnderTest) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unicodedata import normalize
 
-from nanoclaw.channels.protocol import DeliveryRejected, Sender
+from nanoclaw.channels.protocol import Channel, DeliveryRejected, Sender, capabilities_of
 from nanoclaw.records import (
     Deleted,
     EditContent,
@@ -296,15 +296,16 @@ async def a_sender_is_known_by_a_whole_id(it: ChannelUnderTest) -> None:
             await says(text)
     ids = {event.message.sender_id for event in host.stored}
     for id_ in ids:
-        require_user(it.channel.channel_type, id_)
+        require_user(it.channel, id_)
     require(len(ids) == 1, f"one user said it all, and was offered as {sorted(map(str, ids))}")
 
 
-def require_user(channel_type: str, id_: object) -> None:
-    """Raise NotConforming unless the text is a user id of that network."""
+def require_user(channel: Channel, id_: object) -> None:
+    """Raise NotConforming unless the text is a user id of the channel's network."""
+    prefix = capabilities_of(channel).user_prefix or channel.channel_type
     kind, colon, user = str(id_).partition(":")
-    whole = isinstance(id_, str) and kind == channel_type and colon and user
-    require(whole, f"a user's id is '{channel_type}:<user>', and it offered {id_!r}")
+    whole = isinstance(id_, str) and kind == prefix and colon and user
+    require(whole, f"a user's id is '{prefix}:<user>', and it offered {id_!r}")
 
 
 def _one(host: Host) -> Said:
@@ -355,7 +356,7 @@ async def how_users_react_is_offered(it: ChannelUnderTest) -> None:
         told == [(receipt.platform_message_id, UP)],
         f"a user reacted with {UP} to {receipt.platform_message_id!r}; offered was {host.remarks}",
     )
-    require_user(it.channel.channel_type, found[0].sender_id)
+    require_user(it.channel, found[0].sender_id)
 
 
 CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (

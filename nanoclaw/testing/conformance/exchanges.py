@@ -16,6 +16,7 @@ from nanoclaw.records import (
     Attachment,
     Attended,
     BadEvent,
+    ChatChange,
     Clicked,
     Event,
     InboundEvent,
@@ -146,6 +147,8 @@ class Host(Intake):
     webhooks: list[Webhook] = Factory(list)
     clicks: list[Clicked] = Factory(list)
     """The stored presses, one for each question."""
+    changes: list[ChatChange] = Factory(list)
+    """The changes of chats."""
     offered: trio.Event = Factory(trio.Event)
     _let: trio.Event = Factory(trio.Event)
 
@@ -173,6 +176,9 @@ class Host(Intake):
             raise NotAccepted("the disk is full")
         if not self.at_once:
             await self._let.wait()
+        if isinstance(event, ChatChange):
+            self.changes.append(event)
+            return Routed()
         return self._click(event) if isinstance(event, Clicked) else self._store(event)
 
     def _store(self, event: Said | Remark | Webhook) -> Routed:

@@ -5,8 +5,8 @@
         ts = await slack.say("C1", "U1", "hello")      # returns once the bot has confirmed the event
         slack.texts("C1")                              # what people see there
 
-Events that the bot does not confirm are sent again, also over its next socket. It needs starlette and hypercorn.
-It was written from Slack's documentation, not from its behaviour.
+Events that the bot does not confirm are sent again, also over its next socket. It needs starlette and
+hypercorn. It was written from Slack's documentation, not from its behaviour.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 import trio
 from attrs import Factory, define
@@ -69,10 +69,16 @@ class FakeSlack:
     """True while the Web API answers nothing but 503."""
     answers_with: Callable[[str, Json], Response | None] = lambda _method, _arguments: None
     """Answers a call in the place of Slack, if it returns something."""
-    silent: bool = False
-    """True while calls that change something have their effect and no answer."""
+    silent: Literal["", "hangs", "breaks"] = ""
+    """Calls that change something have their effect, and then never end, or end with status 500."""
     redeliver_s: float = REDELIVER_S
     pending: dict[str, Envelope] = Factory(dict)
+    confirmed: int = 0
+    """How many events the bot has confirmed."""
+    refused: int = 0
+    """How many calls came while it was down."""
+    changed: trio.Event = Factory(trio.Event)
+    """Set, and replaced by another one, when the bot has confirmed or changed something."""
     _numbers: Iterator[int] = Factory(lambda: count(1))
     _uploads: dict[str, Json] = Factory(dict)
 
@@ -154,6 +160,22 @@ class FakeSlack:
         payload = {"type": "block_actions", "user": {"id": user}, "container": place, "message": message}
         await self.send("interactive", {**payload, "actions": [action], "channel": {"id": channel}})
 
+    async def confirmed_at_least(self, n: int) -> None:
+        """Wait until the bot has confirmed that many events."""
+        while self.confirmed < n:
+            await self.changed.wait()
+
+    async def refused_calls(self, n: int) -> None:
+        """Wait until that many more calls were refused because Slack is down."""
+        wanted = self.refused + n
+        while self.refused < wanted:
+            await self.changed.wait()
+
+    def note_change(self) -> None:
+        """Wake those who wait for a change."""
+        self.changed.set()
+        self.changed = trio.Event()
+
     # -- what people see
 
     def texts(self, channel: str, thread: str | None = None) -> Sequence[str]:
@@ -199,6 +221,8 @@ class FakeSlack:
             with trio.move_on_after(self.redeliver_s):
                 await envelope.confirmed.wait()
         self.pending.pop(envelope.id, None)
+        self.confirmed += 1
+        self.note_change()
 
     async def _deliver(self, envelope: Envelope) -> None:
         if not self.sockets or self.down:
@@ -241,6 +265,8 @@ class FakeSlack:
         method, arguments = request.path_params["method"], await _arguments(request)
         self.calls.append((method, arguments))
         if self.down:
+            self.refused += 1
+            self.note_change()
             return PlainTextResponse("down", 503)
         instead = self.answers_with(method, arguments)
         if instead is not None:
@@ -249,7 +275,10 @@ class FakeSlack:
         if token != (self.app_token if method == "apps.connections.open" else self.bot_token):
             return _error("invalid_auth")
         answer = self.answer(method, arguments)
+        self.note_change()
         if self.silent and method.startswith(("chat.", "files.complete", "reactions.")):
+            if self.silent == "breaks":
+                return PlainTextResponse("broken", 500)
             await trio.sleep_forever()
         return answer
 

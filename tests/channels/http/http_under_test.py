@@ -1,5 +1,6 @@
 """An HTTP channel without a host: a state in memory, agents from a list, and an intake that accepts."""
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from nanoclaw.channels.http.keys import StoredKey, stored_as
 from nanoclaw.channels.http.sending import HttpSender
 from nanoclaw.config.structure import structure
 from nanoclaw.records import Address, AgentGroup, Outgoing, TextContent
-from nanoclaw.testing.conformance.exchanges import Host, receiving
+from nanoclaw.testing.conformance.exchanges import Host
 from nanoclaw.testing.memory_state import MemoryState
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -89,6 +90,48 @@ class Api:
         return found
 
 
+@define(eq=False)
+class Events:
+    """The server-sent events of a connection."""
+
+    stream: trio.SocketStream
+    _rest: bytes = b""
+
+    async def line(self) -> str:
+        """Return the next line. Chunk sizes and headers are lines, too."""
+        while b"\n" not in self._rest:
+            with trio.fail_after(WITHIN_S):
+                more = await self.stream.receive_some()
+            if not more:
+                raise EOFError
+            self._rest += more
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line.decode().rstrip()
+
+    async def next(self) -> tuple[str, dict[str, Any]]:
+        """Return the name and the data of the next event."""
+        name = ""
+        while True:
+            line = await self.line()
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            if line.startswith("data: "):
+                return name, json.loads(line.removeprefix("data: "))
+
+
+@asynccontextmanager
+async def following(port: int, path: str, **headers: str) -> AsyncIterator[Events]:
+    """Follow a stream of events as ann."""
+    all_ = {"host": f"127.0.0.1:{port}", "authorization": f"Bearer {KEYS['ann']}", **headers}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in all_.items())
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
+        events = Events(stream)
+        while await events.line() != "retry: 1000":
+            pass
+        yield events
+
+
 def client(port: int, key: str | None = None) -> httpx2.AsyncClient:
     """Return a client of the channel."""
     headers = {"authorization": f"Bearer {key}"} if key else {}
@@ -100,11 +143,13 @@ async def open_api(folder: Path, host: Host | None = None, **settings: Any) -> A
     """Run a channel with these settings."""
     channel, intake = http_channel(folder, settings), host or Host()
     async with AsyncExitStack() as stack:
+        nursery = await stack.enter_async_context(trio.open_nursery())
         sender = await stack.enter_async_context(channel.sender())
-        await stack.enter_async_context(receiving(channel, intake))
+        nursery.start_soon(channel.receive, intake)
         port = channel.port or 0
         clients = [
             await stack.enter_async_context(client(port, key)) for key in (KEYS["ann"], KEYS["bob"], None)
         ]
         assert isinstance(sender, HttpSender)
         yield Api(channel, sender, intake, *clients)
+        nursery.cancel_scope.cancel()

@@ -48,16 +48,16 @@ def _refusal() -> Response:
 
 @contextmanager
 def silent(slack: FakeSlack) -> Iterator[None]:
-    slack.silent = True
+    slack.silent = "breaks"
     yield
-    slack.silent = False
+    slack.silent = ""
 
 
 @asynccontextmanager
 async def slack_under_test() -> AsyncIterator[ChannelUnderTest]:
     with TemporaryDirectory() as folder:
         async with open_fake_slack() as slack:
-            slack.redeliver_s = 0.5
+            slack.redeliver_s = 0.3
             yield under_test(slack, Path(folder))
 
 

@@ -57,7 +57,13 @@ MESSAGE: dict[str, Any] = {"type": "message", "channel": "C1", "user": "U1", "te
             None,
         ),
         (
-            event(type="message", subtype="message_deleted", channel="C1", deleted_ts="1.1", previous_message={"thread_ts": "1.0"}),
+            event(
+                type="message",
+                subtype="message_deleted",
+                channel="C1",
+                deleted_ts="1.1",
+                previous_message={"thread_ts": "1.0"},
+            ),
             Removed("C1", "1.1", "1.0"),
         ),
         (
@@ -71,10 +77,16 @@ MESSAGE: dict[str, Any] = {"type": "message", "channel": "C1", "user": "U1", "te
             ),
             Reaction("C1", "1.1", "U2", "U1", "+1", "3.0", removed=False),
         ),
-        (event(type="channel_rename", channel={"id": "C1", "name": "new"}, event_ts="4.0"), Renamed("C1", "new", "4.0")),
-        (event(type="member_left_channel", channel="C1", user="U1", event_ts="5.0"), Moved("C1", "U1", "5.0", "left")),
+        (
+            event(type="channel_rename", channel={"id": "C1", "name": "new"}, event_ts="4.0"),
+            Renamed("C1", "new", "4.0"),
+        ),
+        (
+            event(type="member_left_channel", channel="C1", user="U1", event_ts="5.0"),
+            Moved("C1", "U1", "5.0", "left"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_event_is_read(payload: dict[str, Any], seen: object) -> None:
     assert seen_in("events_api", payload) == seen
 
@@ -94,14 +106,35 @@ def test_a_button_carries_the_question_and_the_option(question: str, value: str)
     assert button_of(button_value(question, value)) == (question, value)
 
 
+KEYS = [
+    "event",
+    "type",
+    "subtype",
+    "channel",
+    "user",
+    "ts",
+    "text",
+    "message",
+    "previous_message",
+    "files",
+    "item",
+    "actions",
+    "container",
+    "value",
+    "edited",
+    "thread_ts",
+    "reaction",
+    "event_ts",
+    "action_ts",
+    "id",
+    "size",
+]
+WORDS = ["message", "message_changed", "message_deleted", "block_actions", "reaction_added"]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
-        ["event", "type", "subtype", "channel", "user", "ts", "text", "message", "previous_message", "files", "item",
-         "actions", "container", "value", "edited", "thread_ts", "reaction", "event_ts", "action_ts", "id", "size"]
-    ), inner | st.sampled_from(["message", "message_changed", "message_deleted", "block_actions", "reaction_added"]), max_size=6),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @given(st.sampled_from(["events_api", "interactive", "slash_commands", ""]), JSON)
