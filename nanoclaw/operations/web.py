@@ -63,7 +63,7 @@ class Web(Noun):
     summary = "log a browser in to the web chat; list and log out browsers"
     alone = "link"
 
-    @operation(right=Right.OWNER, columns=("url", "user", "until"))
+    @operation(right=Right.OWNER)
     async def link(
         self,
         *,

@@ -194,7 +194,7 @@ async def test_a_link_works_once_and_leaves_the_address(window: Browser, stage: 
 
 async def test_of_two_browsers_with_the_same_link_one_gets_in(stage: Stage) -> None:
     token = (await stage.link()).partition("#login=")[2]
-    logins_ = Logins(stage.state, stage.sender.server.clock.now, SystemRandom())  # type: ignore[arg-type]  # a part of the state
+    logins_ = Logins(stage.state, stage.sender.server.clock.now, SystemRandom())
     got = [await logins_.redeem(token, "one"), await logins_.redeem(token, "two")]
     assert [each is not None for each in got] == [True, False]
 
