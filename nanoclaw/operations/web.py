@@ -61,10 +61,10 @@ class Web(Noun):
 
     name = "web"
     summary = "log a browser in to the web chat; list and log out browsers"
-    alone = "link"
+    alone = "login"
 
     @operation(right=Right.OWNER)
-    async def link(
+    async def login(
         self,
         *,
         user: Annotated[str, Text(64)] = OWNER,
@@ -96,7 +96,7 @@ class Web(Noun):
         """List the browsers that are logged in, the oldest login first."""
         return await self._central.run(_browsers, self._ground.now())
 
-    @operation(right=Right.OWNER)
+    @operation(right=Right.OWNER, asks="Log out browser {browser}?")
     async def revoke(self, browser: Annotated[str, Text(100)]) -> Browser:
         """Log a browser out. Its page notices within 15 seconds.
 

@@ -29,7 +29,7 @@ def logins_of(world: World) -> Logins:
 
 async def test_a_link_of_the_owner_logs_in_as_the_same_person(world: World) -> None:
     admin = await admin_of(world)
-    link = await admin.web.link()
+    link = await admin.web.login()
     page, _, token = link.url.partition("#login=")
     session = await logins_of(world).redeem(token, "Firefox")
     assert (page, link.user) == (PAGE, "http:owner")
@@ -42,7 +42,7 @@ async def test_a_link_of_the_owner_logs_in_as_the_same_person(world: World) -> N
 
 async def test_another_user_gets_no_rights_and_their_lack_is_noted(world: World) -> None:
     admin = await admin_of(world)
-    link = await admin.web.link(user="bob")
+    link = await admin.web.login(user="bob")
     assert link.user == "http:bob"
     shown = await admin.users.show("http:bob")
     assert (shown.rights, shown.linked) == ([], ())
@@ -50,8 +50,8 @@ async def test_another_user_gets_no_rights_and_their_lack_is_noted(world: World)
 
 async def test_a_link_ends_after_ten_minutes_and_a_login_after_thirty_days(world: World) -> None:
     admin = await admin_of(world)
-    late = (await admin.web.link()).url.partition("#login=")[2]
-    used = (await admin.web.link()).url.partition("#login=")[2]
+    late = (await admin.web.login()).url.partition("#login=")[2]
+    used = (await admin.web.login()).url.partition("#login=")[2]
     session = await logins_of(world).redeem(used, "Firefox")
     assert session is not None
     await world.sleep(logins.LINK_S + 1)
@@ -64,7 +64,7 @@ async def test_a_link_ends_after_ten_minutes_and_a_login_after_thirty_days(world
 
 async def test_a_revoked_browser_is_logged_out(world: World) -> None:
     admin = await admin_of(world)
-    token = (await admin.web.link()).url.partition("#login=")[2]
+    token = (await admin.web.login()).url.partition("#login=")[2]
     session = await logins_of(world).redeem(token, "Firefox")
     assert session is not None
     [browser] = await admin.web.list()
@@ -78,17 +78,17 @@ async def test_a_revoked_browser_is_logged_out(world: World) -> None:
 async def test_without_a_web_chat_the_command_says_how_to_get_one(world: World) -> None:
     admin = await admin_of(world, page=None)
     with pytest.raises(Unavailable, match=r"add the line `\[channels.http\]`"):
-        await admin.web.link()
+        await admin.web.login()
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "b/coder", "é"])
 async def test_a_name_that_is_none_is_refused(world: World, name: str) -> None:
     admin = await admin_of(world)
     with pytest.raises(BadArguments):
-        await admin.web.link(user=name)
+        await admin.web.login(user=name)
 
 
 async def test_only_an_owner_makes_links(world: World) -> None:
     await admin_of(world)
     with pytest.raises(Forbidden):
-        await world.host.admin_as("tg:9").web.link(user="bob")
+        await world.host.admin_as("tg:9").web.login(user="bob")
