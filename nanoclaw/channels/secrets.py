@@ -44,6 +44,7 @@ class Secret:
     """A secret of a channel. No error and no log has its value."""
 
     place: KeyConfig
+    """Where it is: a file, a variable or a command."""
     _read_key: Callable[[KeyConfig], Awaitable[str]] = read_key
     _last: str | None = field(default=None, init=False, repr=False)
     _mark: Mark = field(default=None, init=False)

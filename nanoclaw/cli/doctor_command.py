@@ -28,8 +28,8 @@ PROBLEMS = 1
 """Exit code: something keeps the host from its work."""
 DOCTOR = (
     "Look at all that a host needs: configuration, model, channels, data directory, limits of the "
-    "clock, runtime, sandboxes, and the running host. Each line says what it found, and what to do. Nothing is "
-    "changed."
+    "system, clock, runtime, sandboxes, and the running host. Each line says what it found, and what to do. "
+    "Nothing is changed."
 )
 EPILOG = (
     "Works while a host runs and while none does, and with a config.toml that cannot be read. Exit codes: 0 "
