@@ -14,13 +14,15 @@ from actors._errors import Crashed, Stopped, leaf_errors
 class Backoff:
     """The delay before the n-th restart in a row: `first * factor ** (n - 1)` seconds, at most `ceiling`.
 
-    `jitter` is the largest fraction by which a delay is lengthened or shortened at random.
+    `jitter` is the largest fraction by which a delay is lengthened or shortened at random. An error may ask
+    for more time by an attribute `retry_after`, a number of seconds; it gets at most `patience`.
     """
 
     first: float = field(default=0.1, validator=ge(0))
     factor: float = field(default=2.0, validator=ge(1))
     ceiling: float = field(default=30.0, validator=ge(0))
     jitter: float = field(default=0.1, validator=ge(0))
+    patience: float = field(default=0.0, validator=ge(0))
 
 
 @frozen
@@ -86,7 +88,13 @@ class Restarts:
             return NEVER
         if not self._came_from_others(cause) and self._too_often(now):
             return NEVER
-        return self._wait()
+        return max(self._wait(), self._asked(cause))
+
+    def _asked(self, cause: Exception) -> float:
+        """Return the delay that an error asks for."""
+        found = [getattr(leaf, "retry_after", None) for leaf in leaf_errors(cause)]
+        asked = max((each for each in found if isinstance(each, int | float)), default=0.0)
+        return min(asked, self._policy.backoff.patience)
 
     def _came_from_others(self, cause: Exception) -> bool:
         """Tell if every error is an uncaught `Crashed` or `Stopped` of another actor."""

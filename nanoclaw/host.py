@@ -18,8 +18,9 @@ from attrs import field, frozen
 
 from actors import ActorError, Escalate, Node, Policy, Ref, Supervisor
 from nanoclaw.approvals.kind import ApprovalKind
+from nanoclaw.channels.live import RECORDED, LiveChannels
 from nanoclaw.channels.protocol import Channel
-from nanoclaw.channels.receivers import open_receivers
+from nanoclaw.channels.receivers import Receivers, open_receivers
 from nanoclaw.channels.state import ChannelState, RegistryState
 from nanoclaw.config import Config
 from nanoclaw.control import Control, default_control, open_control
@@ -43,6 +44,7 @@ from nanoclaw.session import Services, Sessions, answering, open_sessions
 from nanoclaw.session.owner_alerts import tell_owner
 from nanoclaw.session.resuming import resume_sessions
 from nanoclaw.store import OwnershipLost, Reader, StoreError
+from nanoclaw.store.session.media import forget_deliveries
 from nanoclaw.system.supervision import Supervision, background
 
 __all__ = ["Host", "HostFailed", "Seams", "open_host"]
@@ -207,6 +209,7 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         wakeups = stack.enter_context(parts.seams.wakeups())
         root = await stack.enter_async_context(supervision.open("host", under=None, policy=_ESSENTIAL))
         services = await open_services(parts, wakeups, supervision, root, stack)
+        await services.executor.run(partial(forget_deliveries, parts.config.data))
         living = await stack.enter_async_context(
             open_sessions(services, partial(dispatcher_of, services, parts.actions), supervision, under=root)
         )
@@ -217,9 +220,13 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
         start_up.start("resume", background(partial(resume_sessions, services, living)))
         start_up.start("owner-alerts", background(partial(tell_owner, services, living)))
         desks = await start_desks(parts, services, living, start_up, root)
-        await stack.enter_async_context(open_receivers(parts.channels, desks.router, supervision, under=root))
-        ground = ground_of(parts, services, living, desks.drops)
-        status = _status(parts, services, living, desks, root)
+        conditions = services.senders.conditions
+        receivers = await stack.enter_async_context(
+            open_receivers(parts.channels, desks.router, supervision, under=root, conditions=conditions)
+        )
+        channels = _channels(parts, services, receivers, control)
+        ground = ground_of(parts, services, living, desks.drops, channels)
+        status = _status(parts, services, living, desks, root, channels)
         if control is not None:
             await stack.enter_async_context(_control(control, parts, ground, status, supervision, root))
         _log_ready(parts)
@@ -255,7 +262,28 @@ def _host(  # noqa: PLR0913, PLR0917 -- the parts that embedders see
     )
 
 
-def _status(parts: Parts, services: Services, living: Sessions, desks: Desks, root: Supervisor) -> HostStatus:
+def _channels(
+    parts: Parts, services: Services, receivers: Receivers, control: Control | None
+) -> LiveChannels:
+    return LiveChannels(
+        parts.config,
+        services.senders,
+        receivers,
+        partial(RegistryState, central=services.central, registry=services.registry, clock=services.clock),
+        None if control is None else control.reread,
+        None if parts.recorder is None else RECORDED,
+        services.changes.tell_approvals,
+    )
+
+
+def _status(  # noqa: PLR0913, PLR0917 -- the parts that it reads
+    parts: Parts,
+    services: Services,
+    living: Sessions,
+    desks: Desks,
+    root: Supervisor,
+    channels: LiveChannels,
+) -> HostStatus:
     return HostStatus(
         root,
         living,
@@ -263,6 +291,7 @@ def _status(parts: Parts, services: Services, living: Sessions, desks: Desks, ro
         parts.config,
         services.clock,
         parts.runtime.name,
+        channels.reports,
         desks.router.refused.lines,
         parts.config.zone_doubt,
         services.budgets.remarks,

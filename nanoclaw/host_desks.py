@@ -9,7 +9,7 @@ from actors import Supervisor
 from nanoclaw.approvals.desk import ApprovalDesk
 from nanoclaw.approvals.showing import CardSender
 from nanoclaw.budgets.limits import rules_of
-from nanoclaw.channels.protocol import types_with_buttons, types_with_card_edits
+from nanoclaw.channels.live import LiveChannels
 from nanoclaw.dispatch import ActionHandler, Dispatcher
 from nanoclaw.dispatch.agents import ToAgents
 from nanoclaw.dispatch.chats import ToChats
@@ -20,7 +20,17 @@ from nanoclaw.host_parts import Parts
 from nanoclaw.operations import Ground, SessionFiles
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.live import LivingSessions
-from nanoclaw.routing import Drops, EngagedThreads, HeldKeeper, QuestionDesk, Router, Shows, Strangers
+from nanoclaw.routing import (
+    Drops,
+    EngagedThreads,
+    HeldKeeper,
+    Pairing,
+    QuestionDesk,
+    Router,
+    Shows,
+    Strangers,
+    WaitingFiles,
+)
 from nanoclaw.runtimes import why_refused
 from nanoclaw.session import AgentInbox, Services, Sessions
 from nanoclaw.system.supervision import background
@@ -47,18 +57,26 @@ async def start_desks(
     root.start("drops", drops.recipe)
     engaged = EngagedThreads(services.registry, services.central, services.clock)
     await root.start("engaged-threads", engaged.recipe).wait_started()
-    router = _router(parts, services, living, engaged, drops)
+    pairing = Pairing(services.central, services.registry, services.changes, services.senders, services.clock)
+    files = WaitingFiles(services.config.data, services.executor, services.central)
+    router = _router(services, living, engaged, drops, pairing, files)
     desk = _approval_desk(parts, services, living, router)
     start_up.start("approvals", background(desk.run))
+    start_up.start("pairing", background(pairing.run))
     start_up.start("held", background(_held_keeper(services, router).run))
+    start_up.start("waiting-files", background(files.run))
     return Desks(router, desk, drops)
 
 
-def _router(
-    parts: Parts, services: Services, living: Sessions, engaged: EngagedThreads, drops: Drops
+def _router(  # noqa: PLR0913, PLR0917 -- the parts that it uses
+    services: Services,
+    living: Sessions,
+    engaged: EngagedThreads,
+    drops: Drops,
+    pairing: Pairing,
+    files: WaitingFiles,
 ) -> Router:
     """Return the intake of all channels."""
-    channels = parts.channels.values()
     return Router(
         services.central,
         services.registry,
@@ -68,8 +86,10 @@ def _router(
         partial(services.executor.run, lane="match"),
         services.clock,
         drops,
-        Strangers(services.registry, services.config.approvals.held_messages),
-        Shows(types_with_buttons(channels), types_with_card_edits(channels)),
+        Strangers(services.registry, services.config.approvals.held_messages, files),
+        pairing,
+        files,
+        Shows(services.senders.with_buttons, services.senders.with_card_edits),
     )
 
 
@@ -101,7 +121,9 @@ def _approval_desk(parts: Parts, services: Services, living: Sessions, router: R
     )
 
 
-def ground_of(parts: Parts, services: Services, living: Sessions, drops: Drops) -> Ground:
+def ground_of(
+    parts: Parts, services: Services, living: Sessions, drops: Drops, channels: LiveChannels
+) -> Ground:
     """Return the parts that the administrative operations work on. A recorder notes their changes."""
     config, recorder, registry = parts.config, parts.recorder, services.registry
     return Ground(
@@ -111,11 +133,13 @@ def ground_of(parts: Parts, services: Services, living: Sessions, drops: Drops) 
         files=SessionFiles(config.data, services.executor, services.central, services.clock.now),
         make_agent_folder=partial(make_agent_folder, config.groups),
         now=services.clock.now,
+        random=services.random,
         zone=config.timezone,
         rules=rules_of(config),
         write_usage=services.budgets.write,
         write_drops=drops.write,
         refusal=partial(why_refused, parts.runtime),
+        channels=channels,
     )
 
 

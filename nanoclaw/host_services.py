@@ -6,6 +6,8 @@ from functools import partial
 
 from actors import Bury, Policy, Ref, Supervisor
 from nanoclaw.budgets import BudgetKeeper
+from nanoclaw.channels.agents import RegistryAgents, UsesAgents
+from nanoclaw.channels.conditions import Conditions
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.channels.state import RegistryState, UsesState, sweep_state
@@ -37,7 +39,9 @@ async def open_services(
     executor, clock = seams.executor, seams.clock
     registry, central = await _open_central(parts, changes, root, stack)
     _hand_state(parts.channels, central, registry, clock)
-    senders = await stack.enter_async_context(open_senders(parts.channels, supervision, under=root))
+    senders = await stack.enter_async_context(
+        open_senders(parts.channels, supervision, under=root, conditions=Conditions(clock))
+    )
     runtimes = await stack.enter_async_context(
         supervision.open("runtimes", under=root, policy=Policy(give_up=Bury(RETRY_BURIED_S)))
     )
@@ -100,16 +104,22 @@ async def _open_central(
 def _hand_state(
     channels: Mapping[str, Channel], central: Reader, registry: Ref[Registry], clock: Clock
 ) -> None:
-    """Give their state to the channels that keep some. Raise HostFailed if one cannot take it."""
+    """Give their state to the channels that keep some, and the agents to those that use them.
+
+    Raises:
+        HostFailed: one cannot take it.
+    """
     for name, channel in channels.items():
-        if isinstance(channel, UsesState):
-            try:
-                with foreign_code():
+        try:
+            with foreign_code():
+                if isinstance(channel, UsesState):
                     channel.use_state(RegistryState(name, central, registry, clock))
-            except ForeignError as error:
-                raise HostFailed(
-                    f"the channel {name} cannot be used: its use_state() failed: {error}"
-                ) from error
+                if isinstance(channel, UsesAgents):
+                    channel.use_agents(RegistryAgents(central, registry))
+        except ForeignError as error:
+            raise HostFailed(
+                f"the channel {name} cannot be used: its use_state() or use_agents() failed: {error}"
+            ) from error
 
 
 async def _serve_runtime(runtime: Runtime, central: Reader, under: Supervisor) -> None:

@@ -2,11 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import trio
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from actors import Node, Supervisor
 from nanoclaw.config import Config
@@ -24,7 +24,6 @@ from nanoclaw.version import installed_version
 
 ANSWER_WITHIN_S = 1.0
 """Seconds after which a session that has not answered is shown without details."""
-MISSING = Node("missing", "stopping")
 
 
 @frozen
@@ -37,6 +36,8 @@ class HostStatus:
     config: Config
     clock: Clock
     runtime: str
+    channels: Callable[[], Sequence[ChannelReport]]
+    """Returns the state of each channel, without the deliveries that wait for it."""
     refused: Callable[[], tuple[str, ...]] = tuple
     """Returns a sentence for each chat whose messages cannot be stored now."""
     zone_doubt: str | None = None
@@ -77,7 +78,7 @@ class HostStatus:
             uptime_s=max(0.0, (self.clock.now() - self.started_at).total_seconds()),
             data=str(self.config.data),
             runtime=self.runtime,
-            channels=_channels(self.tree()),
+            channels=_channels(self.channels(), details.values()),
             sessions=len(read.found.usable) + len(read.found.damaged),
             living=sum(node.state != "buried" for node in nodes),
             buried=sum(node.state == "buried" for node in nodes),
@@ -169,17 +170,11 @@ def _chat(chat: Address) -> str:
     return f"{chat.channel_type}:{chat.platform_id}{thread}"
 
 
-def _channels(root: Node) -> tuple[ChannelReport, ...]:
-    """Return the reports of the channels. Each channel has an actor among the senders and the receivers."""
-    senders, receivers = (_children(root, name) for name in ("senders", "receivers"))
-    channels = [(sender, receivers.get(name, MISSING)) for name, sender in senders.items()]
-    return tuple(
-        ChannelReport(sender.name, sender.state, receiver.state, receiver.last_crash or sender.last_crash)
-        for sender, receiver in channels
-        if sender.capacity
-    )
-
-
-def _children(root: Node, name: str) -> Mapping[str, Node]:
-    found = next((node for node in root.children if node.name == name), MISSING)
-    return {node.name: node for node in found.children}
+def _channels(
+    found: Sequence[ChannelReport], details: Iterable[SessionDetails | None]
+) -> tuple[ChannelReport, ...]:
+    """Return the reports of the channels with the deliveries that wait for them."""
+    waiting = Counter[str]()
+    for each in details:
+        waiting.update(each.waiting_for if each is not None else {})
+    return tuple(evolve(report, waiting=waiting[report.name]) for report in found)

@@ -261,7 +261,8 @@ class ApprovalDesk:
     def _networks(self) -> Networks:
         now = trio.current_time()
         self._refused = {each: until for each, until in self._refused.items() if until > now}
-        return Networks(self._senders.channel_types, self._senders.finds_dms, frozenset(self._refused))
+        senders, refused = self._senders, frozenset(self._refused)
+        return Networks(senders.channel_types, senders.finds_dms, refused, senders.user_prefix)
 
 
 def _left_s(card: ApprovalCard, now: datetime) -> float:

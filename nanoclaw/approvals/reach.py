@@ -4,6 +4,7 @@ The first circle in which somebody can be reached gets the cards: everybody in i
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 from attrs import Factory, frozen
 
@@ -25,6 +26,12 @@ class Networks:
     """Returns True if a channel can find the direct chat of a user."""
     refused: frozenset[tuple[str, str]] = frozenset()
     """The pairs of channel and user for which that failed."""
+    user_prefix: Callable[[str], str | None] = lambda _channel: None
+    """Returns the prefix of the users of a channel, if it has another one than its name."""
+
+    def of_prefix(self, prefix: str) -> Sequence[str]:
+        """Return the channels whose users have a prefix."""
+        return [each for each in self.channel_types if (self.user_prefix(each) or each) == prefix]
 
 
 @frozen
@@ -99,7 +106,9 @@ def _way(
     """Return the best way to a person: known chats and chats to find, those of the same network first."""
     here = approval.channel_type
     known = [
-        each for each in _known(connection, person) if each.address.channel_type in networks.channel_types
+        each
+        for each in _known(connection, person, networks)
+        if each.address.channel_type in networks.channel_types
     ]
     found = [*_searches(person, here, networks)]
     same = [each for each in known if each.address.channel_type == here]
@@ -110,7 +119,7 @@ def _way(
     return next(iter(ways), None)
 
 
-def _known(connection: Connection, person: Sequence[str]) -> Iterator[_Reach]:
+def _known(connection: Connection, person: Sequence[str], networks: Networks) -> Iterator[_Reach]:
     """Yield the direct chats that are known: those that were noted, then those named like their user."""
     for user in person:
         for dm in user_dms.for_user(connection, user):
@@ -119,8 +128,9 @@ def _known(connection: Connection, person: Sequence[str]) -> Iterator[_Reach]:
                 yield _Reach(user, _address(chat))
     for user in person:
         kind, _, name = user.partition(":")
-        for platform_id in (user, name):  # many networks name the chat like its user
-            chat = messaging_groups.by_address(connection, kind, platform_id)
+        for channel, platform_id in product(networks.of_prefix(kind), (user, name)):
+            # many networks name the chat like its user
+            chat = messaging_groups.by_address(connection, channel, platform_id)
             if chat is not None and not chat.is_group:
                 yield _Reach(user, _address(chat))
 
@@ -134,8 +144,11 @@ def _searches(person: Sequence[str], here: str | None, networks: Networks) -> It
     types = sorted(networks.channel_types, key=lambda each: each != here)
     for user in person:
         kind = user.partition(":")[0]
+        of_network = networks.of_prefix(kind)
         for channel in types:
-            fits = kind == channel if kind in types else kind != TERMINAL.channel_type
+            fits = channel in of_network
+            if not of_network and kind != TERMINAL.channel_type:  # a channel may know users of any prefix
+                fits = networks.user_prefix(channel) is None
             if fits and networks.finds_dms(channel) and (channel, user) not in networks.refused:
                 yield Search(channel, user)
 

@@ -21,7 +21,7 @@ from nanoclaw.channels.protocol import (
     Sender,
     Unattended,
 )
-from nanoclaw.channels.receipts import read_receipt, retry_after
+from nanoclaw.channels.receipts import read_receipt, unavailable
 from nanoclaw.records import Address, Outgoing, Receipt
 from nanoclaw.system.foreign import ForeignError, foreign_code, result_of, text_of
 
@@ -95,7 +95,7 @@ class Deliver:
         except Unattended as error:
             raise Unattended(text_of(error)) from error
         except ChannelUnavailable as error:
-            raise ChannelUnavailable(text_of(error), retry_after(error)) from error
+            raise unavailable(error) from error
         except trio.TooSlowError as error:
             raise OutcomeUnknown("the channel says that its network did not answer in time") from error
         except ForeignError as error:

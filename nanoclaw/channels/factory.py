@@ -7,7 +7,7 @@ same type. Each makes a channel with its own name, and chats are stored under th
 bots of one network never mix. Ids of users have the network's prefix, so both bots use one id for a person.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -42,6 +42,50 @@ class ChannelContext:
 
 
 @frozen
+class SetupQuestion:
+    """A value that `nanoclaw channels add` asks for."""
+
+    key: str
+    """The key of the table. A secret is stored in a file of its own, and the key names that."""
+    prompt: str
+    """The words of the question."""
+    secret: bool = False
+    """True if it is not shown, and stored in a file that only its owner can read."""
+    help: str = ""
+    """Where to find the value, in a sentence or two."""
+    default: str | None = None
+    """The answer that Enter gives. None: there must be one."""
+
+
+@frozen
+class Account:
+    """The assistant's account on a network, as one call to the network found it."""
+
+    id: str
+    """Its id there."""
+    name: str
+    """Its name there, such as `@my_assistant_bot`."""
+    link: str | None = None
+    """An address that opens a chat with it, if the network has such addresses."""
+
+
+class SetupFailed(Exception):
+    """A network refuses the settings, or cannot be reached. The text says why and what to do."""
+
+
+@frozen
+class ChannelSetup(Generic[C]):
+    """The way to set a channel up on a terminal."""
+
+    questions: Sequence[SetupQuestion]
+    """The values to ask for, in order."""
+    check: Callable[[C, ChannelContext], Awaitable[Account]]
+    """Ask the network once whether the settings are right. Raises SetupFailed."""
+    how_to_pair: str = "Write this code to the assistant in a direct chat"
+    """The words before the code by which the owner shows who they are on the network."""
+
+
+@frozen
 class ChannelFactory(Generic[C]):
     """Makes a channel from its configuration and the host's context."""
 
@@ -49,6 +93,8 @@ class ChannelFactory(Generic[C]):
     """A frozen class of attrs: the keys of the table besides `type`. One with `repr=False` is a secret."""
     make: Callable[[C, ChannelContext], Channel]
     """A function that returns at once. The channel connects when its sender is opened."""
+    setup: ChannelSetup[C] | None = None
+    """What `nanoclaw channels add` asks and checks. None: its table is written by hand."""
 
 
 @frozen
@@ -93,6 +139,22 @@ def configured_channels(config: Config) -> Sequence[Channel]:
     return made
 
 
+def make_channel(config: Config, name: str) -> Channel:
+    """Make one channel that the configuration names.
+
+    Raises:
+        ConfigError: there is no such table, its type is not installed or broken, or it does not fit.
+    """
+    return _made(read_channel(config, name), config)
+
+
+def read_channel(config: Config, name: str) -> ConfiguredChannel:
+    """Read one table `[channels.<name>]`. Errors are those of `make_channel`."""
+    if name not in config.channels:
+        raise ConfigError(f"there is no table [channels.{name}] in the configuration")
+    return _read(config.channels[name], config.home)
+
+
 def _read(table: NamedTable, home: Path) -> ConfiguredChannel:
     where = table.origins.label(())
     if table.name in RESERVED:
@@ -108,10 +170,16 @@ def _read(table: NamedTable, home: Path) -> ConfiguredChannel:
     )
 
 
+def context_of(config: Config, name: str) -> ChannelContext:
+    """Return the parts of a host that the channel of this name may use."""
+    return ChannelContext(
+        name, config.data / "channels" / name, config.timezone, config.prompt.assistant_name
+    )
+
+
 def _made(each: ConfiguredChannel, config: Config) -> Channel:
     where = config.channels[each.name].origins.label(())
-    folder = config.data / "channels" / each.name
-    context = ChannelContext(each.name, folder, config.timezone, config.prompt.assistant_name)
+    context = context_of(config, each.name)
     try:
         channel: Channel = each.factory.make(each.settings, context)
     except Exception as error:  # a foreign package may raise anything

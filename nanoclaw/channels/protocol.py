@@ -1,6 +1,5 @@
 """The protocol of a channel: what a chat network's adapter offers, and how it may refuse a message."""
 
-from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
@@ -44,18 +43,33 @@ class Capabilities:
     """Delivers `CardEditContent`. Without, a question with several choices arrives as text."""
     direct_chats: bool = False
     """Has `DirectSender.open_dm`: it can find or open the direct chat of a user."""
+    threads: bool = True
+    """Delivers to the thread of an address. Without, the host sends to the chat."""
+    longest_text: int | None = None
+    """Limit of one message in characters of the network, if it has one. The channel splits longer texts."""
+    user_prefix: str | None = None
+    """The prefix of the ids of its users, such as `tg`. None: the `channel_type`."""
 
 
 class DeliveryRejected(Refusal):
     """The network will never take this message; the text says why. The host does not try it again."""
 
 
+Condition = Literal["down", "unauthorized", "conflict", "rate limited"]
+"""The reason in a word why a channel is unavailable: its network or connection is down; its secret is missing
+or refused; another program uses its account; the network asks for patience. `status` shows it.
+"""
+
+
 class ChannelUnavailable(Refusal):
     """The network cannot take a message now, and took none. `retry_after` is in seconds, if it said."""
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, reason: str, retry_after: float | None = None, *, condition: Condition = "down"
+    ) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.condition: Condition = condition
 
 
 class Unattended(ChannelUnavailable):
@@ -164,14 +178,3 @@ def capabilities_of(channel: Channel) -> Capabilities:
     found = getattr(channel, "capabilities", Capabilities())
     own: dict[str, Any] = {key: getattr(channel, key, getattr(found, key)) for key in ("repeat", "buttons")}
     return evolve(found, **own)
-
-
-def types_with_card_edits(channels: Iterable[Channel]) -> frozenset[str]:
-    """Return the types of the channels that show cards with buttons, and changed cards in their place."""
-    found = ((each.channel_type, capabilities_of(each)) for each in channels)
-    return frozenset(name for name, can in found if can.buttons and can.card_edits)
-
-
-def types_with_buttons(channels: Iterable[Channel]) -> frozenset[str]:
-    """Return the types of the channels that show cards with buttons."""
-    return frozenset(each.channel_type for each in channels if capabilities_of(each).buttons)

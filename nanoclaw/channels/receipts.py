@@ -1,8 +1,14 @@
 """Reads the receipts and delays of channels. They are foreign code, so the values may have any type."""
 
-from nanoclaw.channels.protocol import ChannelUnavailable
+from typing import get_args
+
+from actors import Refusal
+from nanoclaw.channels.protocol import ChannelUnavailable, Condition
 from nanoclaw.records import Receipt
 from nanoclaw.records.content import storable
+from nanoclaw.system.foreign import text_of
+
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 
 
 def read_receipt(returned: object) -> tuple[Receipt, str | None]:
@@ -20,6 +26,15 @@ def read_receipt(returned: object) -> tuple[Receipt, str | None]:
     if isinstance(id_, int) and not isinstance(id_, bool):
         return Receipt(str(id_)), None
     return Receipt(None), f"returned a Receipt whose id is a {type(id_).__name__} instead of a text"
+
+
+def unavailable(error: Refusal) -> ChannelUnavailable:
+    """Return a copy of a channel's refusal with safe values. It may be of a class of the channel's own."""
+    if not isinstance(error, ChannelUnavailable):
+        return ChannelUnavailable(text_of(error))
+    condition: object = getattr(error, "condition", None)
+    known: Condition = next((each for each in CONDITIONS if each == condition), "down")
+    return ChannelUnavailable(text_of(error), retry_after(error), condition=known)
 
 
 def retry_after(error: ChannelUnavailable) -> float | None:

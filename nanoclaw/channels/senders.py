@@ -3,6 +3,7 @@
 They ask no other actor.
 """
 
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
@@ -12,7 +13,7 @@ import structlog
 import trio
 from attrs import Factory, define, evolve, frozen
 
-from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Supervisor
+from actors import Backoff, Bury, Context, Crashed, Node, Policy, Ref, Refusal, Stopped, Supervisor
 from nanoclaw.channels.cards import as_text, with_marks
 from nanoclaw.channels.chat_sender import (
     ChannelWarnings,
@@ -24,6 +25,7 @@ from nanoclaw.channels.chat_sender import (
     Typing,
     chat_recipe,
 )
+from nanoclaw.channels.conditions import WELL_S, Conditions, noted
 from nanoclaw.channels.protocol import (
     Capabilities,
     Channel,
@@ -34,7 +36,7 @@ from nanoclaw.channels.protocol import (
     Sender,
     capabilities_of,
 )
-from nanoclaw.channels.receipts import retry_after
+from nanoclaw.channels.receipts import unavailable
 from nanoclaw.records import (
     Address,
     CardEditContent,
@@ -52,9 +54,19 @@ CONNECTED_WITHIN_S = 1.0
 """Seconds after which a connecting channel counts as down. Meanwhile a session's other deliveries wait."""
 OPEN_DM_S = 20.0
 """Time limit in seconds of the search for a direct chat."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 60.0
+"""Bounds of the pause before a channel is connected again. It doubles, and is reset after `WELL_S`."""
+PATIENCE_S = 600.0
+"""The longest pause for which a network may ask."""
 RETRY_BURIED_S = 120.0
+"""The pause after the sender of a chat has crashed repeatedly."""
 
-_POLICY = Policy(give_up=Bury(RETRY_BURIED_S))
+_POLICY = Policy(
+    intensity=sys.maxsize,
+    period=WELL_S,
+    backoff=Backoff(first=FIRST_PAUSE_S, ceiling=LONGEST_PAUSE_S, jitter=0.25, patience=PATIENCE_S),
+)
+_CHATS = Policy(give_up=Bury(RETRY_BURIED_S))
 _log = structlog.get_logger()
 
 
@@ -115,7 +127,7 @@ class DmFinder:
         except DeliveryRejected as error:
             raise DeliveryRejected(text_of(error)) from error
         except ChannelUnavailable as error:
-            raise ChannelUnavailable(text_of(error), retry_after(error)) from error
+            raise unavailable(error) from error
         except ForeignError as error:
             raise ChannelUnavailable(f"the channel failed: {error}") from error
         if not isinstance(found, Address):
@@ -124,21 +136,21 @@ class DmFinder:
 
 
 def _channel_recipe(
-    channel: Channel, supervision: Supervision, under: Supervisor
+    channel: Channel, supervision: Supervision, under: Supervisor, conditions: Conditions
 ) -> Callable[[Context[ChannelSender]], AbstractAsyncContextManager[ChannelSender]]:
     warnings = ChannelWarnings(channel.channel_type)
 
     @asynccontextmanager
     async def recipe(_context: Context[ChannelSender]) -> AsyncIterator[ChannelSender]:
         try:
-            with foreign_code(Refusal):
+            with noted(conditions, channel.channel_type, "sender"), foreign_code(Refusal):
                 async with (
                     channel.sender() as sender,
-                    supervision.open(f"{channel.channel_type} chats", under=under, policy=_POLICY) as chats,
+                    supervision.open(f"{channel.channel_type} chats", under=under, policy=_CHATS) as chats,
                 ):
                     yield ChannelSender(sender, _checked_capabilities(channel, sender), warnings, chats)
         except Refusal as error:
-            raise ChannelUnavailable(text_of(error)) from error
+            raise unavailable(error) from error
 
     return recipe
 
@@ -167,12 +179,41 @@ def _checked_capabilities(channel: Channel, sender: Sender) -> Capabilities:
 class Senders:
     """Finds the sender for an address. Used by sessions' child tasks, never by their mailbox loops."""
 
-    _channels: Mapping[str, Ref[ChannelSender]]
-    _capabilities: Mapping[str, Capabilities]
+    _supervision: Supervision
+    _supervisor: Supervisor
+    conditions: Conditions
+    _channels: dict[str, Ref[ChannelSender]] = Factory(dict)
+    _capabilities: dict[str, Capabilities] = Factory(dict)
+    with_buttons: set[str] = Factory(set)
+    """The types of channels that show cards with buttons."""
+    with_card_edits: set[str] = Factory(set)
+    """The types of channels that show cards with buttons, and changed cards in their place."""
     _chats: dict[tuple[str, str], Ref[ChatSender]] = Factory(dict)
     """The senders of chats that were used before, by channel and chat."""
     _delivering: Counter[tuple[str, str]] = Factory(Counter)
     """The number of deliveries under way, by channel and chat."""
+
+    def add(self, channel: Channel) -> None:
+        """Start the sending half of a channel. Raises ValueError if there is one of that name."""
+        name = channel.channel_type
+        recipe = _channel_recipe(channel, self._supervision, self._supervisor, self.conditions)
+        self._channels[name] = self._supervisor.start(name, recipe)
+        self._capabilities[name] = can = capabilities_of(channel)
+        self.with_buttons.update([name] if can.buttons else [])
+        self.with_card_edits.update([name] if can.buttons and can.card_edits else [])
+
+    async def remove(self, channel_type: str) -> None:
+        """Stop the sending half of a channel, after the delivery in flight. Later messages for it wait."""
+        self._channels.pop(channel_type, None)
+        await self._supervisor.stop(channel_type)
+        self._capabilities.pop(channel_type, None)
+        self.with_buttons.discard(channel_type)
+        self.with_card_edits.discard(channel_type)
+        self.conditions.forget(channel_type)
+
+    def nodes(self) -> Mapping[str, Node]:
+        """Return the sending halves in the live tree, by name."""
+        return {node.name: node for node in self._supervisor.tree().children if node.capacity}
 
     def repeat(self, channel_type: str) -> Repeat:
         """Return a channel's policy for unknown outcomes. It is `again` if the channel is missing."""
@@ -197,7 +238,7 @@ class Senders:
     async def deliver(self, outgoing: Outgoing, *, doubtful: bool = False) -> Receipt:
         """Send one message and return its receipt. `doubtful` says that it may have been sent before.
 
-        A channel without buttons gets cards as text.
+        A channel without buttons gets cards as text, and one without threads the address of the chat.
 
         Raises:
             ChannelUnavailable: nothing was sent. `ChannelDown` if the channel is missing or down.
@@ -209,17 +250,26 @@ class Senders:
         chat, message = await self._chat(outgoing.address), Deliver(outgoing, doubtful)
         try:
             with self._counted(outgoing.address):
-                return await chat.ask(message)
+                receipt = await chat.ask(message)
+        except ChannelUnavailable as error:
+            self.conditions.refused(channel_type, error)
+            raise
         except Crashed as error:
             raise OutcomeUnknown(f"the channel failed while sending: {error.__cause__!r}") from error
         except Stopped as error:
             stopping = f"the channel {outgoing.address.channel_type} is stopping"
             raise (OutcomeUnknown if message.begun.is_set() else ChannelDown)(stopping) from error
+        self.conditions.well(channel_type, "chats")
+        return receipt
 
     @property
     def channel_types(self) -> Sequence[str]:
         """The types of the host's channels."""
         return tuple(self._channels)
+
+    def user_prefix(self, channel_type: str) -> str | None:
+        """Return the prefix of a channel's users, or None if it is the channel's name."""
+        return self._of(channel_type).user_prefix
 
     def finds_dms(self, channel_type: str) -> bool:
         """Return True if a channel can find or open the direct chats of users."""
@@ -246,7 +296,7 @@ class Senders:
             chat = await self._chat(address)
         except ChannelUnavailable:
             return
-        chat.signal(hint)
+        chat.signal(evolve(hint, address=_place(address, self._of(address.channel_type))))
 
     async def draft(self, address: Address, text: str, wanted: Callable[[], bool]) -> None:
         """Have a chat show a draft, and wait until it does. An empty text removes the last one.
@@ -258,7 +308,8 @@ class Senders:
             return
         with suppress(ChannelUnavailable, Crashed, Stopped):
             chat = await self._chat(address)
-            await chat.ask(ShowDraft(address, text, wanted))
+            place = _place(address, self._of(address.channel_type))
+            await chat.ask(ShowDraft(place, text, wanted))
 
     @contextmanager
     def _counted(self, address: Address) -> Iterator[None]:
@@ -299,6 +350,11 @@ def _key(address: Address) -> tuple[str, str]:
     return (address.channel_type, address.platform_id)
 
 
+def _place(address: Address, can: Capabilities) -> Address:
+    """Return the address as the channel has it: without threads, the chat."""
+    return address if can.threads or address.thread_id is None else evolve(address, thread_id=None)
+
+
 def _adapted(outgoing: Outgoing, channel_type: str, can: Capabilities) -> Outgoing:
     """Return a message in a form that its channel can deliver.
 
@@ -306,6 +362,7 @@ def _adapted(outgoing: Outgoing, channel_type: str, can: Capabilities) -> Outgoi
         DeliveryRejected: the channel does not support this edit, reaction or file.
     """
     content = outgoing.content
+    outgoing = evolve(outgoing, address=_place(outgoing.address, can))
     if isinstance(content, EditContent) and not can.edits:
         raise DeliveryRejected(f"the channel {channel_type} cannot edit a message")
     if isinstance(content, ReactionContent) and not can.reactions:
@@ -333,12 +390,15 @@ def _with_marks(content: OutgoingContent) -> OutgoingContent:
 
 @asynccontextmanager
 async def open_senders(
-    channels: Mapping[str, Channel], supervision: Supervision, *, under: Supervisor
+    channels: Mapping[str, Channel],
+    supervision: Supervision,
+    *,
+    under: Supervisor,
+    conditions: Conditions | None = None,
 ) -> AsyncIterator[Senders]:
     """Open the senders of all channels. The exit finishes deliveries in flight first."""
-    async with supervision.open("senders", under=under, policy=_POLICY) as senders:
-        refs = {
-            name: senders.start(name, _channel_recipe(channel, supervision, senders))
-            for name, channel in channels.items()
-        }
-        yield Senders(refs, {name: capabilities_of(channel) for name, channel in channels.items()})
+    async with supervision.open("senders", under=under, policy=_POLICY) as supervisor:
+        senders = Senders(supervision, supervisor, conditions or Conditions())
+        for channel in channels.values():
+            senders.add(channel)
+        yield senders

@@ -2,6 +2,7 @@
 
 from attrs import frozen
 
+from nanoclaw.channels.agents import Agents, UsesAgents
 from nanoclaw.channels.protocol import Capabilities, Channel, capabilities_of
 from nanoclaw.channels.state import ChannelState, UsesState
 
@@ -26,3 +27,8 @@ class ChannelWrapper:
         """Pass the state on, if the wrapped channel keeps some."""
         if isinstance(self.channel, UsesState):
             self.channel.use_state(state)
+
+    def use_agents(self, agents: Agents, /) -> None:
+        """Pass the agents on, if the wrapped channel uses them."""
+        if isinstance(self.channel, UsesAgents):
+            self.channel.use_agents(agents)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
+from importlib import import_module
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,8 @@ from nanoclaw.config import Config, ConfigError, load_config
 from nanoclaw.operations import BadNoun, Catalogue, Operation, Parameter
 from nanoclaw.operations.references import KINDS
 
+OWN = {"channels": "nanoclaw.cli.channels_commands"}
+"""The modules with commands of their own for a noun, besides its operations."""
 REFUSED = 1
 """Exit code: the operation was refused, and nothing was changed."""
 CODES = (
@@ -42,16 +45,19 @@ def catalogue() -> Catalogue:
 
 def noun_names() -> list[str]:
     """Return the nouns, in the order of the documentation."""
-    return list(catalogue().nouns)
+    return [name.replace("_", "-") for name in catalogue().nouns]
 
 
 def noun_group(name: str) -> click.Group | None:
     """Return the group of a noun; None if there is none with that name."""
+    name = name.replace("-", "_")
     noun = catalogue().nouns.get(name)
     if noun is None:
         return None
-    commands = {each.verb: _command(each) for each in catalogue().of_noun(name)}
-    group = Group(name, commands=commands, help=_sentence(noun.summary), no_args_is_help=False)
+    commands = {each.verb: _command(each) for each in catalogue().of_noun(name)} | own_commands(name)
+    group = Group(
+        name.replace("_", "-"), commands=commands, help=_sentence(noun.summary), no_args_is_help=False
+    )
     group.short_help = noun.summary
     group.params = list(options())
     group.callback = with_places(_nothing)
@@ -61,6 +67,12 @@ def noun_group(name: str) -> click.Group | None:
         group.params = commands[alone.verb].params
         group.callback = with_places(partial(_alone, alone))
     return group
+
+
+def own_commands(noun: str) -> dict[str, click.Command]:
+    """Return the commands of a noun that are more than one operation, by verb. They take the place of it."""
+    module = OWN.get(noun)
+    return {} if module is None else dict(import_module(module).commands())
 
 
 def _alone(operation: Operation, places: Places, **values: Any) -> int:

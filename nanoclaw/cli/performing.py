@@ -22,6 +22,7 @@ from nanoclaw.cli.parsing import BAD_USAGE
 from nanoclaw.cli.silence import silent
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.operations import Caller, Catalogue, Ground, Operation, OperationFailed, Operations
+from nanoclaw.operations.ground import ChannelsAtRest
 from nanoclaw.operations.offline import open_files, open_to_read
 from nanoclaw.store import LostDatabase, Owned, StaleSidecar, StoreError, ThreadExecutor, check_file
 from nanoclaw.system.clock import SystemClock
@@ -149,7 +150,10 @@ async def _opened(
         clock=SystemClock(),
         random=SystemRandom(),
     ) as ground:
-        operations = Operations(catalogue, evolve(ground, refusal=_refusal(config), rules=rules_of(config)))
+        operations = Operations(
+            catalogue,
+            evolve(ground, refusal=_refusal(config), rules=rules_of(config), channels=ChannelsAtRest(config)),
+        )
         try:
             return await call.on(operations)
         except OperationFailed as error:

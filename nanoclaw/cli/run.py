@@ -1,7 +1,7 @@
 """`nanoclaw run`: the host with the terminal's chat, until the input ends or a signal comes."""
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from secrets import SystemRandom
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
     drain_s: float,
     record: Record | None = None,
     begin_anew: bool = False,  # noqa: FBT001, FBT002
+    reread: Callable[[], Config] | None = None,
 ) -> int:
     """Run until the input ends or a signal comes. Return the exit code.
 
@@ -50,7 +51,7 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
         async with open_host(
             config,
             channels=[terminal, *channels],
-            control=Control(terminal, ring),
+            control=Control(terminal, ring, reread),
             record=record,
             begin_anew=begin_anew,
         ) as host:

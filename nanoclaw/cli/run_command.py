@@ -141,7 +141,15 @@ def _run(places: Places, values: Mapping[str, Any], run_host: Any, recording: ob
     prepare_home(config, write_config=places.config is None)
     raise_limit()
     code: int = trio.run(
-        run_host, config, ring, headless, at_prompt, values["drain"], recording, values["begin_anew"]
+        run_host,
+        config,
+        ring,
+        headless,
+        at_prompt,
+        values["drain"],
+        recording,
+        values["begin_anew"],
+        lambda: read().result(),
     )
     return code
 

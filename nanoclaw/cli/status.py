@@ -83,11 +83,15 @@ def _runtime(host: Mapping[str, Any]) -> str:
 
 
 def _channel(channel: Mapping[str, Any]) -> str:
-    states = {channel["sender"], channel["receiver"]}
-    if states == {"running"}:
-        return f"{channel['name']} (running)"
+    condition, number = channel.get("condition"), channel.get("waiting")
+    waits = f"; {number} {'delivery waits' if number == 1 else 'deliveries wait'}" if number else ""
+    if condition is None:
+        return f"{channel['name']} (running{waits})"
+    if channel.get("reason"):
+        return f"{channel['name']} ({condition}: {channel['reason']}{waits})"
     crash = f", last crash {channel['last_crash']}" if channel["last_crash"] else ""
-    return f"{channel['name']} (sending {channel['sender']}, receiving {channel['receiver']}{crash})"
+    halves = f"sending {channel['sender']}, receiving {channel['receiver']}"
+    return f"{channel['name']} ({halves}{crash}{waits})"
 
 
 def _table(sessions: Sequence[Mapping[str, Any]]) -> Iterator[str]:

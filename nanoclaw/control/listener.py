@@ -13,6 +13,7 @@ from actors import Bury, Context, Crashed, Policy, Refusal, Stopped, Supervisor
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.terminal.terminal import Terminal
 from nanoclaw.channels.terminal.visits import ChatRoom, TooSlow
+from nanoclaw.config import Config
 from nanoclaw.control.address import socket_path
 from nanoclaw.control.connection import Connection, Offer
 from nanoclaw.control.peers import uid_of_peer
@@ -45,6 +46,8 @@ class Control:
     """The terminal's chat, for `nanoclaw chat`."""
     logs: LogRing | None = None
     """The log events for `nanoclaw logs`, which structlog's processor `logs.add` keeps."""
+    reread: Callable[[], Config] | None = None
+    """Reads the configuration again, so that channels can be added while the host runs. Blocking."""
 
 
 @asynccontextmanager

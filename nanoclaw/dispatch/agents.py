@@ -5,7 +5,7 @@ the delivery, so a repeat is stored once. While the session is down, the row wai
 sender.
 """
 
-from base64 import b64encode
+from contextlib import AsyncExitStack
 
 from attrs import frozen
 
@@ -68,16 +68,18 @@ class ToAgents:
         if not isinstance(route, _Route):
             # The row is the host's own notice, so the runner has not broken the contract.
             return Undeliverable(route.reason) if row.id.startswith(NOTICE) else route
-        try:
-            content, files = await self.outbox.read(source.conversation, row)
-            text = _text(content)
-        except (BadContent, BadAttachment) as error:
-            return DeliveryRefused(str(error))
-        try:
-            return await self._send(source, delivery, letter, route, text, files)
-        except (SessionDown, ActorError, StoreError) as error:
-            reason = f"the agent {route.agent_group.name} cannot take messages now: {error}"
-            return outcomes.hold(delivery, reason, self.clock.now(), source.rules)
+        async with AsyncExitStack() as stack:
+            try:
+                opened = self.outbox.opened(source.conversation, row)
+                content, files = await stack.enter_async_context(opened)
+                text = _text(content)
+            except (BadContent, BadAttachment) as error:
+                return DeliveryRefused(str(error))
+            try:
+                return await self._send(source, delivery, letter, route, text, files)
+            except (SessionDown, ActorError, StoreError) as error:
+                reason = f"the agent {route.agent_group.name} cannot take messages now: {error}"
+                return outcomes.hold(delivery, reason, self.clock.now(), source.rules)
 
     async def _send(  # noqa: PLR0913, PLR0917 -- the message and its receiver
         self,
@@ -154,4 +156,4 @@ def _text(content: OutgoingContent) -> str:
 
 
 def _attachment(file: OutgoingFile) -> Attachment:
-    return Attachment("file", file.name, data=b64encode(file.data).decode())
+    return Attachment("file", file.name, path=file.path)

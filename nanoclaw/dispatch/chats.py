@@ -3,6 +3,7 @@
 This writes nothing. The result of the attempt is a value, which the session commits.
 """
 
+from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 
 import structlog
@@ -71,13 +72,14 @@ class ToChats:
             return DeliveryRefused(
                 f"{address.channel_type}:{address.platform_id} is not a destination of this agent"
             )
-        try:
-            outgoing = await self._outgoing(source, delivery, row, address)
-        except (BadContent, BadAttachment, NoSuchMessage) as error:
-            return DeliveryRefused(str(error))
-        if isinstance(outgoing.content, QuestionContent):
-            return await self._ask(source, delivery, outgoing, outgoing.content)
-        return await self._send(source, delivery, outgoing)
+        async with AsyncExitStack() as files:
+            try:
+                outgoing = await self._outgoing(source, delivery, row, address, files)
+            except (BadContent, BadAttachment, NoSuchMessage) as error:
+                return DeliveryRefused(str(error))
+            if isinstance(outgoing.content, QuestionContent):
+                return await self._ask(source, delivery, outgoing, outgoing.content)
+            return await self._send(source, delivery, outgoing)
 
     async def _allowed(self, source: Source, row: MessageOut, address: Address) -> bool:
         conversation = source.conversation
@@ -86,9 +88,14 @@ class ToChats:
         return await self.central.run(destinations.allows, conversation.agent_group.id, address)
 
     async def _outgoing(
-        self, source: Source, delivery: Delivery, row: MessageOut, address: Address
+        self,
+        source: Source,
+        delivery: Delivery,
+        row: MessageOut,
+        address: Address,
+        stack: AsyncExitStack,
     ) -> Outgoing:
-        content, files = await self.outbox.read(source.conversation, row)
+        content, files = await stack.enter_async_context(self.outbox.opened(source.conversation, row))
         if isinstance(content, EditContent | ReactionContent):
             own = source.conversation.chat
             id_ = await source.inbound.run(platform_id, content.message_id, address, own)
@@ -164,7 +171,9 @@ class ToChats:
         except Unattended as error:
             return Held(_error_text(error))
         except ChannelUnavailable as error:
-            return outcomes.back_off(delivery, _error_text(error), error.retry_after, self._now(), rules)
+            # A channel that is not down has a condition of its own, which no number of attempts ends.
+            delayed = outcomes.back_off if error.condition == "down" else outcomes.hold
+            return delayed(delivery, _error_text(error), self._now(), rules, error.retry_after)
         except OutcomeUnknown as error:
             again_at = self._now() + timedelta(seconds=outcomes.delay(delivery.attempts, rules))
             return outcomes.doubt(delivery, _error_text(error), again_at, rules)

@@ -8,10 +8,12 @@ from attrs import frozen
 from nanoclaw.operations.agents import Agents
 from nanoclaw.operations.approvals import Approvals
 from nanoclaw.operations.budgets import Budgets
+from nanoclaw.operations.channels import Channels
 from nanoclaw.operations.chats import Chats
 from nanoclaw.operations.destinations import Destinations
 from nanoclaw.operations.dropped import Dropped
 from nanoclaw.operations.ground import Ground
+from nanoclaw.operations.http_keys import HttpKeys
 from nanoclaw.operations.members import Members
 from nanoclaw.operations.messages import Messages
 from nanoclaw.operations.network import Network
@@ -25,10 +27,12 @@ from nanoclaw.operations.strangers import Strangers
 from nanoclaw.operations.tasks import Tasks
 from nanoclaw.operations.usage import Usage
 from nanoclaw.operations.users import Users
+from nanoclaw.operations.web import Web
 from nanoclaw.operations.wirings import Wirings
 
 NOUNS: tuple[type[Noun], ...] = (
     Agents,
+    Channels,
     Chats,
     Wirings,
     Users,
@@ -45,6 +49,8 @@ NOUNS: tuple[type[Noun], ...] = (
     Strangers,
     Budgets,
     Usage,
+    Web,
+    HttpKeys,
 )
 """The nouns that come with NanoClaw, in the order of the documentation."""
 
@@ -60,6 +66,7 @@ class Admin:
     """One attribute for each noun. A call's changes are on disk when it returns."""
 
     agents: Agents
+    channels: Channels
     chats: Chats
     wirings: Wirings
     users: Users
@@ -76,6 +83,8 @@ class Admin:
     strangers: Strangers
     budgets: Budgets
     usage: Usage
+    web: Web
+    http_keys: HttpKeys
     # Only for the host's own program:
     dms: DirectChats
     parked: Parked
@@ -91,6 +100,7 @@ class Admin:
         who = caller or Caller.host()
         return cls(
             agents=Agents(ground, who, note),
+            channels=Channels(ground, who, note),
             chats=Chats(ground, who, note),
             wirings=Wirings(ground, who, note),
             users=Users(ground, who, note),
@@ -107,6 +117,8 @@ class Admin:
             strangers=Strangers(ground, who, note),
             budgets=Budgets(ground, who, note),
             usage=Usage(ground, who, note),
+            web=Web(ground, who, note),
+            http_keys=HttpKeys(ground, who, note),
             dms=DirectChats(ground),
             parked=Parked(ground),
             agent_groups=AgentGroups(ground),

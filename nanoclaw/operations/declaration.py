@@ -174,7 +174,7 @@ class Operation:
     @property
     def words(self) -> str:
         """The name on the command line, such as `members add`."""
-        return f"{self.noun} {self.verb}"
+        return f"{self.noun.replace('_', '-')} {self.verb}"
 
     def parameter(self, label: str) -> Parameter | None:
         """Return the parameter with that label."""

@@ -1,7 +1,8 @@
 """The parts that operations work on: those of a running host, or its files when none runs."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from random import Random, SystemRandom
 from typing import Protocol
 
 import trio
@@ -9,9 +10,11 @@ from attrs import Factory, frozen
 
 from actors import Ref
 from nanoclaw.budgets.limits import Rules, default_rules
+from nanoclaw.config import Config
+from nanoclaw.operations.errors import Unavailable
 from nanoclaw.operations.session_files import SessionFiles
 from nanoclaw.records import Answer
-from nanoclaw.records.status import SessionDetails
+from nanoclaw.records.status import ChannelReport, SessionDetails
 from nanoclaw.registry import Registry
 from nanoclaw.session.administration import TaskChange, TaskVerb
 from nanoclaw.session.services import Conversation
@@ -60,6 +63,54 @@ class SessionAccess(Protocol):
         ...
 
 
+class ChannelAccess(Protocol):
+    """The way to the channels: those that run, or their tables in the configuration."""
+
+    @property
+    def config(self) -> Config | None:
+        """The configuration with the tables of channels, if it is known."""
+        ...
+
+    def reports(self) -> Sequence[ChannelReport]:
+        """Return the state of each channel that runs."""
+        ...
+
+    async def start(self, name: str, /) -> None:
+        """Start a channel as the configuration has it now, or start it again.
+
+        Raises:
+            Refusal: it cannot be started.
+        """
+        ...
+
+    async def stop(self, name: str, /) -> None:
+        """Stop a channel until the host starts again.
+
+        Raises:
+            Refusal: it cannot be stopped.
+        """
+        ...
+
+
+@frozen
+class ChannelsAtRest:
+    """The channels while no host runs."""
+
+    config: Config | None = None
+
+    def reports(self) -> Sequence[ChannelReport]:
+        """Return nothing: none runs."""
+        return ()
+
+    async def start(self, _name: str) -> None:
+        """Refuse."""
+        raise Unavailable("no host is running; `nanoclaw run` starts it with its channels")
+
+    async def stop(self, _name: str) -> None:
+        """Refuse."""
+        raise Unavailable("no host is running, so no channel is")
+
+
 @frozen
 class Ground:
     """The parts that operations use."""
@@ -71,6 +122,9 @@ class Ground:
     make_agent_folder: Callable[[str], None]
     """Blocking; makes the folder of a new agent. Raises OSError."""
     now: Callable[[], datetime]
+    random: Random = Factory(SystemRandom)
+    """The source of codes."""
+    channels: ChannelAccess = Factory(ChannelsAtRest)
     zone: str = "UTC"
     """The user's time zone."""
     rules: Rules = Factory(default_rules)

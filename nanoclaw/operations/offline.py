@@ -105,6 +105,7 @@ def _ground(
         files=SessionFiles(data, sessions.executor, central, sessions.clock.now),
         make_agent_folder=partial(make_agent_folder, groups),
         now=sessions.clock.now,
+        random=sessions.random,
         zone=sessions.zone,
     )
 

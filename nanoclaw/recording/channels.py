@@ -34,6 +34,7 @@ from nanoclaw.recording.notes import (
 from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.records import (
     Address,
+    Attachment,
     Event,
     Intake,
     NotAccepted,
@@ -80,12 +81,22 @@ def _offered(n: int, channel: str | None, event: Event) -> Offered:
     """Return the note of an event, without the content of files."""
     if not isinstance(event, Said) or not event.message.attachments:
         return Offered(n, channel, event)
-    lengths = tuple(len(attachment.data or "") for attachment in event.message.attachments)
+    lengths = tuple(map(_length, event.message.attachments))
     return Offered(n, channel, _with_files(event, [""] * len(lengths)), lengths)
 
 
+def _length(attachment: Attachment) -> int:
+    """Return the length of a file as base64, without reading it."""
+    if attachment.path is None:
+        return len(attachment.data or "")
+    try:
+        return (attachment.path.lstat().st_size + 2) // 3 * 4
+    except OSError:
+        return 0
+
+
 def _with_files(event: Said, data: Sequence[str]) -> Said:
-    """Return the event with other data in its files. A file without data stays as it is."""
+    """Return the event with other data in its files. A file without content stays as it is."""
     if isinstance(event, SdkMessage):
         files = [
             each if each.get("data") is None else {**each, "data": one}
@@ -93,7 +104,7 @@ def _with_files(event: Said, data: Sequence[str]) -> Said:
         ]
         return evolve(event, content={**event.content, "attachments": files})
     attachments = tuple(
-        each if each.data is None else evolve(each, data=one)
+        evolve(each, path=None, data=one) if each.has_content else each
         for each, one in zip(event.message.attachments, data, strict=False)
     )
     return evolve(event, message=evolve(event.message, attachments=attachments))
@@ -290,7 +301,7 @@ def asked(n: int, channel: str, outgoing: Outgoing, *, lookup: bool = False) -> 
         "is": type(outgoing.content).__name__,
         **{name: _plain(value) for name, value in asdict(outgoing.content).items()},
     }
-    files = tuple(FileMark(file.name, len(file.data)) for file in outgoing.files)
+    files = tuple(FileMark(file.name, file.size) for file in outgoing.files)
     where, reply_to = outgoing.address, outgoing.in_reply_to
     return Asked(n, channel, outgoing.message_out_id, where, content, reply_to, files, lookup)
 

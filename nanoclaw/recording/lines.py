@@ -4,15 +4,27 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import cattrs
+import cattrs.gen
 from attrs import evolve, frozen
 
 from nanoclaw.recording.notes import FORMAT, Began, Note, Told
+from nanoclaw.records import (
+    Attended,
+    ChatChange,
+    Clicked,
+    Deleted,
+    Event,
+    InboundEvent,
+    Reacted,
+    SdkMessage,
+    Webhook,
+)
 
 FILE = "recording.jsonl"
 MAX_BYTES = 1 << 30
@@ -31,6 +43,24 @@ JSON = cattrs.Converter()
 JSON.register_unstructure_hook(datetime, datetime.isoformat)
 JSON.register_structure_hook(datetime, lambda text, _: _date(text))
 JSON.register_structure_hook_func(lambda type_: type_ is object, lambda value, _: value)
+_NAMED: dict[str, type[ChatChange]] = {kind.__name__: kind for kind in get_args(ChatChange)}
+"""The events that are recorded with their names. The others are known by their keys."""
+_Unnamed = InboundEvent | SdkMessage | Webhook | Deleted | Reacted | Clicked | Attended
+
+
+def _event(values: Any, _type: object) -> Event:
+    kind: Any = _NAMED[values["is"]] if "is" in values else _Unnamed
+    return cast("Event", JSON.structure(values, kind))
+
+
+def _naming(kind: type[ChatChange]) -> Callable[[ChatChange], dict[str, object]]:
+    plain = cattrs.gen.make_dict_unstructure_fn(kind, JSON)
+    return lambda event: {"is": kind.__name__, **plain(event)}
+
+
+for _kind in _NAMED.values():
+    JSON.register_unstructure_hook(_kind, _naming(_kind))
+JSON.register_structure_hook_func(lambda type_: type_ == Event, _event)
 
 
 class BadRecording(Exception):

@@ -31,6 +31,9 @@ class ChannelKind:
     drafts: bool = False
     card_edits: bool = False
     direct_chats: bool = False
+    threads: bool = True
+    longest_text: int | None = None
+    user_prefix: str | None = None
 
     @property
     def capabilities(self) -> Capabilities:

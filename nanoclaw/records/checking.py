@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from operator import is_
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -77,6 +78,17 @@ class Length:
     def fits(self, value: str) -> bool:
         """Return whether the length is within the bounds."""
         return self.at_least <= len(value) <= self.at_most and (not self.at_least or bool(value.strip()))
+
+
+@frozen
+class AbsolutePath:
+    """Marks a path that does not depend on the working directory, for use in `Annotated`."""
+
+    wanted: str = "an absolute path"
+
+    def fits(self, value: Path) -> bool:
+        """Return whether the path is absolute."""
+        return value.is_absolute()
 
 
 MAX_DEPTH = 64

@@ -1,7 +1,11 @@
-"""The bytes of files in JSON: base64, in any of the forms in which programs write it."""
+"""Files of messages: their limits, and their bytes in JSON, in any form of base64 that programs write."""
 
 from base64 import b64decode
 
+MAX_FILES = 50
+"""Limit of files in one message. A worker that other calls wait for opens each of them."""
+MAX_BYTES = 50 * 1024 * 1024
+"""Limit for all files of one message together, in bytes."""
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, cast
 
 from attrs import field, frozen
 
 from nanoclaw.records.address import AGENT, Address
-from nanoclaw.records.checking import BadValue, Id, Json, Length, Name, checked
+from nanoclaw.records.checking import AbsolutePath, BadValue, Id, Json, Length, Name, checked
 from nanoclaw.records.people import UserId, user_kind
 
 MessageKind = Literal["chat", "chat-sdk", "task", "webhook", "system"]
@@ -24,7 +25,11 @@ MAX_SDK = 64 << 20
 
 @frozen
 class Attachment:
-    """A file that a user sent."""
+    """A file that a user sent.
+
+    The files of one message have at most `MAX_BYTES` together. One that is larger, missing or damaged is
+    lost, and a line of the message says so.
+    """
 
     type: Name
     """The kind of file in the network's words, such as `image`; it is for the agent to read."""
@@ -32,12 +37,19 @@ class Attachment:
     """The file's name as the user sees it; one that is no safe file name is replaced on disk."""
     url: str | None = None
     """A place to fetch the file, if the channel gives no `data`."""
-    data: str | None = field(default=None, repr=False)
-    """The content as base64: plain or url-safe, broken into lines or not. It is stored in the inbox.
-    If it is invalid, the file is lost, and a line of the message says so.
+    path: Annotated[Path, AbsolutePath()] | None = None
+    """A regular file on this machine with the content; no link. The host has copied it when `offer` returns,
+    and the channel removes it then. Channels of networks use this, so that no file is ever in memory.
     """
+    data: str | None = field(default=None, repr=False)
+    """The content as base64, if there is no `path`: plain or url-safe, broken into lines or not."""
     local_path: str | None = None
     """The path of the stored file. The host sets it; channels leave it out."""
+
+    @property
+    def has_content(self) -> bool:
+        """True if it comes with its content, so that the host stores it."""
+        return self.path is not None or self.data is not None
 
 
 @frozen
@@ -261,11 +273,57 @@ class Attended:
         return "attended"
 
 
+@frozen
+class ChatRenamed:
+    """A chat has a new name. The host's name of it follows, if the host knows the chat."""
+
+    address: Address
+    """The chat."""
+    event_id: Id
+    """The platform's own id of the event. It is for logs: such events are not stored."""
+    name: Annotated[str, Length(1, 1000)]
+    """The new name, for people."""
+
+
+@frozen
+class Joined:
+    """A user has joined a chat. That gives no rights. The name of a user that the host knows follows."""
+
+    address: Address
+    """The chat."""
+    event_id: Id
+    """The platform's own id of the event, for logs."""
+    user_id: UserId
+    """The user's id with the network's prefix."""
+    user: Name = ""
+    """The user's name, for people."""
+    is_me: bool = False
+    """True if it is the assistant's own account."""
+
+
+@frozen
+class Left:
+    """A user has left a chat, or was removed from it. That takes no rights: an administrator does."""
+
+    address: Address
+    """The chat."""
+    event_id: Id
+    """The platform's own id of the event, for logs."""
+    user_id: UserId
+    """The user's id with the network's prefix."""
+    user: Name = ""
+    """The user's name, for people."""
+    is_me: bool = False
+    """True if it is the assistant's own account. The network then rejects what is sent there."""
+
+
 Said = InboundEvent | SdkMessage
 """The messages of users, in both of their forms."""
 Remark = Deleted | Reacted
 """The events about a message that a session has. They never wake an agent."""
-Event = InboundEvent | SdkMessage | Webhook | Deleted | Reacted | Clicked | Attended
+ChatChange = ChatRenamed | Joined | Left
+"""The events about a chat itself. They are for nobody to read: names follow them."""
+Event = InboundEvent | SdkMessage | Webhook | Deleted | Reacted | Clicked | Attended | ChatChange
 """The events that a channel offers."""
 
 
@@ -434,7 +492,7 @@ def _user_of(event: Event) -> str | None:
             return event.message.sender_id
         case Deleted() | Reacted():
             return event.sender_id
-        case Clicked():
+        case Clicked() | Joined() | Left():
             return event.user_id
         case _:
             return None

@@ -1,6 +1,7 @@
 """Values that go out: contents, files, and the receipts of channels."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 from attrs import field, frozen
@@ -117,12 +118,22 @@ OutgoingContent = (
 
 @frozen
 class OutgoingFile:
-    """A file to send. It was opened below the session's outbox without following a link."""
+    """A file to send. It is a copy in a private folder of the host; no agent can change it.
+
+    Open `path` and stream it. The host removes the file when `Sender.deliver` has ended.
+    """
 
     name: str
     """The file's name, without a folder."""
-    data: bytes = field(repr=False)
-    """The whole content."""
+    path: Path
+    """The file on this machine. Its name is `name`, too."""
+    size: int
+    """The length of the content in bytes."""
+
+    @property
+    def data(self) -> bytes:
+        """The whole content. Use it for small files only; it reads from the disk and blocks."""
+        return self.path.read_bytes()
 
 
 @frozen

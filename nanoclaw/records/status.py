@@ -1,9 +1,10 @@
 """The status of a host as frozen values, and the protocol of its source."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from actors import Node
 
@@ -20,6 +21,16 @@ class ChannelReport:
     """The state of its receiving half."""
     last_crash: str | None = None
     """The last error that restarted one of them."""
+    type: str = ""
+    """The type of its table in the configuration. Empty for a channel of the program itself."""
+    condition: str | None = None
+    """Why it does not work now: down, unauthorized, conflict, rate limited, or starting. Else None."""
+    reason: str | None = None
+    """The reason in words."""
+    since: datetime | None = None
+    """Since when."""
+    waiting: int = 0
+    """The number of deliveries of living sessions that wait for it."""
 
 
 @frozen
@@ -104,6 +115,8 @@ class SessionDetails:
     """The number of pending tasks that wait for their time."""
     queued: int | None = None
     """Its place in the queue of sessions that wait for a sandbox. None if it does not wait."""
+    waiting_for: Mapping[str, int] = Factory(dict)
+    """The number of deliveries that wait, by channel."""
     used_up: str | None = None
     """The budget or disk space that is used up, so that the session waits. None if it may work."""
 

@@ -36,6 +36,7 @@ from nanoclaw.registry.messaging_groups import (
     UpdateMessagingGroup,
 )
 from nanoclaw.registry.network import MOST_OPEN, AskForSite, DecideSite, ForgetSite
+from nanoclaw.registry.pairing import CreatePairingCode, ForgetPairingCode, PairingAnswered, TryPairingCode
 from nanoclaw.registry.performed_actions import ActionRefused, PerformAction
 from nanoclaw.registry.questions import (
     ChooseOption,
@@ -98,6 +99,7 @@ __all__ = [
     "CreateApproval",
     "CreateDestination",
     "CreateMessagingGroup",
+    "CreatePairingCode",
     "CreateQuestion",
     "CreateUser",
     "CreateWiring",
@@ -118,6 +120,7 @@ __all__ = [
     "FinishApproval",
     "ForgetApprovalRule",
     "ForgetDm",
+    "ForgetPairingCode",
     "ForgetSite",
     "ForgetUnregisteredSender",
     "GrantRole",
@@ -129,6 +132,7 @@ __all__ = [
     "NoteDm",
     "OpenSession",
     "OutcomeTold",
+    "PairingAnswered",
     "ParkEvent",
     "PerformAction",
     "Presence",
@@ -147,6 +151,7 @@ __all__ = [
     "RevokeRole",
     "SetBudget",
     "StoreCard",
+    "TryPairingCode",
     "UnlinkUser",
     "UpdateAgentGroup",
     "UpdateMessagingGroup",

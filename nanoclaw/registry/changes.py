@@ -34,6 +34,7 @@ class Changes:
     _approvals: trio.Event = Factory(trio.Event)
     _questions: trio.Event = Factory(trio.Event)
     _state: trio.Event = Factory(trio.Event)
+    _pairing: trio.Event = Factory(trio.Event)
 
     def committed(self, changed: Changed) -> None:
         """Note a commit of the registry with the rows that it changed."""
@@ -136,6 +137,15 @@ class Changes:
         """Wait for changes of the state of channels. One task may call it."""
         await self._state.wait()
         self._state = trio.Event()
+
+    def tell_pairing(self) -> None:
+        """Report that somebody has paired, after the commit."""
+        self._pairing.set()
+
+    async def paired(self) -> None:
+        """Wait until somebody has paired. One task may call it."""
+        await self._pairing.wait()
+        self._pairing = trio.Event()
 
     def tell_alerts(self) -> None:
         """Report new alerts for the owner, after the commit."""

@@ -30,6 +30,7 @@ from nanoclaw.registry import ChooseOption, DecideApproval, ParkEvent, Registry
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.drops import Drop, Drops
 from nanoclaw.routing.engagement import listens_to
+from nanoclaw.routing.waiting_files import WaitingFiles
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
 from nanoclaw.store import Connection, DamagedRow, NotFound, OperationRefused
@@ -347,6 +348,7 @@ class Clicks:
     registry: Ref[Registry]
     sessions: Sessions
     drops: Drops
+    files: WaitingFiles
 
     async def drop(self, click: Clicked | Answering, dropped_click: DroppedClick) -> Routed:
         """Log the reason for dropping a click or an answer, and count a dropped click."""
@@ -410,11 +412,10 @@ class Clicks:
         answer, session_id = valid.answer, valid.conversation.session.id
         _log.warning("routing.parked", session=session_id, reason=reason)
         try:
-            parked = dump_parked(answer)
             said = None if answer.said is None else answer.said.message_id
-            await self.registry.ask(
-                ParkEvent(session_id, parked, reason, evolve(valid.closing, message_id=said))
-            )
+            closing = evolve(valid.closing, message_id=said)
+            async with self.files.kept(answer) as kept:
+                await self.registry.ask(ParkEvent(session_id, dump_parked(kept), reason, closing))
         except NotFound:
             return await self.drop(click, DroppedClick(ANSWERED))
         self.sessions.replay(valid.conversation)

@@ -55,6 +55,8 @@ class Hold:
     agents: tuple[str, ...]
     most: int
     """Limit of messages of a sender in a chat."""
+    file_bytes: int = 0
+    """The bytes of its files that are not in the event itself."""
 
     async def handle(self, actor: Registry) -> Literal["held", "changed"] | NotHeld:
         """Store message and request in one transaction. A message that is held already is not stored again.
@@ -97,12 +99,12 @@ class Hold:
 
     def _store(self, connection: Connection, now: datetime) -> None:
         event, where, id_ = dump_parked(self.event), self.messaging_group_id, self.event.message_id
-        size = len(event.encode())
+        size = len(event.encode()) + self.file_bytes
         held_messages.hold(connection, HeldMessage(0, id_, where, self.sender, event, size, self.agents, now))
 
     def _excess(self, connection: Connection) -> str | None:
         """Return the limit that the message would exceed, or None."""
-        size = len(dump_parked(self.event).encode())
+        size = len(dump_parked(self.event).encode()) + self.file_bytes
         own = held_messages.amount(connection, self.messaging_group_id, self.sender)
         of_all = held_messages.amount(connection)
         if own.messages >= self.most:

@@ -12,6 +12,7 @@ from nanoclaw.approvals.kinds.chat import CHAT_REJECTED
 from nanoclaw.records import (
     Address,
     Attended,
+    ChatChange,
     Clicked,
     Deleted,
     Event,
@@ -34,6 +35,7 @@ from nanoclaw.registry import (
     ParkEvent,
     Registry,
 )
+from nanoclaw.routing.chat_changes import follower
 from nanoclaw.routing.clicks import (
     ANSWERED_BEFORE,
     CardClick,
@@ -49,10 +51,12 @@ from nanoclaw.routing.clicks import (
 from nanoclaw.routing.drops import Drop, Drops
 from nanoclaw.routing.engaged import EngagedThreads
 from nanoclaw.routing.holding import NotHeld, RemoveHeld
+from nanoclaw.routing.pairing import Pairing, possible_code
 from nanoclaw.routing.plan import Plan, Plans, Routable, Target, name_of, sender_of
 from nanoclaw.routing.refused import Refused
 from nanoclaw.routing.remarks import Remarks
 from nanoclaw.routing.strangers import Strangers
+from nanoclaw.routing.waiting_files import WaitingFiles
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import DamagedRow, Reader, StoreError
 from nanoclaw.store.central import answering_messages, held_messages, messaging_groups
@@ -123,6 +127,8 @@ class Router:
     _clock: Clock
     _drops: Drops
     _strangers: Strangers
+    _pairing: Pairing
+    _files: WaitingFiles
     _shows: Shows = Factory(Shows)
     _plans: Plans = Factory(lambda self: Plans(self._central, self._changes), takes_self=True)
     _chats: dict[tuple[str, str], _ChatQueue] = Factory(dict)
@@ -154,6 +160,8 @@ class Router:
             return await self._click(event)
         if isinstance(event, Remark):
             return await self._remark(event)
+        if isinstance(event, ChatChange):
+            return await self._follow(event)
         if not isinstance(event, Webhook) and event.message.is_from_me:
             return Routed(dropped="the message is the assistant's own")
         return await self._route(event)
@@ -168,6 +176,16 @@ class Router:
                     remark
                 )
 
+    async def _follow(self, change: ChatChange) -> Routed:
+        """Have names follow a change of a chat, in the order of its messages."""
+        with self._queue(change.address) as queue:
+            async with queue.lock:
+                async with self._places:
+                    follow = await self._central.run(follower, change)
+                if follow is not None:
+                    await self._registry.ask(follow)
+        return Routed()
+
     async def _withdraw_held(self, deleted: Deleted) -> None:
         """Drop a held message, and its edits, that was deleted on its network. Nobody gets to read it."""
         async with self._places:
@@ -178,7 +196,7 @@ class Router:
     @property
     def _answers(self) -> Clicks:
         """Delivers clicks, and messages that answer."""
-        return Clicks(self._registry, self._sessions, self._drops)
+        return Clicks(self._registry, self._sessions, self._drops, self._files)
 
     async def _click(self, click: Clicked) -> Routed:
         """Handle a click in the order of its chat's messages. Only the first of two clicks counts."""
@@ -202,6 +220,8 @@ class Router:
         with self._queue(event.address) as queue:
             # No checkpoint before the chat's queue is entered: this keeps the order of the offers.
             async with queue.lock:
+                if (code := possible_code(event)) is not None and (paired := await self._paired(event, code)):
+                    return paired
                 judged = await self._judged(event)
                 if isinstance(judged, Routed):
                     return judged
@@ -216,6 +236,14 @@ class Router:
                 return await self._store_all(event, conversations)
             await trio.lowlevel.checkpoint()  # with a cached plan there was no other checkpoint
             return Routed(dropped=judged.dropped, held=judged.held)
+
+    async def _paired(self, event: Routable, code: str) -> Routed | None:
+        """Compare a message that may be a code for pairing. Return None for an ordinary message."""
+        async with self._places:
+            if isinstance(event, Webhook) or not await self._pairing.waits(event.address.channel_type):
+                return None
+            found = await self._known(event)
+        return None if found.chat is None else await self._pairing.tried(event, code, found.chat.id)
 
     async def _judged(self, event: Routable) -> _Judged | Routed:
         """Return who takes the event and what becomes of it elsewhere, or its result if it was an answer."""
@@ -443,8 +471,9 @@ class Router:
 
     async def _park(self, event: Routable, session_id: str, reason: str, *, trigger: bool) -> None:
         _log.warning("routing.parked", session=session_id, reason=reason)
-        parked = dump_parked(event, trigger=trigger)
-        await self._registry.ask(ParkEvent(session_id, parked, reason))
+        async with self._files.kept(event) as kept:
+            parked = dump_parked(kept, trigger=trigger)
+            await self._registry.ask(ParkEvent(session_id, parked, reason))
 
 
 def _of_person(event: Routable, found: Plan) -> Routable:

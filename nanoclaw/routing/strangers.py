@@ -11,8 +11,9 @@ from actors import ActorError, Ref
 from nanoclaw.records import MessagingGroup, NotAccepted, Webhook
 from nanoclaw.registry import Changes, Registry
 from nanoclaw.routing.access import refusal
-from nanoclaw.routing.holding import TOO_LONG, Hold, NotHeld, RemoveHeld
+from nanoclaw.routing.holding import MOST_BYTES, TOO_LARGE, TOO_LONG, Hold, NotHeld, RemoveHeld
 from nanoclaw.routing.plan import Plan, Routable, sender_of
+from nanoclaw.routing.waiting_files import WaitingFiles
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import held_messages, messaging_groups, wirings
 from nanoclaw.system.clock import Clock
@@ -31,6 +32,7 @@ class Strangers:
 
     _registry: Ref[Registry]
     _most: int
+    _files: WaitingFiles
 
     def may_ask(self, event: Routable, found: Plan, now: datetime) -> bool:
         """Return whether somebody is asked to wire an unknown chat: the assistant is addressed in it."""
@@ -46,7 +48,11 @@ class Strangers:
         sender, chat = sender_of(event), found.chat
         if isinstance(event, Webhook) or sender is None or chat is None:
             return "changed"
-        return await self._registry.ask(Hold(event, sender, chat.id, agents, self._most))
+        size = self._files.size(event)
+        if size > MOST_BYTES:
+            return NotHeld(TOO_LARGE)
+        async with self._files.kept(event) as kept:
+            return await self._registry.ask(Hold(kept, sender, chat.id, agents, self._most, size))
 
 
 class Deliverer(Protocol):

@@ -409,7 +409,7 @@ def session_recipe(
             supervisor.place = partial(_place, services, ids[0], shell, context.ref)
             if state.outbound.history is not History.MARKED:
                 await shell.compare_files()
-            files, arrivals = Mutex(), Arrivals(paths.inbox, executor, services.clock)
+            files, arrivals = Mutex(), Arrivals(paths.inbox, executor, services.clock, services.config.data)
             refresh, replay = (_Delayed(nursery, context.ref, each()).ask for each in (Refresh, Replay))
             actor = SessionActor(services, conversation, inbound, shell, arrivals, refresh, replay, files)
             with (

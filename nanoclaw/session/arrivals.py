@@ -31,7 +31,8 @@ from nanoclaw.records.content import (
 )
 from nanoclaw.records.inbound import row_id
 from nanoclaw.store import Executor
-from nanoclaw.store.session.inbox import lost, store_attachments, with_lost_files
+from nanoclaw.store.session.attached_files import with_lost_files
+from nanoclaw.store.session.inbox import store_attachments
 from nanoclaw.store.session.messages_in import NewMessage, Target
 from nanoclaw.system.clock import Clock
 
@@ -45,6 +46,8 @@ class Arrivals:
     inbox: Path
     executor: Executor
     clock: Clock
+    data: Path
+    """The folder of the files of events that waited."""
 
     async def row(self, event: Parkable, *, trigger: bool) -> NewMessage:
         """Return the row of an event or answer. Its files are stored then."""
@@ -79,18 +82,19 @@ class Arrivals:
         self, message_id: str, attachments: tuple[Attachment, ...], text: str
     ) -> tuple[tuple[Attachment, ...], str]:
         """Store a message's files. Return them, and its text with a line about each file that is lost."""
-        if not any(one.data is not None for one in attachments):
+        if not any(each.has_content for each in attachments):
             return attachments, text
-        files = await self.executor.run(partial(store_attachments, self.inbox, message_id, attachments))
-        names = lost(attachments, files)
-        if names:
-            _log.warning("session.files_lost", message=message_id, files=names, reason="invalid base64")
-        return files, with_lost_files(text, names) if names else text
+        store = partial(store_attachments, self.inbox, message_id, attachments, base=self.data)
+        files, lost = await self.executor.run(store)
+        for each in lost:
+            _log.warning("session.file_lost", message=message_id, file=each.name, reason=each.reason)
+        return files, with_lost_files(text, lost) if lost else text
 
 
 def has_files(event: Parkable) -> bool:
     """Return whether the event brings files that must be stored."""
-    return isinstance(event, Said) and any(one.data is not None for one in event.message.attachments)
+    said = event.said if isinstance(event, Answer) else event
+    return isinstance(said, Said) and any(each.has_content for each in said.message.attachments)
 
 
 def _edited(event: Said, chat: ChatMessage, *, trigger: bool) -> Target:

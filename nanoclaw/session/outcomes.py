@@ -74,20 +74,30 @@ Final = Delivered | Undeliverable | Performed
 Result = Final | Later | Held | Unknown
 
 
-def hold(delivery: Delivery, reason: str, now: datetime, rules: Rules) -> Later:
-    """Hold a row whose receiver is not available yet, without a limit of time."""
-    delay_s = max(MIN_HOLD_S, delay(delivery.held + 1, rules))
+def hold(delivery: Delivery, reason: str, now: datetime, rules: Rules, retry_after: object = None) -> Later:
+    """Hold a row whose receiver is not available yet, without a limit of time.
+
+    `retry_after` is the wish of the receiver in seconds, if it has one.
+    """
+    delay_s = max(MIN_HOLD_S, _wished(retry_after, delay(delivery.held + 1, rules)))
     return Later(reason, now + timedelta(seconds=delay_s), asked=False)
 
 
-def back_off(delivery: Delivery, reason: str, retry_after: object, now: datetime, rules: Rules) -> Result:
+def back_off(
+    delivery: Delivery, reason: str, now: datetime, rules: Rules, retry_after: object = None
+) -> Result:
     """Return the result for a row that its channel cannot take now. `retry_after` is the channel's wish."""
     if delivery.attempts > len(rules.delivery_backoff_s):
         return Undeliverable(f"given up after {delivery.attempts} attempts: {reason}")
-    delay_s = delay(delivery.attempts, rules)
-    if isinstance(retry_after, int | float) and not isnan(retry_after):
-        delay_s = min(max(retry_after, 0.0), MAX_RETRY_AFTER_S)
+    delay_s = _wished(retry_after, delay(delivery.attempts, rules))
     return Later(reason, now + timedelta(seconds=delay_s))
+
+
+def _wished(retry_after: object, otherwise: float) -> float:
+    """Return the delay that a receiver asks for, within its bounds, or the other one."""
+    if isinstance(retry_after, int | float) and not isnan(retry_after):
+        return min(max(retry_after, 0.0), MAX_RETRY_AFTER_S)
+    return otherwise
 
 
 def delay(attempts: int, rules: Rules) -> float:

@@ -5,7 +5,8 @@ A row in back-off blocks only its own address. A deferred row blocks none. A req
 """
 
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -132,6 +133,12 @@ class DeliveryQueue:
             return True
         size = sum(len(d.row.content) for d in self.waiting if isinstance(d.row, MessageOut))
         return len(self.waiting) < MAX_OPEN and size < MAX_OPEN_BYTES
+
+    def by_channel(self) -> Mapping[str, int]:
+        """Return the number of deliveries to chats, by channel."""
+        every = (*self.waiting, *([self.in_flight] if self.in_flight is not None else []))
+        channels = (each.address.channel_type for each in every if each.address is not None)
+        return Counter(each for each in channels if each != AGENT)
 
     @property
     def empty(self) -> bool:

@@ -43,6 +43,7 @@ def status(
         to_answer=sum(each.trigger and not _waits(each, now) for each in state.messages.open.values()),
         used_up=state.open_breaker.breaker.reason if state.open_breaker else None,
         queued=queued,
+        waiting_for=state.deliveries.queue.by_channel(),
         waiting_tasks=sum(_waits(each, now) for each in state.messages.open.values()),
     )
 

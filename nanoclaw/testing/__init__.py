@@ -1,6 +1,7 @@
 """Worlds and fakes for tests of programs that use NanoClaw (docs/simulation.md)."""
 
 from nanoclaw.testing.internet import FakeInternet
+from nanoclaw.testing.memory_state import MemoryState
 from nanoclaw.testing.models import (
     FakeModel,
     ModelAnswer,
@@ -32,6 +33,7 @@ __all__ = [
     "FakeChannel",
     "FakeInternet",
     "FakeModel",
+    "MemoryState",
     "ModelAnswer",
     "ModelBreak",
     "ModelCall",

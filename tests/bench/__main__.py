@@ -28,6 +28,7 @@ PARTS = (
     "admin",
     "model",
     "sandbox",
+    "channels",
 )
 Line = tuple[str, float, str]
 

@@ -86,6 +86,9 @@ PARTS = (
                 "Webhook",
                 "SdkMessage",
                 "Attended",
+                "ChatRenamed",
+                "Joined",
+                "Left",
                 "Routed",
                 "NotAccepted",
                 "BadEvent",
@@ -134,6 +137,18 @@ PARTS = (
                 "StateFull",
                 "StateUnavailable",
             ),
+        },
+    ),
+    Part(
+        "The connection of a channel",
+        "Parts for channels of networks. See [Write a channel](how-to/write-a-channel.md#connect).",
+        {
+            "nanoclaw.channels.handover": ("Handover",),
+            "nanoclaw.channels.secrets": ("Secret",),
+            "nanoclaw.channels.asyncio_loop": ("AsyncioLoop", "open_asyncio_loop"),
+            "nanoclaw.channels.media": ("Media", "Files"),
+            "nanoclaw.channels.fetching": ("fetched", "NotFetched"),
+            "nanoclaw.channels.factory": ("ChannelSetup", "SetupQuestion", "Account", "SetupFailed"),
         },
     ),
     Part(
@@ -199,6 +214,7 @@ PARTS = (
             "nanoclaw.testing.conformance": (
                 "ChannelUnderTest",
                 "Thread",
+                "DirectChat",
                 "ProviderUnderTest",
                 "RuntimeUnderTest",
                 "make_session",

@@ -8,7 +8,7 @@ import pytest
 
 from nanoclaw.simulation.system_limits import no_descriptor
 from nanoclaw.store import StoreUnavailable
-from nanoclaw.store.session.outbox import BadAttachment, read_files
+from nanoclaw.store.session.outbox import BadAttachment, copy_files
 from nanoclaw.system.descriptors import Descriptors
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def test_an_attachment_without_descriptors_is_not_refused(tmp_path: Path) -> Non
     folder.mkdir()
     (folder / "a.txt").write_text("content")
     with no_descriptor(), pytest.raises(StoreUnavailable):
-        read_files(tmp_path, "out-1", ["a.txt"])
-    assert read_files(tmp_path, "out-1", ["a.txt"])[0].data == b"content"
+        copy_files(tmp_path, "out-1", ["a.txt"], tmp_path)
+    assert copy_files(tmp_path, "out-1", ["a.txt"], tmp_path)[0].data == b"content"
     with pytest.raises(BadAttachment):
-        read_files(tmp_path, "out-1", ["b.txt"])
+        copy_files(tmp_path, "out-1", ["b.txt"], tmp_path)

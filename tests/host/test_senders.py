@@ -1,10 +1,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
+from pathlib import Path
 from random import Random
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
 from actors import Policy, Supervisor
@@ -16,8 +18,8 @@ from nanoclaw.channels.chat_sender import (
     Settled,
     Typing,
 )
-from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected
-from nanoclaw.channels.senders import RETRY_BURIED_S, Senders, open_senders
+from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected, Sender
+from nanoclaw.channels.senders import LONGEST_PAUSE_S, Senders, open_senders
 from nanoclaw.records import (
     Address,
     EditContent,
@@ -25,6 +27,7 @@ from nanoclaw.records import (
     OutgoingContent,
     OutgoingFile,
     ReactionContent,
+    Receipt,
     TextContent,
 )
 from nanoclaw.system.supervision import Supervision
@@ -74,7 +77,11 @@ class PlainChannel(FakeChannel):
     [
         (EditContent("m-1", "new"), (), "the channel fake cannot edit a message"),
         (ReactionContent("m-1", "!"), (), "the channel fake cannot show a reaction"),
-        (TextContent("look"), (OutgoingFile("a.txt", b""),), "the channel fake cannot send files"),
+        (
+            TextContent("look"),
+            (OutgoingFile("a.txt", Path("/a.txt"), 0),),
+            "the channel fake cannot send files",
+        ),
     ],
 )
 async def test_a_channel_is_asked_only_for_its_capabilities(
@@ -148,15 +155,75 @@ async def test_a_broken_connection_is_opened_again() -> None:
         assert channel.connections == 2
 
 
-async def test_a_channel_that_cannot_connect_is_buried_and_tried_again_later() -> None:
+async def test_a_channel_that_cannot_connect_is_connected_within_a_minute_after_its_network_is_back() -> None:
     channel = FakeChannel()
-    channel.unreachable = 4
+    channel.unreachable = 1_000_000
     async with senders(channel) as (found, _):
-        await trio.sleep(RETRY_BURIED_S / 2)
-        with pytest.raises(ChannelUnavailable, match="down"):
+        with pytest.raises(ChannelUnavailable, match="not connected"):
             await found.deliver(to(A))
-        await trio.sleep(RETRY_BURIED_S)
+        await trio.sleep(3600)
+        channel.unreachable = 0
+        await trio.sleep(1.25 * LONGEST_PAUSE_S)
         await found.deliver(to(A))
+
+
+class Patient(FakeChannel):
+    """A channel whose network asks for patience when it connects."""
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        self.connections += 1
+        if self.connections == 1:
+            raise ChannelUnavailable("too many logins", 30.0, condition="rate limited")
+        async with super().sender() as sender:
+            yield sender
+
+
+async def test_a_network_that_asks_for_patience_gets_it() -> None:
+    channel = Patient()
+    async with senders(channel) as (found, _):
+        await trio.sleep(29.9)
+        assert channel.connections == 1
+        trouble = found.conditions.of("fake", sender_runs=False, receiver_runs=True)
+        assert trouble is not None
+        assert trouble.condition == "rate limited"
+        await trio.sleep(0.2)
+        await found.deliver(to(A))
+
+
+class Flat(FakeChannel):
+    """A channel without threads."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities, threads=False)
+
+
+async def test_a_channel_without_threads_gets_the_address_of_the_chat() -> None:
+    channel = Flat()
+    thread = evolve(A, thread_id="t")
+    async with senders(channel) as (found, _):
+        await found.hint(thread, Typing(thread))
+        await found.draft(thread, "so far", lambda: True)
+        await found.deliver(Outgoing("out-1", thread, TextContent("hello")))
+    assert [each.address for each in channel.sent] == [A]
+    assert channel.typing_in == [A]
+    assert channel.drafts == [(A, "so far")]
+
+
+class Limited(FakeChannel):
+    """A channel whose network asks for patience about a chat."""
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:  # noqa: ARG002 -- as the protocol has it
+        await trio.lowlevel.checkpoint()
+        raise ChannelUnavailable("slow down", 7.0, condition="rate limited")
+
+
+async def test_the_condition_of_a_channel_is_kept() -> None:
+    async with senders(Limited()) as (found, _):
+        with pytest.raises(ChannelUnavailable, match="slow down") as raised:
+            await found.deliver(to(A))
+    assert (raised.value.condition, raised.value.retry_after) == ("rate limited", 7.0)
 
 
 async def test_an_attempt_that_a_dying_channel_cuts_short_is_of_unknown_outcome() -> None:

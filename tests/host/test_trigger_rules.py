@@ -122,7 +122,7 @@ async def test_a_wiring_that_another_program_wrote_badly_hears_nobody_and_is_sho
 
 
 async def _status(host: Host, home: Path) -> list[str]:
-    status = HostStatus(host._root, host.sessions, host.central, config(home), SystemClock(), "fake")
+    status = HostStatus(host._root, host.sessions, host.central, config(home), SystemClock(), "fake", tuple)
     return list(status_lines(plain(await status.status())))
 
 

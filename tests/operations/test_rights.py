@@ -116,5 +116,5 @@ def test_every_destructive_operation_asks_and_no_reading_one_does() -> None:
         destroys = operation.verb in {"delete", "remove", "revoke", "archive", "cancel", "link"}
         assert bool(operation.declared.asks) == destroys, operation.name
         assert operation.declared.reads == (
-            operation.verb in {"cards", "graph", "history", "list", "refused", "rules", "show"}
+            operation.verb in {"cards", "graph", "history", "list", "pairing", "refused", "rules", "show"}
         ), operation.name

@@ -105,7 +105,7 @@ async def two_sessions(world: World, network: FakeChannel) -> SessionPaths:
 
 
 async def status_of(world: World, host: Host) -> str:
-    source = HostStatus(host._root, host.sessions, host.central, host.config, world.clock, "simulated")
+    source = HostStatus(host._root, host.sessions, host.central, host.config, world.clock, "simulated", tuple)
     return "\n".join(status_lines(over_the_wire(await source.status())))
 
 

@@ -308,7 +308,7 @@ def render(outgoing: Outgoing) -> str:
         case ReactionContent(_, emoji):
             return f"[{emoji}]"
         case content:
-            files = [f"[file {file.name}, {len(file.data)} bytes]" for file in outgoing.files]
+            files = [f"[file {file.name}, {file.size} bytes]" for file in outgoing.files]
             return "\n".join([*([content.text] if content.text else []), *files])
 
 

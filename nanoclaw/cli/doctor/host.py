@@ -34,10 +34,10 @@ def _of_report(report: Mapping[str, Any]) -> Iterator[Finding]:
     running = f"version {report['version']} runs with pid {report['pid']}, {report['living']} living sessions"
     yield Finding("host", "ok", running)
     for channel in report["channels"]:
-        if {channel["sender"], channel["receiver"]} != {"running"}:
-            crash = f", last crash {channel['last_crash']}" if channel["last_crash"] else ""
-            state = f"sending is {channel['sender']}, receiving is {channel['receiver']}{crash}"
-            yield Finding("channel", "problem", f"{channel['name']}: {state}", "`nanoclaw logs` says why")
+        if channel["condition"] is not None:
+            reason = channel["reason"] or channel["last_crash"] or "it is not connected yet"
+            text = f"{channel['name']} is {channel['condition']}: {reason}"
+            yield Finding("channel", "problem", text, "`nanoclaw channels status` says more")
     if report["buried"]:
         text = f"{report['buried']} sessions failed too often and are buried"
         yield Finding("host", "problem", text, "`nanoclaw status` names them, `nanoclaw logs` says why")

@@ -6,9 +6,9 @@ change, so that `date_back` can keep the length of a life after the date was set
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import apsw
 from attrs import frozen
@@ -112,6 +112,39 @@ def delete(connection: apsw.Connection, place: Place) -> bool:
     connection.execute("DELETE FROM chat_sdk_kv WHERE key = :key", place.at())
     connection.execute("DELETE FROM chat_sdk_lists WHERE key = :key", place.at())
     return there
+
+
+@frozen
+class Stored:
+    """A value of a channel."""
+
+    channel_type: str
+    key: str
+    value: str
+    expires_at: datetime | None
+
+
+def named(connection: apsw.Connection, key: str, now: datetime) -> list[Stored]:
+    """Return the values of all channels under a key."""
+    return [each for each in beginning(connection, key, now) if each.key == key]
+
+
+def beginning(connection: apsw.Connection, prefix: str, now: datetime) -> list[Stored]:
+    """Return the values of all channels whose keys begin with a prefix."""
+    found = connection.execute(
+        """
+        SELECT key, value, expires_at FROM chat_sdk_kv
+        WHERE substr(key, instr(key, ':') + 1, length(:prefix)) = :prefix AND coalesce(expires_at > :now, 1)
+        ORDER BY key
+        """,
+        {"prefix": prefix, "now": _ms(now)},
+    )
+    return [_stored(*(str(key).partition(":")), str(value), expires_at) for key, value, expires_at in found]
+
+
+def _stored(channel: str, _colon: str, key: str, value: str, expires_at: object) -> Stored:
+    at = None if expires_at is None else datetime.fromtimestamp(int(str(expires_at)) / 1000, UTC)
+    return Stored(unquote(channel), key, value, at)
 
 
 # -- subscriptions ------------------------------------------------------------------------

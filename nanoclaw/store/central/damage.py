@@ -22,6 +22,7 @@ from nanoclaw.records import (
     UserLink,
     UserRole,
 )
+from nanoclaw.records.pairing import PairingCode
 from nanoclaw.store.central import (
     agent_groups,
     approval_cards,
@@ -53,6 +54,7 @@ _RECORDS = {
     "parked_events": ParkedEvent,
     "closed_questions": ClosedQuestion,
     "approval_askers": ApprovalAsker,
+    "pairing_codes": PairingCode,
 }
 """The tables whose columns are the fields of their records."""
 

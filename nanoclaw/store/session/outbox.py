@@ -1,49 +1,43 @@
-"""Reads the agent's attachments. Every name and file in the outbox is hostile.
+"""Copies the agent's attachments. Every name and file in the outbox is hostile.
 
 It opens everything relative to directory descriptors, and follows no link at any level (contract 1).
 """
 
 import os
-import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nanoclaw.records import OutgoingFile
-from nanoclaw.store.engine.errors import translated_os
+from nanoclaw.records.files import MAX_BYTES, MAX_FILES
+from nanoclaw.store.engine.errors import translated_os, translating
 from nanoclaw.store.engine.names import is_component
 from nanoclaw.system.obstacles import Obstacle, kind_of, passes
-
-MAX_FILES = 50
-"""Limit of files in one message. A worker that other calls wait for opens each of them."""
-MAX_BYTES = 50 * 1024 * 1024
-"""Limit for all files of one message together, in bytes."""
+from nanoclaw.system.streaming import Irregular, TooLarge, opened, parts, write
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class BadAttachment(ValueError):
     """A file of the outbox cannot be sent. The text says which one and why."""
 
 
-def read_files(outbox: Path, message_out_id: str, names: Sequence[str]) -> tuple[OutgoingFile, ...]:
-    """Return the named files of a message. Blocking: run it on the executor.
+def copy_files(
+    outbox: Path, message_out_id: str, names: Sequence[str], into: Path
+) -> tuple[OutgoingFile, ...]:
+    """Copy the named files of a message into an empty folder. Blocking: run it on the executor.
 
     Raises:
         BadAttachment: a name violates contract 1, or a file is missing, irregular, a link or too large.
-        StoreUnavailable: the system cannot serve a file now.
+        StoreUnavailable: the system cannot serve a file now, or the disk is full.
     """
-    if not names:
-        return ()
     if len(names) > MAX_FILES:
         raise BadAttachment(f"the message has {len(names)} files; the limit is {MAX_FILES}: send fewer")
     descriptor = _open(message_out_id, _open_root(outbox), _DIRECTORY)
     try:
-        files, left = [], MAX_BYTES
-        for name in names:
-            data = _read(name, descriptor, left)
-            files.append(OutgoingFile(name, data))
-            left -= len(data)
+        files, left = list[OutgoingFile](), MAX_BYTES
+        for n, name in enumerate(names):
+            files.append(_copy(name, descriptor, into / str(n), left))
+            left -= files[-1].size
         return tuple(files)
     finally:
         os.close(descriptor)
@@ -77,40 +71,31 @@ def _unopened(name: str, error: OSError, done: str) -> Exception:
     return BadAttachment(f"outbox file {name!r} cannot be {done}: {error.strerror}")
 
 
-def _copy_of(directory: int, name: str) -> int:
-    try:
-        return os.dup(directory)
-    except OSError as error:
-        raise _unopened(name, error, "opened") from error
-
-
-def _look(name: str, directory: int) -> os.stat_result:
+def _copy(name: str, directory: int, into: Path, limit: int) -> OutgoingFile:
+    """Copy one file into a folder of its own, which keeps its name."""
     if not is_component(name):
         raise BadAttachment(f"{name[:80]!r} is not a valid file name (contract 1)")
     try:
-        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+        with opened(name, directory) as descriptor:
+            return _copied(name, _readable(name, parts(descriptor, limit)), into)
+    except TooLarge:
+        reason = f"exceeds the limit of {MAX_BYTES:,} bytes for one message"
+        raise BadAttachment(f"outbox file {name!r} {reason}") from None
+    except Irregular as error:
+        raise BadAttachment(f"outbox file {name!r}: {error}") from error
     except OSError as error:
         raise _unopened(name, error, "opened") from error
 
 
-def _check_regular(name: str, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise BadAttachment(f"outbox file {name!r} is not a regular file ({stat.filemode(found.st_mode)})")
+def _copied(name: str, content: Iterator[bytes], into: Path) -> OutgoingFile:
+    with translating(into):
+        into.mkdir(mode=0o700)
+        return OutgoingFile(name, into / name, write(into / name, content, sync=False))
 
 
-def _read(name: str, directory: int, limit: int) -> bytes:
-    # Opening a device may have an effect, so check first. Check again after opening, because the container
-    # may have replaced the file in between.
-    _check_regular(name, _look(name, directory))
-    descriptor = _open(name, _copy_of(directory, name), _FILE)
+def _readable(name: str, content: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the content. Its errors are those of the agent's file, not of the copy."""
     try:
-        _check_regular(name, os.fstat(descriptor))
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
+        yield from content
     except OSError as error:
         raise _unopened(name, error, "read") from error
-    finally:
-        os.close(descriptor)
-    if len(data) > limit:
-        raise BadAttachment(f"outbox file {name!r} exceeds the limit of {MAX_BYTES:,} bytes for one message")
-    return data

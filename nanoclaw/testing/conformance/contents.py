@@ -1,14 +1,15 @@
 """Checks of a channel's contents: every part of a message arrives, in both directions."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from unicodedata import normalize
 
-from nanoclaw.channels.protocol import DeliveryRejected, Sender
+from nanoclaw.channels.protocol import Channel, DeliveryRejected, Sender, capabilities_of
 from nanoclaw.records import (
     Deleted,
     EditContent,
     Outgoing,
-    OutgoingFile,
     Reacted,
     ReactionContent,
     Said,
@@ -26,6 +27,7 @@ from nanoclaw.testing.conformance.exchanges import (
     receiving,
 )
 from nanoclaw.testing.conformance.networks import ChannelUnderTest, Thread
+from nanoclaw.testing.files import file_to_send
 
 WRITING = (
     "äöüß ñ ø",
@@ -38,7 +40,7 @@ INDENTED = "def f():\n    return 1\n\tend"
 BLANKS = "  two  before,\ta tab, two after  "
 LENGTHS = (300, 5_000, 20_000)
 """Characters of a long line, a usual answer, and a long one."""
-FILES = (OutgoingFile("notes 1.txt", "Grüße\n".encode()), OutgoingFile("data.bin", bytes(range(256)) * 300))
+FILES = (("notes 1.txt", "Grüße\n".encode()), ("data.bin", bytes(range(256)) * 300))
 UP = "\N{THUMBS UP SIGN}"
 
 
@@ -188,7 +190,7 @@ async def a_reply_is_shown_as_one(it: ChannelUnderTest) -> None:
 async def a_text_with_files_arrives(it: ChannelUnderTest) -> None:
     """A text with files arrives, or both are rejected."""
     async with it.channel.sender() as sender:
-        if await _rejected(sender, _with_files(it, "look here")):
+        if not await _sends_files(sender, it, "look here"):
             return
     seen = list(it.texts())
     require("look here" in "".join(seen), f"'look here' was sent with files; users see {seen}")
@@ -197,31 +199,34 @@ async def a_text_with_files_arrives(it: ChannelUnderTest) -> None:
 async def files_arrive_as_they_are(it: ChannelUnderTest) -> None:
     """Files arrive with their names and bytes, in order, with and without a text, or are rejected."""
     files = hook(it.files, "files")
-    wanted = [(file.name, file.data) for file in FILES]
     async with it.channel.sender() as sender:
         for text in ("look here", ""):
             before = len(files())
-            if not await _rejected(sender, _with_files(it, text)):
+            if await _sends_files(sender, it, text):
                 got = list(files())[before:]
-                require(got == wanted, f"sent {_named(wanted)}; users got {_named(got)}")
+                require(got == list(FILES), f"sent {_named(FILES)}; users got {_named(got)}")
 
 
-def _with_files(it: ChannelUnderTest, text: str) -> Outgoing:
-    content = TextContent(text, files=tuple(file.name for file in FILES))
-    return Outgoing(f"out-files-{text}", it.address, content, files=FILES)
+async def _sends_files(sender: Sender, it: ChannelUnderTest, text: str) -> bool:
+    """Send all files with a text. They are gone after the delivery. Return False if they are rejected."""
+    with TemporaryDirectory() as folder:
+        files = tuple(file_to_send(Path(folder), name, data) for name, data in FILES)
+        content = TextContent(text, files=tuple(name for name, _ in FILES))
+        message = Outgoing(f"out-files-{text}", it.address, content, files=files)
+        return not await _rejected(sender, message)
 
 
 async def what_users_send_is_offered(it: ChannelUnderTest) -> None:
-    """A user's file is offered with its name, and with its bytes as base64 or the place to fetch them."""
-    sends = hook(it.sends, "sends")
+    """A user's file is offered with its name, and with its bytes or the place to fetch them."""
+    sends, (name, data) = hook(it.sends, "sends"), FILES[1]
     async with receiving(it.channel, host := Host()):
-        await sends(FILES[1].name, FILES[1].data)
+        await sends(name, data)
     attachments = _one(host).message.attachments
     names = [one.name for one in attachments]
-    require(names == [FILES[1].name], f"a user sent {FILES[1].name!r}; offered with the files {names}")
+    require(names == [name], f"a user sent {name!r}; offered with the files {names}")
     [file] = attachments
-    require(file.data is not None or file.url, f"{file.name} was offered without its bytes")
-    same = file.data is None or decoded(file.data) == FILES[1].data
+    require(file.has_content or file.url, f"{file.name} was offered without its bytes")
+    same = file.data is None or decoded(file.data) == data
     require(same, f"{file.name} was offered with other bytes")
 
 
@@ -291,15 +296,16 @@ async def a_sender_is_known_by_a_whole_id(it: ChannelUnderTest) -> None:
             await says(text)
     ids = {event.message.sender_id for event in host.stored}
     for id_ in ids:
-        require_user(it.channel.channel_type, id_)
+        require_user(it.channel, id_)
     require(len(ids) == 1, f"one user said it all, and was offered as {sorted(map(str, ids))}")
 
 
-def require_user(channel_type: str, id_: object) -> None:
-    """Raise NotConforming unless the text is a user id of that network."""
+def require_user(channel: Channel, id_: object) -> None:
+    """Raise NotConforming unless the text is a user id of the channel's network."""
+    prefix = capabilities_of(channel).user_prefix or channel.channel_type
     kind, colon, user = str(id_).partition(":")
-    whole = isinstance(id_, str) and kind == channel_type and colon and user
-    require(whole, f"a user's id is '{channel_type}:<user>', and it offered {id_!r}")
+    whole = isinstance(id_, str) and kind == prefix and colon and user
+    require(whole, f"a user's id is '{prefix}:<user>', and it offered {id_!r}")
 
 
 def _one(host: Host) -> Said:
@@ -350,7 +356,7 @@ async def how_users_react_is_offered(it: ChannelUnderTest) -> None:
         told == [(receipt.platform_message_id, UP)],
         f"a user reacted with {UP} to {receipt.platform_message_id!r}; offered was {host.remarks}",
     )
-    require_user(it.channel.channel_type, found[0].sender_id)
+    require_user(it.channel, found[0].sender_id)
 
 
 CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (

@@ -1,21 +1,25 @@
 """The actions of the channel suite, which stands in for the host."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, cast
 
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from nanoclaw.channels.chat_sender import DRAFT_TIMEOUT_S, HINT_TIMEOUT_S
 from nanoclaw.channels.protocol import Channel, DraftingSender, Sender
 from nanoclaw.records import (
     Address,
+    Attachment,
     Attended,
     BadEvent,
+    ChatChange,
     Clicked,
     Event,
+    InboundEvent,
     Intake,
     NotAccepted,
     Outgoing,
@@ -27,8 +31,11 @@ from nanoclaw.records import (
     Webhook,
     received,
 )
+from nanoclaw.records.files import MAX_BYTES
 from nanoclaw.system.foreign import ungrouped
+from nanoclaw.system.streaming import TooLarge, opened, parts
 from nanoclaw.testing.conformance.checks import NotConforming, require
+from nanoclaw.testing.conformance.stepped_channel import SteppedChannel
 
 SOON_S = 10.0
 """Seconds within which a network that is up answers."""
@@ -140,6 +147,12 @@ class Host(Intake):
     webhooks: list[Webhook] = Factory(list)
     clicks: list[Clicked] = Factory(list)
     """The stored presses, one for each question."""
+    reads_files: bool = True
+    """False: files are only measured."""
+    sizes: list[int] = Factory(list)
+    """The sizes of the files that were measured."""
+    changes: list[ChatChange] = Factory(list)
+    """The changes of chats."""
     offered: trio.Event = Factory(trio.Event)
     _let: trio.Event = Factory(trio.Event)
 
@@ -158,6 +171,7 @@ class Host(Intake):
             await trio.lowlevel.checkpoint()
             return Routed()
         if isinstance(event, Said):
+            event = with_bytes(event) if self.reads_files else self._measured(event)
             self.seen.append(event)
         self.offered.set()
         await trio.lowlevel.checkpoint()
@@ -166,7 +180,15 @@ class Host(Intake):
             raise NotAccepted("the disk is full")
         if not self.at_once:
             await self._let.wait()
+        if isinstance(event, ChatChange):
+            self.changes.append(event)
+            return Routed()
         return self._click(event) if isinstance(event, Clicked) else self._store(event)
+
+    def _measured(self, event: Said) -> Said:
+        files = event.message.attachments
+        self.sizes += [file.path.lstat().st_size for file in files if file.path is not None]
+        return event
 
     def _store(self, event: Said | Remark | Webhook) -> Routed:
         stored: list[Any] = self.stored
@@ -183,10 +205,37 @@ class Host(Intake):
         return Routed(("sess-1",), ("answer-1",))
 
 
+def with_bytes(event: Said) -> Said:
+    """Return a message whose files are read from their paths, as a host copies them.
+
+    Raises:
+        NotConforming: a path names no file that can be read.
+    """
+    if not isinstance(event, InboundEvent):
+        return event
+    files = tuple(map(_read, event.message.attachments))
+    return evolve(event, message=evolve(event.message, attachments=files))
+
+
+def _read(file: Attachment) -> Attachment:
+    if file.path is None:
+        return file
+    try:
+        with opened(file.path) as descriptor:
+            data = b"".join(parts(descriptor, MAX_BYTES))
+    except (OSError, TooLarge) as error:
+        raise NotConforming(f"the file {file.name} was offered at {file.path}: {error!r}") from error
+    return evolve(file, path=None, data=b64encode(data).decode())
+
+
 @asynccontextmanager
 async def receiving(channel: Channel, host: Host) -> AsyncIterator[None]:
-    """Receive as a host does while the context is open. A receiving half that fails is restarted."""
-    async with trio.open_nursery() as nursery:
+    """Receive as a host does while the context is open. A receiving half that fails is restarted.
+
+    The host opens the sending half first, so this opens it if the check has not.
+    """
+    connected = isinstance(channel, SteppedChannel) and channel.connections.open
+    async with nullcontext() if connected else channel.sender(), trio.open_nursery() as nursery:
         nursery.start_soon(_receive, channel, host)
         yield
         nursery.cancel_scope.cancel()

@@ -50,6 +50,7 @@ from nanoclaw.records import (
     Wiring,
 )
 from nanoclaw.registry import WireChat
+from nanoclaw.testing.files import with_content
 from nanoclaw.testing.world.determinism import give_way
 
 OFFER_AGAIN_S = 0.05
@@ -511,7 +512,7 @@ class _FakeSender:
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         """Deliver a message to the network."""
-        return await self.channel.deliver(outgoing)
+        return await self.channel.deliver(with_content(outgoing))
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
         """Return the receipt of a message that the network has, or None."""

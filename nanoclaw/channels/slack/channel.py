@@ -1,0 +1,139 @@
+"""The channel: holds the connection while its sender is open, and hands its events to the receiver."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import Factory, define, field
+
+from nanoclaw.channels.factory import ChannelContext
+from nanoclaw.channels.handover import Handover
+from nanoclaw.channels.media import Media
+from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected
+from nanoclaw.channels.secrets import Secret
+from nanoclaw.channels.slack.config import SlackConfig
+from nanoclaw.channels.slack.connection import SlackConnection, SlackRefused, open_connection, require_sdk
+from nanoclaw.channels.slack.dialect import LONGEST
+from nanoclaw.channels.slack.people import SlackNames
+from nanoclaw.channels.slack.reading import Me, SlackReader
+from nanoclaw.channels.slack.sending import SlackSender
+from nanoclaw.channels.state import ChannelState
+from nanoclaw.records import Address, Intake
+
+
+@define(eq=False)
+class DirectSlackSender(SlackSender):
+    """The sending half, which also opens direct chats."""
+
+    channel_type: str = "slack"
+
+    async def open_dm(self, user_id: str, /) -> Address:
+        """See `DirectSender.open_dm`."""
+        network, _, user = user_id.partition(":")
+        if network != "slack" or not user:
+            raise DeliveryRejected(f"{user_id!r:.100} is no user of Slack")
+        try:
+            answer = await self.connection.call("conversations.open", users=user)
+        except SlackRefused as error:
+            raise DeliveryRejected(str(error)) from error
+        channel = answer.get("channel")
+        id_ = channel.get("id") if isinstance(channel, dict) else None
+        if not isinstance(id_, str):
+            raise ChannelUnavailable("Slack opened a direct chat, and did not say which")
+        return Address(self.channel_type, id_)
+
+
+@define(eq=False)
+class SlackChannel:
+    """A Slack app."""
+
+    config: SlackConfig
+    context: ChannelContext
+    handover: Handover = Factory(Handover)
+    media: Media = field(init=False)
+    state: ChannelState | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Name the folder of files."""
+        self.media = Media(self.context.folder / "media")
+
+    @property
+    def channel_type(self) -> str:
+        """The name of its table."""
+        return self.context.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Slack has no typing sign for apps, and no key that would make a message idempotent."""
+        return Capabilities(
+            "look up",
+            buttons=True,
+            card_edits=True,
+            typing=False,
+            settled=False,
+            drafts=True,
+            direct_chats=True,
+            longest_text=LONGEST,
+            user_prefix="slack",
+        )
+
+    def use_state(self, state: ChannelState, /) -> None:
+        """Keep the state."""
+        self.state = state
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[DirectSlackSender]:
+        """Open the connection and its socket."""
+        if self.state is None:
+            raise ChannelUnavailable("the channel has no state; call use_state first")
+        bot, app = Secret(self.config.bot_token), Secret(self.config.app_token)
+        token = await bot.read()
+        async with (
+            open_connection(self.config.api_base, token, await app.read()) as connection,
+            trio.open_nursery() as nursery,
+        ):
+            sender = DirectSlackSender(connection, self.state, channel_type=self.channel_type)
+            reader = await self._reader(connection, token, self.state)
+            await self.media.clean()
+            await sender.remove_old_drafts()
+            opened = trio.Event()
+            nursery.start_soon(connection.keep_socket, opened)
+            await opened.wait()
+            nursery.start_soon(reader.run)
+            nursery.start_soon(_reconnect_for_new, bot)
+            nursery.start_soon(_reconnect_for_new, app)
+            yield sender
+            nursery.cancel_scope.cancel()
+
+    async def _reader(self, connection: SlackConnection, token: str, state: ChannelState) -> SlackReader:
+        who = await connection.call("auth.test")
+        user, bot = (str(who.get(key) or "") for key in ("user_id", "bot_id"))
+        return SlackReader(
+            self.channel_type,
+            Me(user, bot, self.context.assistant_name),
+            connection,
+            SlackNames(connection),
+            self.media,
+            self.config.api_base,
+            token,
+            self.handover,
+            state,
+        )
+
+    async def receive(self, intake: Intake, /) -> None:
+        """Offer the events of whatever connection there is."""
+        await self.handover.serve(intake)
+
+
+async def _reconnect_for_new(secret: Secret) -> None:
+    """Raise ChannelUnavailable once a token has changed, so that the host connects with the new one."""
+    await secret.changed()
+    raise ChannelUnavailable(
+        "a token of the channel has changed; it connects again", condition="unauthorized"
+    )
+
+
+def make(config: SlackConfig, context: ChannelContext) -> SlackChannel:
+    """Make the channel. Raises ConfigError if slack_sdk is not installed."""
+    require_sdk()
+    return SlackChannel(config, context)

@@ -1,0 +1,10 @@
+"""Telegram: a bot on the Bot API. The SDK is imported when the channel connects."""
+
+from nanoclaw.channels.factory import ChannelFactory
+from nanoclaw.channels.telegram.channel import TelegramChannel
+from nanoclaw.channels.telegram.config import TelegramConfig
+from nanoclaw.channels.telegram.setting_up import SETUP
+
+TELEGRAM = ChannelFactory(TelegramConfig, TelegramChannel.make, SETUP)
+
+__all__ = ["TELEGRAM", "TelegramChannel", "TelegramConfig"]

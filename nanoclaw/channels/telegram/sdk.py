@@ -1,0 +1,21 @@
+"""The import of the SDK, which is an extra."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nanoclaw.channels.protocol import ChannelUnavailable
+
+
+@contextmanager
+def needs_sdk(extra: str = "telegram") -> Iterator[None]:
+    """Import what an extra brings.
+
+    Raises:
+        ChannelUnavailable: it is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ChannelUnavailable(
+            f"the package {error.name} is missing: install it with pip install 'nanoclaw[{extra}]'"
+        ) from error
