@@ -15,9 +15,11 @@ from nanoclaw.channels.factory import ChannelContext, SetupFailed
 from nanoclaw.channels.telegram import TelegramConfig
 from nanoclaw.channels.telegram.setting_up import check
 from nanoclaw.config.model import KeyConfig
+from nanoclaw.host import Seams
 from nanoclaw.records import Address
 from nanoclaw.testing import MemoryState
 from nanoclaw.testing.networks.telegram import FakeTelegram, FakeUser, open_fake_telegram
+from tests.bench.ingest import NoRuntime
 from tests.channels.killed_host import prepare, running, stored_texts
 from tests.channels.telegram.stage import channel
 from tests.host.homes import config as host_config
@@ -89,7 +91,9 @@ async def test_messages_of_a_pause_come_in_order(tmp_path: Path) -> None:
         made = channel(telegram, tmp_path, MemoryState())
         ann, home = telegram.user("Ann"), tmp_path / "home"
         last = [ann.says(text) for text in said][-1]
-        async with nanoclaw.open_host(host_config(home), channels=[made]) as host:
+        async with nanoclaw.open_host(
+            host_config(home), channels=[made], seams=Seams(runtime=NoRuntime())
+        ) as host:
             await host.admin.wirings.connect(Address("tg", str(ann.id)), "main", policy="public")
             with trio.fail_after(GUARD_S):
                 await telegram.confirmed(last)
