@@ -47,9 +47,9 @@ class TelegramChannel:
     _connection: "Connection | None" = field(default=None, init=False)
     _connected: trio.Event = field(factory=trio.Event, init=False)
 
-    @_media.default
-    def _make_media(self) -> Media:
-        return Media(self.context.folder / "media")
+    def __attrs_post_init__(self) -> None:
+        """Name the folder of files."""
+        self._media = Media(self.context.folder / "media")
 
     @classmethod
     def make(cls, config: TelegramConfig, context: ChannelContext) -> "TelegramChannel":
