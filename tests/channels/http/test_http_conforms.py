@@ -47,7 +47,9 @@ class Ann:
 
     def files(self) -> Sequence[tuple[str, bytes]]:
         named = [file for each in self.shown() for file in each.content.get("files", ())]
-        kept = [self._read(lambda connection, id_=file["id"]: kept_files.get(connection, id_)) for file in named]
+        kept = [
+            self._read(lambda connection, id_=file["id"]: kept_files.get(connection, id_)) for file in named
+        ]
         return [(file.name, (self.folder / "files" / file.id).read_bytes()) for file in kept if file]
 
     def _read(self, fn):  # type: ignore[no-untyped-def]  # any function of a connection
@@ -93,9 +95,7 @@ async def http_under_test() -> AsyncIterator[ChannelUnderTest]:
             files=ann.files,
             answers=ann.answers,
             reactions=ann.reactions,
-            thread=Thread(
-                THREAD, partial(ann.texts, "thread 1"), partial(ann.says, thread=THREAD.thread_id)
-            ),
+            thread=Thread(THREAD, partial(ann.texts, "thread 1"), partial(ann.says, thread=THREAD.thread_id)),
         )
 
 
