@@ -11,11 +11,11 @@ from hypercorn.config import Config
 from hypercorn.trio import serve
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from nanoclaw.testing.networks.discord.api import Api, Refused
+from nanoclaw.testing.networks.discord.api import LARGEST, Api, Refused, refused
 from nanoclaw.testing.networks.discord.network import APPLICATION, CONTENT_INTENT, FakeDiscord
 from nanoclaw.testing.networks.discord.sessions import (
     ACK,
@@ -29,6 +29,7 @@ from nanoclaw.testing.networks.discord.sessions import (
     Session,
 )
 
+CHUNK = 1 << 16
 METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 
@@ -70,12 +71,18 @@ async def _body(request: Request) -> tuple[Any, list[tuple[str, bytes]]]:
         return (json.loads(text) if text else {}), []
     async with request.form() as form:
         files = [(key, value) for key, value in form.items() if key.startswith("files[")]
-        read = [(str(file.filename), await file.read()) for _, file in files if not isinstance(file, str)]
+        uploads = [file for _, file in files if not isinstance(file, str)]
+        if sum(file.size or 0 for file in uploads) > LARGEST:
+            raise refused(413, 40005, "Request entity too large")
+        read = [(str(file.filename), await file.read()) for file in uploads]
         return json.loads(str(form["payload_json"])), read
 
 
 async def _file(discord: FakeDiscord, request: Request) -> Response:
     data = discord.files.get(request.path_params["id"])
+    if isinstance(data, int):
+        chunks = (bytes(min(CHUNK, data - start)) for start in range(0, data, CHUNK))
+        return StreamingResponse(chunks, media_type="application/octet-stream")
     return (
         Response(data, media_type="application/octet-stream")
         if data is not None
