@@ -30,6 +30,8 @@ from nanoclaw.testing.networks.discord.sessions import (
 )
 
 CHUNK = 1 << 16
+OVERHEAD = 64 << 10
+"""Bytes of a request besides its files."""
 METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 
@@ -69,12 +71,13 @@ async def _body(request: Request) -> tuple[Any, list[tuple[str, bytes]]]:
     if "multipart" not in request.headers.get("content-type", ""):
         text = await request.body()
         return (json.loads(text) if text else {}), []
+    if int(request.headers.get("content-length", 0)) > LARGEST + OVERHEAD:
+        async for _chunk in request.stream():
+            pass
+        raise refused(413, 40005, "Request entity too large")
     async with request.form() as form:
         files = [(key, value) for key, value in form.items() if key.startswith("files[")]
-        uploads = [file for _, file in files if not isinstance(file, str)]
-        if sum(file.size or 0 for file in uploads) > LARGEST:
-            raise refused(413, 40005, "Request entity too large")
-        read = [(str(file.filename), await file.read()) for file in uploads]
+        read = [(str(file.filename), await file.read()) for _, file in files if not isinstance(file, str)]
         return json.loads(str(form["payload_json"])), read
 
 
