@@ -74,7 +74,7 @@ class Friend:
 
 @asynccontextmanager
 async def open_friend(person: Person, folder: Path) -> AsyncIterator[Friend]:
-    folder.mkdir()
+    await trio.Path(folder).mkdir()
     async with open_asyncio_loop() as loop:
         config = nio.AsyncClientConfig(store_sync_tokens=False, max_timeouts=1, max_limit_exceeded=0)
         client = nio.AsyncClient(person.base, person.user_id, store_path=str(folder), config=config)
