@@ -241,7 +241,8 @@ async def test_a_draft_that_is_rewritten_is_followed_by_the_whole_message(tmp_pa
         assert "".join(await pieces(stream)) in {"I think\n\nNo.", "No."}
 
 
-async def test_an_answer_that_is_not_settled_ends_after_a_silence(autojump_clock: Any) -> None:
+@pytest.mark.usefixtures("autojump_clock")
+async def test_an_answer_that_is_not_settled_ends_after_a_silence() -> None:
     said = list[str]()
 
     class Silent:
