@@ -16,6 +16,7 @@ class Secret:
     """A secret of a channel. No error and no log has its value."""
 
     place: KeyConfig
+    """Where it is: a file, a variable or a command."""
     _last: str | None = None
 
     async def read(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import Factory, define
 
 from nanoclaw.channels.discord.receiving import Me, Place
-from nanoclaw.channels.discord.wire import DM, GROUP_DM, THREADS, Channel, Guild, Unreadable, read
+from nanoclaw.channels.discord.wire import DM, GROUP_DM, TEXT, THREADS, Channel, Guild, Unreadable, read
 from nanoclaw.channels.protocol import DeliveryRejected
 from nanoclaw.records import Address
 
@@ -28,7 +28,7 @@ EVENTS = frozenset(
 )
 """The events of the gateway that `learn` reads."""
 Fetch = Callable[[str], Awaitable[object]]
-"""Returns the JSON of a channel of the network."""
+"""Returns the JSON of a path of the HTTP API."""
 
 
 @define(eq=False)
@@ -63,12 +63,15 @@ class Directory:
         if len(self._channels) > MOST_CHANNELS:
             self._channels.popitem(last=False)
 
-    async def place(self, channel_id: str, fetch: Fetch) -> Place:
-        """Return the place of a channel of the network. Raises ChannelUnavailable."""
-        channel = await self._channel(channel_id, fetch)
+    async def place(self, channel_id: str, fetch: Fetch, *, in_guild: bool = True) -> Place:
+        """Return the place of a channel of the network. Raises ChannelUnavailable.
+
+        `in_guild` counts if Discord says nothing about the channel.
+        """
+        channel = await self._channel(channel_id, fetch, TEXT if in_guild else DM)
         if channel.type not in THREADS or channel.parent_id is None:
             return self._place(channel, Address(self.channel_type, channel_id))
-        parent = await self._channel(channel.parent_id, fetch)
+        parent = await self._channel(channel.parent_id, fetch, TEXT)
         return self._place(parent, Address(self.channel_type, parent.id, channel_id))
 
     def _place(self, channel: Channel, address: Address) -> Place:
@@ -86,10 +89,15 @@ class Directory:
             own_roles=self._roles.get(channel.guild_id or "", frozenset()),
         )
 
-    async def _channel(self, channel_id: str, fetch: Fetch) -> Channel:
-        if channel_id not in self._channels:
-            try:
-                self._keep(read(Channel, await fetch(channel_id)))
-            except (DeliveryRejected, Unreadable):
-                return Channel(channel_id)
-        return self._channels.get(channel_id) or Channel(channel_id)
+    async def _channel(self, channel_id: str, fetch: Fetch, otherwise: int) -> Channel:
+        """Return a channel, and know its server, too. A resumed session tells of neither."""
+        if (known := self._channels.get(channel_id)) is not None:
+            return known
+        try:
+            channel = read(Channel, await fetch(f"/channels/{channel_id}"))
+            if channel.guild_id is not None and channel.guild_id not in self._guilds:
+                self.learn("GUILD_UPDATE", await fetch(f"/guilds/{channel.guild_id}"))
+        except (DeliveryRejected, Unreadable):
+            return Channel(channel_id, otherwise)
+        self._keep(channel)
+        return channel

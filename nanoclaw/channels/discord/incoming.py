@@ -174,7 +174,7 @@ class Incoming:
         message, me = message_in(data), self.network.me
         if not edited and self.progress.has(chat, message.id):
             return
-        place = await self._place(chat)
+        place = await self._place(chat, data)
         event = message_event(message, place, me, edited=edited)
         if event is None:
             return
@@ -196,21 +196,21 @@ class Incoming:
             return await self.handover.offer(evolve(event, message=said))
 
     async def _deleted(self, chat: str, data: Any) -> None:
-        for event in deletions(data, await self._place(chat)):
+        for event in deletions(data, await self._place(chat, data)):
             await self.handover.offer(event)
 
     async def _reacted(self, chat: str, data: Any) -> None:
-        await self._offer(reaction_event(data, await self._place(chat), self.network.me, removed=False))
+        await self._offer(reaction_event(data, await self._place(chat, data), self.network.me, removed=False))
 
     async def _unreacted(self, chat: str, data: Any) -> None:
-        await self._offer(reaction_event(data, await self._place(chat), self.network.me, removed=True))
+        await self._offer(reaction_event(data, await self._place(chat, data), self.network.me, removed=True))
 
     async def _offer(self, event: Event | None) -> Routed | None:
         return None if event is None else await self.handover.offer(event)
 
-    async def _place(self, chat: str) -> Place:
+    async def _place(self, chat: str, data: Any) -> Place:
         return await self.directory.place(
-            chat, lambda id_: self.network.call("GET", "/channels/{channel_id}", channel_id=id_)
+            chat, partial(self.network.call, "GET"), in_guild="guild_id" in data
         )
 
 

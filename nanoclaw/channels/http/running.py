@@ -53,8 +53,8 @@ async def running(  # noqa: PLR0913, PLR0917 -- the parts of the channel
             if config.callback_secret is not None:
                 secret = Secret(config.callback_secret)
                 nursery.start_soon(Callbacks(server.rooms, secret, config.private_callbacks).run)
-            await state.set(logins.ADDRESS, logins.address(host, bound))
-            yield HttpSender(server), bound
+            async with logins.announced(state, logins.address(host, bound)):
+                yield HttpSender(server), bound
             nursery.cancel_scope.cancel()
 
 

@@ -37,7 +37,7 @@ class WebChat:
     @classmethod
     def on(cls, server: HttpServer) -> "WebChat":
         """Return the web chat of a server."""
-        logins = Logins(server.state, server.clock.now)
+        logins = Logins(server.state, server.clock.now, server.random)
         uploads = Uploads(server.files.uploads, server.config.largest_upload)
         return cls(server, Browsers(logins), uploads, SentKeys())
 
