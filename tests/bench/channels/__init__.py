@@ -2,7 +2,7 @@
 
 import importlib
 
-PARTS = ("telegram",)
+PARTS = ("telegram", "idle")
 Line = tuple[str, float, str]
 
 
