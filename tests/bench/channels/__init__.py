@@ -2,7 +2,7 @@
 
 import importlib
 
-PARTS = ("telegram", "idle")
+PARTS = ("telegram", "matrix", "idle")
 Line = tuple[str, float, str]
 
 
