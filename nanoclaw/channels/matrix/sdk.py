@@ -65,16 +65,16 @@ class Client(AsyncClient):  # type: ignore[misc]  # nio has no types
             yield
 
     def _handle_decrypt_to_device(self, to_device_event: Any) -> Any:
-        decrypted: Any = None
+        found = list[Any]()
         with _skipping("to_device", to_device_event):
-            decrypted = super()._handle_decrypt_to_device(to_device_event)
-        return decrypted
+            found.append(super()._handle_decrypt_to_device(to_device_event))
+        return found[0] if found else None
 
     def _handle_timeline_event(self, event: Any, room_id: str, room: Any, encrypted_rooms: set[str]) -> Any:
-        decrypted: Any = None
+        found = list[Any]()
         with _skipping("timeline", event):
-            decrypted = super()._handle_timeline_event(event, room_id, room, encrypted_rooms)
-        return decrypted
+            found.append(super()._handle_timeline_event(event, room_id, room, encrypted_rooms))
+        return found[0] if found else None
 
     def _handle_joined_state(self, room_id: str, join_info: Any, encrypted_rooms: set[str]) -> None:
         """Handle the state of a room, one event at a time."""

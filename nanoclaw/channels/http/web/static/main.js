@@ -159,7 +159,10 @@ function on(name, data) {
   if (data.thread !== current) return undefined;
   if (name === "draft") return messages.showDraft(data.html);
   if (name === "typing") return messages.showTyping();
-  if (name === "settled") return messages.hideDraft();
+  if (name === "settled") {
+    messages.hideDraft();
+    if (data.outcome === "failed") toast("The assistant could not answer. Its log says why.");
+  }
   return undefined;
 }
 
