@@ -1,16 +1,16 @@
 """The bridge to SDKs on asyncio: one event loop for the connection of one channel.
 
-Nothing of asyncio passes this module: a channel calls its SDK with `AsyncioLoop.run`, and gives it callbacks made
-with `AsyncioLoop.callback`. Open a loop inside the channel's `sender()`: it is closed with the connection. Any task
-of trio may use it, such as those that deliver to chats.
+Nothing of asyncio passes this module: a channel calls its SDK with `AsyncioLoop.run`, and gives it callbacks
+made with `AsyncioLoop.callback`. Open a loop inside the channel's `sender()`: it is closed with it.
+Any task of trio may use it, such as those that deliver to chats.
 
 - An error that the SDK leaves in a task of its own ends the connection, so the host opens it again.
 - The exit cancels the SDK's tasks. A task that ignores this for `END_S` is abandoned.
-- It works under trio's virtual clock: asyncio's time is trio's. But trio's autojump clock does not wait for sockets,
-  so tests of an SDK that talks to a server need the real clock.
+- It works under trio's virtual clock: asyncio's time is trio's. But trio's autojump clock does not wait for
+  sockets, so tests of an SDK that talks to a server need the real clock.
 
-Importing trio-asyncio replaces `asyncio.new_event_loop` in the whole process, so it is imported at the first use.
-It supports Python up to 3.13.
+Importing trio-asyncio replaces `asyncio.new_event_loop` in the whole process, so it is imported at the first
+use. It supports Python up to 3.13.
 """
 
 import asyncio  # noqa: TID251 -- this is the bridge

@@ -57,7 +57,7 @@ class Accepted:
 
 
 @frozen
-class Remarked:
+class OtherAccepted:
     """One deletion, reaction or webhook that the host has confirmed."""
 
     event: Deleted | Reacted | Webhook
@@ -76,7 +76,7 @@ class FaultyNetwork(FakeChannel):
     """All confirmed events, in order. An event that is offered twice is here twice."""
     clicked: list[tuple[Clicked, Routed]] = field(factory=list, init=False)
     """All clicks, including dropped ones."""
-    remarked: list[Remarked] = field(factory=list, init=False)
+    others: list[OtherAccepted] = field(factory=list, init=False)
     """All deletions, reactions and webhooks, including dropped ones."""
     twice: int = field(default=0, init=False)
     """The number of next events to offer twice at once."""
@@ -142,7 +142,7 @@ class FaultyNetwork(FakeChannel):
         elif isinstance(event, Clicked):
             self.clicked.append((event, routed))
         elif isinstance(event, Deleted | Reacted | Webhook):
-            self.remarked.append(Remarked(event, routed, since, trio.current_time()))
+            self.others.append(OtherAccepted(event, routed, since, trio.current_time()))
         return routed
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:

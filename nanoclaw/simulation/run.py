@@ -25,9 +25,9 @@ from nanoclaw.simulation.fault_injector import FaultInjector
 from nanoclaw.simulation.fault_table import inject
 from nanoclaw.simulation.model_ledger import CountedModel, ModelLedger
 from nanoclaw.simulation.network import FaultyNetwork
+from nanoclaw.simulation.other_events import OtherEvent, OtherEvents
 from nanoclaw.simulation.people import OWNER, Change, Decisions, Household
 from nanoclaw.simulation.quiescence import QuiescenceWatch
-from nanoclaw.simulation.remarks import Remark, Remarking
 from nanoclaw.simulation.rights import RightsLog
 from nanoclaw.simulation.scripted_agent import FILE, ScriptedAgent
 from nanoclaw.simulation.scripted_model import KEY, KEY_VARIABLE, ScriptedModel
@@ -348,8 +348,8 @@ class WorkloadRun:
                     nursery.start_soon(self._speak, began, stream)
                 nursery.start_soon(self._change_rights, began)
                 for step in self.workload.steps:
-                    if isinstance(step, Remark):
-                        nursery.start_soon(self._remark, began, step)
+                    if isinstance(step, OtherEvent):
+                        nursery.start_soon(self._do_otherwise, began, step)
                 await self._suffer(began)
         if scope.cancelled_caught:
             self._violated(
@@ -385,16 +385,16 @@ class WorkloadRun:
                 await household.change(step)
                 self.look()
 
-    async def _remark(self, began: float, remark: Remark) -> None:
-        await trio.sleep_until(began + remark.at)
-        await self._remarking.offer(remark)
+    async def _do_otherwise(self, began: float, other: OtherEvent) -> None:
+        await trio.sleep_until(began + other.at)
+        await self._other_events.offer(other)
         self.look()
 
     @cached_property
-    def _remarking(self) -> Remarking:
+    def _other_events(self) -> OtherEvents:
         addresses = {name: chat.address for name, chat in self._chats.items()}
         users = {name: user.id for name, user in self._users.items()}
-        return Remarking(self.network, self.world.timeline, addresses, users)
+        return OtherEvents(self.network, self.world.timeline, addresses, users)
 
     async def _edit(self, say: Say, said: str) -> None:
         """Offer an edited version of a message."""
@@ -406,7 +406,7 @@ class WorkloadRun:
     async def _suffer(self, began: float) -> None:
         async with self.injector.open():
             for step in self.workload.steps:
-                if not isinstance(step, Say | Change | Remark):
+                if not isinstance(step, Say | Change | OtherEvent):
                     await trio.sleep_until(began + step.at)
                     await inject(self.injector, step)
                     self.look()
@@ -489,7 +489,7 @@ class WorkloadRun:
             asked=asked,
             confirmed=network.accepted,
             clicked=network.clicked,
-            remarked=network.remarked,
+            others=network.others,
             max_hops=config.agents.max_hops,
             times_asked=Counter(one.key for one in asked),
             arrived=network.sent,

@@ -14,8 +14,8 @@ from attrs import evolve, field, frozen
 from nanoclaw.channels.protocol import Repeat
 from nanoclaw.records import SessionMode, UnknownSenderPolicy
 from nanoclaw.simulation.faults import Strike, draw_strikes
+from nanoclaw.simulation.other_events import OtherEvent, Said, draw_calls, draw_deletions, draw_reactions
 from nanoclaw.simulation.people import EXPIRE_S, Change, draw_changes
-from nanoclaw.simulation.remarks import Remark, Said, draw_calls, draw_deletions, draw_reactions
 
 HOUR_S = 3600.0
 SESSIONS = 5
@@ -100,7 +100,7 @@ class Say:
         return f"{self.user} {verb} in {where}: {self.text}"
 
 
-Step = Say | Strike | Change | Remark
+Step = Say | Strike | Change | OtherEvent
 
 
 @frozen
@@ -189,8 +189,8 @@ def draw_workload(
     visits += list(_edits(Random(f"edits of visitors {seed}"), visits, EDITED_VISITS))  # noqa: S311 -- a simulation has no secrets
     unknown = _unknown_chats(Random(f"unknown chats {seed}"), hours * HOUR_S)  # noqa: S311 -- a simulation has no secrets
     changes = draw_changes(Random(f"rights {seed}"), hours * HOUR_S)  # noqa: S311 -- a simulation has no secrets
-    remarks = _remarks(seed, chats, [*says, *visits], hours)
-    drawn: list[Step] = [*says, *visits, *unknown, *strikes, *changes, *remarks]
+    others = _other_events(seed, chats, [*says, *visits], hours)
+    drawn: list[Step] = [*says, *visits, *unknown, *strikes, *changes, *others]
     steps = sorted(drawn, key=lambda step: step.at)
     zoned = "zones" in faults
     return Workload(
@@ -337,7 +337,9 @@ def _with_letters(random: Random, chats: Sequence[PlannedChat], says: Iterable[S
         yield evolve(say, text=f"{say.text}{writes}")
 
 
-def _remarks(seed: int, chats: Sequence[PlannedChat], says: Sequence[Say], hours: float) -> Iterator[Remark]:
+def _other_events(
+    seed: int, chats: Sequence[PlannedChat], says: Sequence[Say], hours: float
+) -> Iterator[OtherEvent]:
     """Draw deletions and reactions of users and visitors, and webhooks for known and unknown chats."""
     random = Random(f"remarks {seed}")  # noqa: S311 -- a simulation has no secrets
     said = [Said(say.at, say.user, say.chat, say.thread, say.text) for say in says if not say.instead_of]

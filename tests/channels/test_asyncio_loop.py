@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trio.lowlevel
 from trio.testing import MockClock
 
 from nanoclaw.channels.asyncio_loop import AsyncioLoop, SdkCancelled, open_asyncio_loop
@@ -63,7 +64,7 @@ async def test_a_task_outside_of_the_connection_may_call_the_sdk() -> None:
 
 async def test_the_sdk_may_call_trio() -> None:
     async def handler(text: str) -> str:
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
         return text.upper()
 
     async with open_asyncio_loop() as loop:
@@ -90,10 +91,10 @@ async def test_a_crash_of_the_sdk_ends_its_connection_and_no_other() -> None:
         raise RuntimeError("the reader died")
 
     async def start() -> None:
-        asyncio.get_running_loop().create_task(crashes())  # noqa: RUF006 -- SDKs do so
+        asyncio.get_running_loop().create_task(crashes())
 
     async with open_asyncio_loop() as other:
-        with pytest.raises(BaseExceptionGroup) as raised:
+        with pytest.raises(BaseExceptionGroup) as raised:  # noqa: PT012 -- it is raised at the end
             async with open_asyncio_loop() as loop:
                 await loop.run(start)
                 gc.collect()
@@ -118,11 +119,10 @@ async def test_a_call_that_ignores_its_cancellation_is_abandoned() -> None:
 
 async def test_a_task_that_ignores_its_cancellation_does_not_keep_the_connection_open() -> None:
     async def start() -> None:
-        asyncio.get_running_loop().create_task(ignores_cancellation(), name="stubborn")  # noqa: RUF006 -- SDKs do so
+        asyncio.get_running_loop().create_task(ignores_cancellation(), name="stubborn")
 
-    async with in_time():
-        async with open_asyncio_loop() as loop:
-            await loop.run(start)
+    async with in_time(), open_asyncio_loop() as loop:
+        await loop.run(start)
 
 
 async def test_closing_that_hangs_is_given_up() -> None:
@@ -151,7 +151,7 @@ async def test_no_task_and_no_thread_is_left() -> None:
     tasks = trio.lowlevel.current_statistics().tasks_living
 
     async def start() -> None:
-        asyncio.get_running_loop().create_task(asyncio.sleep(3600))  # noqa: RUF006 -- SDKs do so
+        asyncio.get_running_loop().create_task(asyncio.sleep(3600))
 
     async with open_asyncio_loop() as loop:
         await loop.run(start)
@@ -160,6 +160,7 @@ async def test_no_task_and_no_thread_is_left() -> None:
 
 
 async def test_asyncio_has_the_time_of_trio(autojump_clock: MockClock) -> None:
+    del autojump_clock
     async with open_asyncio_loop() as loop:
         before = trio.current_time()
         await loop.run(asyncio.sleep, 3600)

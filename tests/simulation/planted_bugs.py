@@ -557,7 +557,7 @@ BUGS: tuple[PlantedBug, ...] = (
     # runners and wake-ups
     PlantedBug("a wake-up of the host is lost", deaf_host, "replies_are_seen_at_once", 0, BRIEF_H),
     PlantedBug("a wake-up of a runner is lost", runner_seams(deaf), "due_work_is_claimed_at_once", 1),
-    PlantedBug("a stuck runner still beats", always_beats, "stuck_runners_are_replaced"),
+    PlantedBug("a stuck runner still beats", always_beats, "stuck_runners_are_replaced", 3),
     PlantedBug("no runner stops", runtime(wrap=_Unstoppable), "paused_sessions_rest", 2),
     PlantedBug("runners stop at work", runtime(beside=stops_at_work), "busy_runners_are_not_stopped", 1),
     PlantedBug("only one runner starts", runtime(starts=1), "accepted_messages_have_an_outcome", 4, 0.2),

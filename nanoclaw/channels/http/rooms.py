@@ -157,9 +157,12 @@ class Rooms:
         """Return a chat. It need not have messages."""
         return HttpRoom(self, chat)
 
-    def follow(self, chats: Collection[str], after: int) -> "Subscription":
-        """Return the updates of chats: entries after a number, the present drafts, and all that comes."""
-        return Subscription(self, frozenset(chats), after)
+    def follow(self, chats: Collection[str], after: int, since: int = -1) -> "Subscription":
+        """Return the updates of chats: entries after a number, the present drafts, and all that comes.
+
+        With `since`, a number of `Live`, also the hints that came after it.
+        """
+        return Subscription(self, frozenset(chats), after, since)
 
     async def entries(self, chats: Sequence[str], after: int, limit: int = AT_ONCE) -> Sequence[Entry]:
         """Return the entries of chats after a number, oldest first."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from nanoclaw.records import Deleted, Reacted, Webhook
-from nanoclaw.simulation.network import Remarked
+from nanoclaw.simulation.network import OtherAccepted
 from nanoclaw.simulation.rights import admits
 from nanoclaw.simulation.snapshot import Snapshot
 from nanoclaw.testing.invariants import rows
@@ -11,7 +11,7 @@ from nanoclaw.testing.invariants import rows
 
 def remarks_of_strangers_are_not_heard(snapshot: Snapshot) -> Iterator[str]:
     """A deletion or a reaction of somebody who has no right reaches no session of that agent."""
-    for one in snapshot.remarked:
+    for one in snapshot.others:
         event = one.event
         if isinstance(event, Webhook) or event.sender_id is None:
             continue
@@ -25,7 +25,7 @@ def remarks_of_strangers_are_not_heard(snapshot: Snapshot) -> Iterator[str]:
 def reactions_reach_their_session(snapshot: Snapshot) -> Iterator[str]:
     """Only the session that sent the message stores a reaction to it."""
     key_of = {id_: key for key, ids in snapshot.receipts.items() for id_ in ids}
-    reactions = [one.event for one in snapshot.remarked if isinstance(one.event, Reacted)]
+    reactions = [one.event for one in snapshot.others if isinstance(one.event, Reacted)]
     known = {event.message_id: event.target for event in reactions}
     for paths in snapshot.sessions() if known else ():
         sent = "SELECT 1 FROM deliveries WHERE message_out_id = :key"
@@ -40,7 +40,7 @@ _REACTIONS = "SELECT id FROM messages_in WHERE kind = 'system' AND content GLOB 
 
 def deletions_reach_the_message(snapshot: Snapshot) -> Iterator[str]:
     """A deletion is stored only where the message is, and where it was said."""
-    deleted = {one.event.message_id: one.event for one in snapshot.remarked if isinstance(one.event, Deleted)}
+    deleted = {one.event.message_id: one.event for one in snapshot.others if isinstance(one.event, Deleted)}
     ids = {one.event.message.id: one.event.message_id for one in snapshot.confirmed if not one.event.version}
     for paths in snapshot.sessions() if deleted else ():
         kept = {id_ for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in")}
@@ -51,7 +51,7 @@ def deletions_reach_the_message(snapshot: Snapshot) -> Iterator[str]:
 
 def webhooks_reach_wired_chats_only(snapshot: Snapshot) -> Iterator[str]:
     """A webhook is stored for the agents that are wired to its chat, and for no others."""
-    for one in snapshot.remarked:
+    for one in snapshot.others:
         if not isinstance(one.event, Webhook):
             continue
         chat = one.event.address.platform_id
@@ -75,7 +75,7 @@ def chats_have_their_names(snapshot: Snapshot) -> Iterator[str]:
             yield f"{chat} is called {name!r}, but its network said {reported[chat]!r} last"
 
 
-def _receivers(snapshot: Snapshot, one: Remarked) -> Iterator[tuple[str, str]]:
+def _receivers(snapshot: Snapshot, one: OtherAccepted) -> Iterator[tuple[str, str]]:
     """Yield the sessions that an event was routed to, with their agents."""
     for paths in snapshot.sessions():
         if paths.root.name in one.routed.session_ids:

@@ -19,6 +19,7 @@ from nanoclaw.records import (
     OutgoingFile,
     QuestionContent,
     ReactionContent,
+    Routed,
     TextContent,
 )
 from nanoclaw.testing.conformance.exchanges import Host
@@ -102,7 +103,7 @@ class TakesFiles(Host):
 
     taken: list[tuple[str, bytes]]
 
-    async def offer(self, event):  # type: ignore[no-untyped-def]  # as Host
+    async def offer(self, event: Any) -> Routed:
         self.taken = [_read(each) for each in event.message.attachments]
         return await super().offer(event)
 

@@ -22,7 +22,7 @@ EMOJI = ("👍", "🎉", "no")
 
 
 @frozen
-class Remark:
+class OtherEvent:
     """A deletion, a reaction or a webhook."""
 
     at: float
@@ -32,7 +32,7 @@ class Remark:
     user: str
     """The user who does it. Empty: nobody in particular."""
     number: int
-    """No other remark has it. It draws the message that a reaction is to."""
+    """Unique among the events of its kind. It draws the message that a reaction is to."""
     about: str = ""
     """The text of the message that is deleted."""
 
@@ -52,7 +52,7 @@ class Said:
     text: str
 
 
-def draw_deletions(random: Random, said: Sequence[Said], visitors: Sequence[str]) -> Iterator[Remark]:
+def draw_deletions(random: Random, said: Sequence[Said], visitors: Sequence[str]) -> Iterator[OtherEvent]:
     """Yield deletions of some messages, by their authors, by others, and by nobody in particular."""
     for n, one in enumerate(said):
         if random.random() < DELETED:
@@ -60,7 +60,7 @@ def draw_deletions(random: Random, said: Sequence[Said], visitors: Sequence[str]
             user = one.user if by_author else random.choice(visitors)
             at = one.at + random.expovariate(1 / DELETED_S)
             who = "" if random.random() < UNNAMED else user
-            yield Remark(at, "delete", one.chat, one.thread, who, n, one.text)
+            yield OtherEvent(at, "delete", one.chat, one.thread, who, n, one.text)
 
 
 def draw_reactions(
@@ -68,31 +68,31 @@ def draw_reactions(
     places: Sequence[tuple[str, str | None]],
     people: Mapping[str, Sequence[str]],
     hours: float,
-) -> Iterator[Remark]:
+) -> Iterator[OtherEvent]:
     """Yield reactions in these chats and threads. `people` are those who may react, by chat."""
     number = 0
     for chat, thread in places:
         at = random.expovariate(REACTIONS_PER_HOUR)
         while at < hours:
             number += 1
-            yield Remark(at * 3600, "react", chat, thread, random.choice(people[chat]), number)
+            yield OtherEvent(at * 3600, "react", chat, thread, random.choice(people[chat]), number)
             at += random.expovariate(REACTIONS_PER_HOUR)
 
 
-def draw_calls(random: Random, chats: Sequence[str], hours: float) -> Iterator[Remark]:
+def draw_calls(random: Random, chats: Sequence[str], hours: float) -> Iterator[OtherEvent]:
     """Yield webhooks for these chats."""
     number = 0
     for chat in chats:
         at = random.expovariate(CALLS_PER_HOUR)
         while at < hours:
             number += 1
-            yield Remark(at * 3600, "call", chat, None, "", number)
+            yield OtherEvent(at * 3600, "call", chat, None, "", number)
             at += random.expovariate(CALLS_PER_HOUR)
 
 
 @frozen
-class Remarking:
-    """Offers remarks to the host."""
+class OtherEvents:
+    """Offers these events to the host."""
 
     network: FaultyNetwork
     timeline: Timeline
@@ -101,36 +101,34 @@ class Remarking:
     users: Mapping[str, str]
     """The ids of the users, by name."""
 
-    async def offer(self, remark: Remark) -> None:
+    async def offer(self, other: OtherEvent) -> None:
         """Offer the event, if there is a message that it can be about. Return when it is confirmed."""
-        event = self._event(remark)
+        event = self._event(other)
         if event is None:
             return
-        self.timeline.add(
-            "remarks", remark.chat, remark.verb, remark.user, repr(remark.about or remark.number)
-        )
+        self.timeline.add("does", other.chat, other.verb, other.user, repr(other.about or other.number))
         routed = await self.network.offer(event)
         if routed.dropped is not None:
-            self.timeline.add("remark dropped", remark.chat, remark.verb, routed.dropped)
+            self.timeline.add("dropped", other.chat, other.verb, routed.dropped)
 
-    def _event(self, remark: Remark) -> Event | None:
-        chat = self.addresses[remark.chat]
-        address = Address(chat.channel_type, chat.platform_id, remark.thread)
-        match remark.verb:
+    def _event(self, other: OtherEvent) -> Event | None:
+        chat = self.addresses[other.chat]
+        address = Address(chat.channel_type, chat.platform_id, other.thread)
+        match other.verb:
             case "delete":
-                target = self._message(address, remark.about)
-                user = self.users[remark.user] if remark.user else None
+                target = self._message(address, other.about)
+                user = self.users[other.user] if other.user else None
                 return None if target is None else Deleted(address, target, user)
             case "react":
                 sent = self._sent(address)
                 if not sent:
                     return None
-                target, user, id_ = sent[-(1 + remark.number % min(3, len(sent)))], remark.user, remark.number
+                target, user, id_ = sent[-(1 + other.number % min(3, len(sent)))], other.user, other.number
                 emoji = EMOJI[id_ % len(EMOJI)]
                 return Reacted(address, f"react-{id_}", target, emoji, user, self.users[user])
             case "call":
-                payload = {"number": remark.number}
-                return Webhook(address, f"call-{remark.number}", "works", "push", payload, is_group=True)
+                payload = {"number": other.number}
+                return Webhook(address, f"call-{other.number}", "works", "push", payload, is_group=True)
 
     def _message(self, address: Address, text: str) -> str | None:
         """Return the network's id of a message that the host has confirmed."""
