@@ -9,7 +9,7 @@ SEEDS ?= 25
 SEED ?=
 ARGS ?=
 
-.PHONY: run test check mypy pyright bench soak simulate smoke docs format clean
+.PHONY: run test check mypy pyright bench soak simulate smoke docs screenshot format clean
 .DELETE_ON_ERROR:
 
 # Hundreds of processes of the tests would each compile the product anew.
@@ -50,6 +50,9 @@ docs: $(VENV)/.dev ## rewrite the generated parts of docs/
 	$(BIN)/python -m tests.docs.faults --write
 	$(BIN)/python -m tests.docs.prompts --write
 	$(BIN)/python -m tests.store.plans --write
+
+screenshot: $(VENV)/.dev ## take the picture of the web chat for docs/ again; needs chromium and chromium-driver
+	$(BIN)/python -m tests.channels.web.screenshot
 
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix-only

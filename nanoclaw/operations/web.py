@@ -61,10 +61,10 @@ class Web(Noun):
 
     name = "web"
     summary = "log a browser in to the web chat; list and log out browsers"
-    alone = "link"
+    alone = "login"
 
-    @operation(right=Right.OWNER, columns=("url", "user", "until"))
-    async def link(
+    @operation(right=Right.OWNER)
+    async def login(
         self,
         *,
         user: Annotated[str, Text(64)] = OWNER,
@@ -76,10 +76,17 @@ class Web(Noun):
             user: the name of another user, who then is `http:NAME` under the usual rules of access.
             channel: the name of the channel, if several of them have a web chat.
         """
+        if not self._ground.sessions.alive:
+            raise Unavailable(
+                "no host is running, so the link would lead nowhere: start `nanoclaw run` first"
+            )
         type_, address = await self._address(channel)
         id_ = f"{PREFIX}:{_name(user)}"
         shown = await (self._owner(id_) if user == OWNER else self._other(id_, user))
-        token, until = logins.new_token(), self._ground.now() + timedelta(seconds=logins.LINK_S)
+        token, until = (
+            logins.new_token(self._ground.random),
+            self._ground.now() + timedelta(seconds=logins.LINK_S),
+        )
         stored = logins.stored_as(logins.LINK, token)
         await self._registry.ask(SetValue(type_, stored, logins.link_value(user, shown), logins.LINK_S))
         return WebLink(f"{address}#login={token}", id_, until)
@@ -89,7 +96,7 @@ class Web(Noun):
         """List the browsers that are logged in, the oldest login first."""
         return await self._central.run(_browsers, self._ground.now())
 
-    @operation(right=Right.OWNER)
+    @operation(right=Right.OWNER, asks="Log out browser {browser}?")
     async def revoke(self, browser: Annotated[str, Text(100)]) -> Browser:
         """Log a browser out. Its page notices within 15 seconds.
 

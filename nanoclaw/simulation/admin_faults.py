@@ -45,8 +45,7 @@ def _unwritable(injector: FaultInjector, session: str, error: Callable[[], apsw.
 async def _resume(injector: FaultInjector, session: str, seconds: float) -> None:
     await trio.sleep(seconds)
     with suppress(*UNREACHABLE):
-        await injector.world.host.admin.sessions.resume(session)
-        injector.paused.discard(session)
+        await injector.resume(session)
         injector.note("session-paused", session, "is over")
 
 

@@ -121,6 +121,8 @@ class FaultInjector:
     hindered_now: int = 0
     paused: set[str] = Factory(set)
     """Sessions that a fault has paused."""
+    resumed_at: dict[str, float] = Factory(dict)
+    """When paused sessions were resumed last."""
     buried: dict[str, Callable[[], apsw.Error]] = Factory(dict)
     """By session whose files the host cannot write, the error that it gets."""
     early_kills: list[int] = Factory(list)
@@ -265,9 +267,14 @@ class FaultInjector:
         while self.paused:
             with suppress(*UNREACHABLE):
                 for session in sorted(self.paused):
-                    await self.world.host.admin.sessions.resume(session)
-                self.paused.clear()
+                    await self.resume(session)
             await trio.sleep(1.0)
+
+    async def resume(self, session: str) -> None:
+        """Resume a session that a fault has paused. Raises what an administrator's call raises."""
+        await self.world.host.admin.sessions.resume(session)
+        self.resumed_at[session] = trio.current_time()
+        self.paused.discard(session)
 
     # -- lasting faults
 

@@ -10,7 +10,17 @@ import trio
 from attrs import define, field, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable
-from nanoclaw.records import Clicked, Event, InboundEvent, Outgoing, Receipt, Routed
+from nanoclaw.records import (
+    Clicked,
+    Deleted,
+    Event,
+    InboundEvent,
+    Outgoing,
+    Reacted,
+    Receipt,
+    Routed,
+    Webhook,
+)
 from nanoclaw.testing.world.channel import FakeChannel
 
 ROUNDING_S = 0.002
@@ -46,6 +56,18 @@ class Accepted:
     """The time at which it was confirmed."""
 
 
+@frozen
+class OtherAccepted:
+    """One deletion, reaction or webhook that the host has confirmed."""
+
+    event: Deleted | Reacted | Webhook
+    routed: Routed
+    since: float
+    """The time at which it was offered first."""
+    at: float
+    """The time at which it was confirmed."""
+
+
 @define(eq=False)
 class FaultyNetwork(FakeChannel):
     """A network of simulated workloads."""
@@ -54,6 +76,8 @@ class FaultyNetwork(FakeChannel):
     """All confirmed events, in order. An event that is offered twice is here twice."""
     clicked: list[tuple[Clicked, Routed]] = field(factory=list, init=False)
     """All clicks, including dropped ones."""
+    others: list[OtherAccepted] = field(factory=list, init=False)
+    """All deletions, reactions and webhooks, including dropped ones."""
     twice: int = field(default=0, init=False)
     """The number of next events to offer twice at once."""
     silent: int = field(default=0, init=False)
@@ -117,6 +141,8 @@ class FaultyNetwork(FakeChannel):
             self.accepted.append(Accepted(event, routed, since, trio.current_time()))
         elif isinstance(event, Clicked):
             self.clicked.append((event, routed))
+        elif isinstance(event, Deleted | Reacted | Webhook):
+            self.others.append(OtherAccepted(event, routed, since, trio.current_time()))
         return routed
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:

@@ -7,11 +7,12 @@ import trio
 from attrs import Factory, define, frozen
 
 from nanoclaw.operations import Admin
-from nanoclaw.records import Address, Clicked, Outgoing, QuestionContent
+from nanoclaw.records import Address, Clicked, Outgoing, QuestionContent, UnknownSenderPolicy
 from nanoclaw.simulation.fault_injector import UNREACHABLE
 from nanoclaw.simulation.network import FaultyNetwork
 from nanoclaw.simulation.rights import RightsLog
 from nanoclaw.store import OperationRefused
+from nanoclaw.testing.world.chats import Chat
 from nanoclaw.testing.world.timeline import Timeline
 from nanoclaw.testing.world.world import World
 
@@ -27,6 +28,9 @@ LATE_S = 9000.0
 TRY_AGAIN_S = 20.0
 APPROVALS = "appr-"
 """The beginning of the ids of approvals."""
+POLICIES: tuple[UnknownSenderPolicy, ...] = ("strict", "public", "request_approval")
+RENAMES = "rename a chat"
+"""The change that the network makes, not an operation."""
 _PLANS = ("decide",) * 6 + ("twice", "stranger", "elsewhere", "not offered", "late", "never")
 
 
@@ -47,7 +51,7 @@ def draw_changes(random: Random, length_s: float) -> Iterator[Change]:
     """Yield changes at random times."""
     at = random.expovariate(CHANGES_PER_HOUR / 3600)
     while at < length_s:
-        yield Change(at, random.choice(tuple(_CHANGES)), random.randrange(1 << 30))
+        yield Change(at, random.choice((*_CHANGES, RENAMES, RENAMES)), random.randrange(1 << 30))
         at += random.expovariate(CHANGES_PER_HOUR / 3600)
 
 
@@ -113,15 +117,19 @@ def is_approval(card: QuestionContent) -> bool:
 
 @frozen
 class Household:
-    """Whose rights change: users of the workload by their names, and visitors."""
+    """Whose rights change: users of the workload by their names, and visitors; and the chats."""
 
     world: World
     rights: RightsLog
     people: Sequence[str]
     visitors: Sequence[str]
+    chats: Sequence[Chat]
 
     async def change(self, change: Change) -> None:
         """Make a change. It is tried until the host has done it or refuses it."""
+        if change.verb == RENAMES:
+            self._rename(change)
+            return
         random = Random(change.draw)  # noqa: S311 -- a simulation has no secrets
         person, visitor = random.choice(self.people), random.choice(self.visitors)
         with self.rights.changing():
@@ -129,7 +137,7 @@ class Household:
                 try:
                     admin = self.world.host.admin
                     agents = sorted(each.folder for each in await admin.agent_groups.list())
-                    who = _Who(person, visitor, random.choice(agents))
+                    who = _Who(person, visitor, random.choice(agents), random.randrange(1 << 30))
                     self.world.timeline.add("changes", change.verb, who.person, who.visitor, who.agent)
                     await _CHANGES[change.verb](admin, who)
                 except OperationRefused:
@@ -139,12 +147,18 @@ class Household:
                 else:
                     return
 
+    def _rename(self, change: Change) -> None:
+        chat = self.chats[change.draw % len(self.chats)]
+        chat.rename(f"{chat.address.platform_id} of {change.draw % 100}")
+        self.world.timeline.add("renamed", chat.address.platform_id, chat.name)
+
 
 @frozen
 class _Who:
     person: str
     visitor: str
     agent: str
+    draw: int
 
 
 async def _admit(admin: Admin, who: _Who) -> None:
@@ -185,6 +199,16 @@ async def _forget_destination(admin: Admin, who: _Who) -> None:
         await admin.destinations.delete(each.agent_group_id, each.local_name)
 
 
+async def _set_policy(admin: Admin, who: _Who) -> None:
+    """Change who may write in a chat in which an agent listens."""
+    agent = await _id(admin, who.agent)
+    wired = sorted(each.messaging_group_id for each in await admin.wirings.for_agent(agent))
+    if wired:
+        chat = wired[who.draw % len(wired)]
+        policy = POLICIES[who.draw // len(wired) % len(POLICIES)]
+        await admin.messaging_groups.update(chat, unknown_sender_policy=policy)
+
+
 async def _forget_rules(admin: Admin, _who: _Who) -> None:
     for rule in await admin.approvals.rules():
         await admin.approvals.forget_rule(rule.rule_id)
@@ -206,4 +230,5 @@ _CHANGES: Mapping[str, Callable[[Admin, _Who], Awaitable[None]]] = {
     "lift refusals": _lift,
     "forget a destination": _forget_destination,
     "forget rules": _forget_rules,
+    "set a policy": _set_policy,
 }

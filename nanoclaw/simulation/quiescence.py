@@ -43,6 +43,8 @@ MACHINE = (
 
 
 RUNNERS = ("runner started", "runner adopted", "runner ended")
+RESUMED_S = 1.0
+"""Seconds after the end of a pause within which the pause may still stop a runner that was starting."""
 
 
 @define(eq=False)
@@ -111,7 +113,9 @@ class QuiescenceWatch:
 
     def _note_life(self, event: str, session_id: str, end: str = "") -> None:
         """Record a session if its healthy runner is stopped before it was idle long enough."""
-        if event == "runner started" and session_id not in self.injector.hindered():
+        resumed_at = self.injector.resumed_at.get(session_id, -RESUMED_S)
+        fresh = trio.current_time() - resumed_at < RESUMED_S
+        if event == "runner started" and not fresh and session_id not in self.injector.hindered():
             self._sound.add(session_id)
         elif session_id in self._sound:
             self._sound.discard(session_id)

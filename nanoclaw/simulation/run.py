@@ -25,6 +25,7 @@ from nanoclaw.simulation.fault_injector import FaultInjector
 from nanoclaw.simulation.fault_table import inject
 from nanoclaw.simulation.model_ledger import CountedModel, ModelLedger
 from nanoclaw.simulation.network import FaultyNetwork
+from nanoclaw.simulation.other_events import OtherEvent, OtherEvents
 from nanoclaw.simulation.people import OWNER, Change, Decisions, Household
 from nanoclaw.simulation.quiescence import QuiescenceWatch
 from nanoclaw.simulation.rights import RightsLog
@@ -252,6 +253,7 @@ class WorkloadRun:
         self._users.update((name, self.world.user(name)) for name in VISITORS)
         for planned in self.workload.chats:
             await self._furnish(planned, brain)
+        await self._introduce()
         visitors = [self._users[name] for name in VISITORS]
         self._chats.update((user.name, self.world.chat(user)) for user in visitors)
         self._chats.update((name, self.world.group(name, visitors)) for name in LOBBIES)
@@ -286,6 +288,14 @@ class WorkloadRun:
         workspace.mkdir(parents=True, exist_ok=True)
         (workspace / FILE).write_text(NOTES)
         self._chats[planned.name] = chat
+
+    async def _introduce(self) -> None:
+        """Give each agent the others as destinations, by the names of their folders."""
+        admin = self.world.host.admin
+        groups = {group.folder: group.id for group in await admin.agent_groups.list()}
+        for own, id_ in groups.items():
+            for other in sorted(groups.keys() - {own}):
+                await admin.destinations.create(id_, "agent", groups[other], local_name=other)
 
     def _count_lines(self, _event: str, _details: tuple[object, ...]) -> None:
         self._lines += 1
@@ -337,6 +347,9 @@ class WorkloadRun:
                 for stream in streams.values():
                     nursery.start_soon(self._speak, began, stream)
                 nursery.start_soon(self._change_rights, began)
+                for step in self.workload.steps:
+                    if isinstance(step, OtherEvent):
+                        nursery.start_soon(self._do_otherwise, began, step)
                 await self._suffer(began)
         if scope.cancelled_caught:
             self._violated(
@@ -365,12 +378,23 @@ class WorkloadRun:
             f"{self.network.channel_type}:{name}" for planned in self.workload.chats for name in planned.users
         ]
         visitors = [self._users[name].id for name in VISITORS]
-        household = Household(self.world, self._rights, people, visitors)
+        household = Household(self.world, self._rights, people, visitors, tuple(self._chats.values()))
         for step in self.workload.steps:
             if isinstance(step, Change):
                 await trio.sleep_until(began + step.at)
                 await household.change(step)
                 self.look()
+
+    async def _do_otherwise(self, began: float, other: OtherEvent) -> None:
+        await trio.sleep_until(began + other.at)
+        await self._other_events.offer(other)
+        self.look()
+
+    @cached_property
+    def _other_events(self) -> OtherEvents:
+        addresses = {name: chat.address for name, chat in self._chats.items()}
+        users = {name: user.id for name, user in self._users.items()}
+        return OtherEvents(self.network, self.world.timeline, addresses, users)
 
     async def _edit(self, say: Say, said: str) -> None:
         """Offer an edited version of a message."""
@@ -382,7 +406,7 @@ class WorkloadRun:
     async def _suffer(self, began: float) -> None:
         async with self.injector.open():
             for step in self.workload.steps:
-                if not isinstance(step, Say | Change):
+                if not isinstance(step, Say | Change | OtherEvent):
                     await trio.sleep_until(began + step.at)
                     await inject(self.injector, step)
                     self.look()
@@ -465,6 +489,8 @@ class WorkloadRun:
             asked=asked,
             confirmed=network.accepted,
             clicked=network.clicked,
+            others=network.others,
+            max_hops=config.agents.max_hops,
             times_asked=Counter(one.key for one in asked),
             arrived=network.sent,
             receipts=network.receipts(),

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from agent_runner.records import Address as RunnerAddress
 from nanoclaw.channels.protocol import Repeat
 from nanoclaw.records import Clicked, InboundEvent, Outgoing, Routed, SessionPaths
-from nanoclaw.simulation.network import Accepted
+from nanoclaw.simulation.network import Accepted, OtherAccepted
 from nanoclaw.simulation.rights import RightsLog, admits
 from nanoclaw.system.resources import schema_dir
 from nanoclaw.testing.invariants import (
@@ -35,6 +35,10 @@ class Snapshot(Evidence):
     """All events that the host confirmed, in order."""
     clicked: Sequence[tuple[Clicked, Routed]] = ()
     """The clicks, each with its routing."""
+    others: Sequence[OtherAccepted] = ()
+    """The deletions, reactions and webhooks that the host confirmed, in order."""
+    max_hops: int = 10
+    """The most hops of a chain of messages between agents."""
     times_asked: Mapping[str, int] = field(factory=dict)
     """The number of requests to deliver each message, by its key."""
     arrived: Sequence[Outgoing] = ()

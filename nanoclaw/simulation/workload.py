@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 from nanoclaw.channels.protocol import Repeat
 from nanoclaw.records import SessionMode, UnknownSenderPolicy
 from nanoclaw.simulation.faults import Strike, draw_strikes
+from nanoclaw.simulation.other_events import OtherEvent, Said, draw_calls, draw_deletions, draw_reactions
 from nanoclaw.simulation.people import EXPIRE_S, Change, draw_changes
 
 HOUR_S = 3600.0
@@ -28,6 +29,8 @@ WITH_FILES = 0.1
 WITH_QUESTIONS, RENEWING = 0.08, 0.3
 EDITED, EDITED_S = 0.05, 30.0
 """The share of messages that are edited later, and the average delay."""
+EDITED_VISITS, WITH_LETTERS = 0.2, 0.06
+"""The share of visitors' messages that are edited; of messages that have an agent write to another."""
 AGENT_SHARED, MENTION_ONLY, CALLED = 0.5, 0.3, 0.2
 EVEN = r"#\d*[02468]\b"
 """A trigger pattern that every other message matches."""
@@ -97,7 +100,7 @@ class Say:
         return f"{self.user} {verb} in {where}: {self.text}"
 
 
-Step = Say | Strike | Change
+Step = Say | Strike | Change | OtherEvent
 
 
 @frozen
@@ -177,14 +180,18 @@ def draw_workload(
     said = [evolve(say, text=f"{say.text} renew") if renewing.random() < RENEWING else say for say in said]
     said = list(_with_requests(Random(f"requests {seed}"), said))  # noqa: S311 -- a simulation has no secrets
     said = list(_shuffled(Random(f"words {seed}"), said))  # noqa: S311 -- a simulation has no secrets
+    said = list(_with_letters(Random(f"letters {seed}"), chats, said))  # noqa: S311 -- a simulation has no secrets
     edits = _edits(Random(f"edits {seed}"), said)  # noqa: S311 -- a simulation has no secrets
     says = sorted([*said, *edits], key=lambda say: say.at)
     moments = [say.at for say in says]
     strikes = draw_strikes(Random(f"faults {seed}"), faults, hours, moments)  # noqa: S311 -- a simulation has no secrets
-    visits = _visits(policies, chats, hours * HOUR_S, len(said) + 1)
+    visits = list(_visits(policies, chats, hours * HOUR_S, len(said) + 1))
+    visits += list(_edits(Random(f"edits of visitors {seed}"), visits, EDITED_VISITS))  # noqa: S311 -- a simulation has no secrets
     unknown = _unknown_chats(Random(f"unknown chats {seed}"), hours * HOUR_S)  # noqa: S311 -- a simulation has no secrets
     changes = draw_changes(Random(f"rights {seed}"), hours * HOUR_S)  # noqa: S311 -- a simulation has no secrets
-    steps: list[Step] = sorted([*says, *visits, *unknown, *strikes, *changes], key=lambda step: step.at)
+    others = _other_events(seed, chats, [*says, *visits], hours)
+    drawn: list[Step] = [*says, *visits, *unknown, *strikes, *changes, *others]
+    steps = sorted(drawn, key=lambda step: step.at)
     zoned = "zones" in faults
     return Workload(
         seed,
@@ -195,7 +202,7 @@ def draw_workload(
         began=change.before + timedelta(seconds=where.uniform(0, 7200)) if zoned else NEW_YEAR,
         repeat=random.choice(REPEATS),
         outliving=random.random() < HALF,
-        settings=_settings(random),
+        settings={**_settings(random), **_limits(Random(f"limits {seed}"))},  # noqa: S311 -- a simulation has no secrets
         modelled=frozenset(_modelled(Random(f"models {seed}"), chats)),  # noqa: S311 -- a simulation has no secrets
     )
 
@@ -213,6 +220,11 @@ def _settings(random: Random) -> Mapping[str, Any]:
         "approvals.expire_s": EXPIRE_S,
         "retention.acks_s": random.choice((1800.0, 7 * DAY_S)),
     }
+
+
+def _limits(random: Random) -> Mapping[str, Any]:
+    """Draw limits of conversations between agents, which answer each other until they are cut."""
+    return {"agents.max_hops": random.choice((1, 2, 4)), "agents.max_a_minute": random.choice((3, 20))}
 
 
 # -- who is there --------------------------------------------------------------
@@ -316,10 +328,32 @@ def _shuffled(random: Random, says: Iterable[Say]) -> Iterator[Say]:
         yield evolve(say, text=" ".join([number, *commands]))
 
 
-def _edits(random: Random, says: Sequence[Say]) -> Iterator[Say]:
+def _with_letters(random: Random, chats: Sequence[PlannedChat], says: Iterable[Say]) -> Iterator[Say]:
+    """Let some messages have the agent write to another one. That one answers, and so they go on."""
+    agent_of = {planned.name: planned.agent for planned in chats}
+    for say in says:
+        others = [] if " to=" in say.text else sorted(set(agent_of.values()) - {agent_of[say.chat]})
+        writes = f" to={random.choice(others)}" if others and random.random() < WITH_LETTERS else ""
+        yield evolve(say, text=f"{say.text}{writes}")
+
+
+def _other_events(
+    seed: int, chats: Sequence[PlannedChat], says: Sequence[Say], hours: float
+) -> Iterator[OtherEvent]:
+    """Draw deletions and reactions of users and visitors, and webhooks for known and unknown chats."""
+    random = Random(f"remarks {seed}")  # noqa: S311 -- a simulation has no secrets
+    said = [Said(say.at, say.user, say.chat, say.thread, say.text) for say in says if not say.instead_of]
+    yield from draw_deletions(random, said, VISITORS)
+    people = {planned.name: (*planned.users, *VISITORS) for planned in chats}
+    places = [(planned.name, thread) for planned in chats for thread in planned.threads]
+    yield from draw_reactions(random, places, people, hours)
+    yield from draw_calls(random, (*people, *LOBBIES), hours)
+
+
+def _edits(random: Random, says: Sequence[Say], share: float = EDITED) -> Iterator[Say]:
     """Yield edits of some messages. Their text has no commands."""
     for say in says:
-        if random.random() < EDITED:
+        if random.random() < share:
             at, text = say.at + random.expovariate(1 / EDITED_S), f"{say.text.split()[0]}-edited"
             yield evolve(say, at=at, text=text, files={}, instead_of=say.text)
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from nanoclaw.approvals import desk
+from nanoclaw.channels.protocol import Capabilities
 from nanoclaw.host import Host, HostFailed, Seams, open_host
 from nanoclaw.records import (
     EditContent,
@@ -419,6 +420,28 @@ async def test_a_direct_chat_is_found_once_and_kept(tmp_path: Path) -> None:
         office.ask("out-2", 3, wall="south")
         await office.card(2)
         assert office.channel.searched == ["fake:ann"]
+
+
+class OfANetwork(FakeChannel):
+    """A channel with a name of its own, whose users have the prefix of their network."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities, user_prefix="net")
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_users_are_reached_by_the_prefix_of_their_network(tmp_path: Path, *, known: bool) -> None:
+    office = Office(tmp_path, channel=OfANetwork())
+    office.channel.opens_dms = True
+    async with office.life():
+        await office.host.admin.users.create("net:ann")
+        if known:  # a chat with the name of its user needs no search
+            await office.host.admin.messaging_groups.create(office.channel.address("ann"), name="ann")
+        await office.host.admin.roles.grant("net:ann", "owner")
+        office.ask()
+        assert (await office.card()).address.platform_id == ("ann" if known else "dm-ann")
+        assert office.channel.searched == ([] if known else ["net:ann"])
 
 
 async def test_one_who_cannot_be_written_to_is_not_searched_for_again(tmp_path: Path) -> None:

@@ -7,7 +7,17 @@ from contextlib import contextmanager
 
 from attrs import define, frozen
 
-from nanoclaw.records import Attachment, EditContent, Outgoing, QuestionContent, ReactionContent, TextContent
+from nanoclaw.records import (
+    Attachment,
+    ChatRenamed,
+    EditContent,
+    Joined,
+    Left,
+    Outgoing,
+    QuestionContent,
+    ReactionContent,
+    TextContent,
+)
 from nanoclaw.testing import FakeChannel
 from nanoclaw.testing.conformance import ChannelUnderTest, Thread
 from nanoclaw.testing.world.channel import Fault
@@ -77,6 +87,18 @@ class View:
         newest, _ = list(self.sent())[-1]
         await self.channel.react(newest, emoji, thread=self.thread)
 
+    async def renames(self, name: str) -> None:
+        where = self.channel.address()
+        await self.channel.offer(ChatRenamed(where, self.channel.new_id("event"), name))
+
+    async def joins(self) -> None:
+        where, user = self.channel.address(), f"{self.channel.channel_type}:eve"
+        await self.channel.offer(Joined(where, self.channel.new_id("event"), user, "Eve"))
+
+    async def leaves(self) -> None:
+        where, user = self.channel.address(), f"{self.channel.channel_type}:eve"
+        await self.channel.offer(Left(where, self.channel.new_id("event"), user, "Eve"))
+
     async def presses(self, label: str) -> None:
         [card] = [one.content for one in self.channel.sent if isinstance(one.content, QuestionContent)]
         [button] = [option for option in card.options if option.label == label]
@@ -112,4 +134,7 @@ def under_test(channel: FakeChannel, silence: Fault = "crash after") -> ChannelU
         answers=chat.answers,
         reactions=chat.reactions,
         thread=Thread(channel.address(thread=TOPIC), topic.texts, says=topic.says),
+        renames=chat.renames,
+        joins=chat.joins,
+        leaves=chat.leaves,
     )

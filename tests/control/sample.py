@@ -97,7 +97,16 @@ STATUS = HostReport(
     runtime="process",
     channels=(
         ChannelReport("cli", "running", "running"),
-        ChannelReport("telegram", "running", "restarting", "NetworkError('connection reset')"),
+        ChannelReport(
+            "telegram",
+            "restarting",
+            "running",
+            type="telegram",
+            condition="down",
+            reason="api.telegram.org: connection reset",
+            since=AT,
+            waiting=2,
+        ),
     ),
     sessions=9,
     living=3,

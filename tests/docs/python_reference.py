@@ -140,6 +140,18 @@ PARTS = (
         },
     ),
     Part(
+        "The connection of a channel",
+        "Parts for channels of networks. See [Write a channel](how-to/write-a-channel.md#connect).",
+        {
+            "nanoclaw.channels.handover": ("Handover",),
+            "nanoclaw.channels.secrets": ("Secret",),
+            "nanoclaw.channels.asyncio_loop": ("AsyncioLoop", "open_asyncio_loop"),
+            "nanoclaw.channels.media": ("Media", "Files"),
+            "nanoclaw.channels.fetching": ("fetched", "NotFetched"),
+            "nanoclaw.channels.factory": ("ChannelSetup", "SetupQuestion", "Account", "SetupFailed"),
+        },
+    ),
+    Part(
         "A provider",
         "These are of the runner, a process of its own. See [Write a provider](how-to/write-a-provider.md).",
         {
@@ -202,6 +214,7 @@ PARTS = (
             "nanoclaw.testing.conformance": (
                 "ChannelUnderTest",
                 "Thread",
+                "DirectChat",
                 "ProviderUnderTest",
                 "RuntimeUnderTest",
                 "make_session",

@@ -2,25 +2,31 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import trio
 from attrs import define, field
 
+from actors import ActorError
 from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.channels.simple import SimpleChannel
 from nanoclaw.host import Seams, open_host
 from nanoclaw.records import Address, Attachment, ChatMessage, InboundEvent, Outgoing, Receipt
 from nanoclaw.routing.waiting_files import SWEEP_S
-from nanoclaw.store import ThreadExecutor
+from nanoclaw.store import StoreError, ThreadExecutor
 from nanoclaw.store.session.media import SENDING, WAITING
 from nanoclaw.testing import FakeChannel, World, wire
+from nanoclaw.testing.world.errors import HostKilled, WorldError
+from nanoclaw.testing.world.executor import When
 from tests.host.homes import GUARD_S, config, only_session, rows
 from tests.host.runtimes import FakeRuntime
 from tests.host.test_deliveries import container_runs, says
-from tests.people.deciding import decide
+from tests.kills import kill_at
+from tests.people.deciding import decide, open_requests
 
-CONTENT = os.urandom(3 << 20)
+CONTENT = os.urandom((1 << 20) + 1)
 
 
 def a_file(folder: Path, name: str = "photo.jpg") -> Attachment:
@@ -113,6 +119,26 @@ async def test_a_file_of_a_parked_event_waits_with_it(tmp_path: Path) -> None:
             assert in_inboxes(tmp_path) == [CONTENT]
 
 
+@pytest.mark.parametrize("checkpoints", [1, 2, 5])
+async def test_an_offer_that_is_cut_off_keeps_its_file(
+    world: World, tmp_path: Path, checkpoints: int
+) -> None:
+    olga = world.user("olga")
+    club = world.group("club", [olga])
+    await world.wire(club)
+    given = a_file(tmp_path)
+    assert given.path is not None
+    event = InboundEvent(club.address, "1", ChatMessage("1", "look", "Olga", olga.id, (given,)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.host.intake.offer, event)
+        for _ in range(checkpoints):
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    given.path.unlink()
+    await world.channel.offer(event)  # as the network does, which got no confirmation
+    assert in_inboxes(world.home) == [CONTENT]
+
+
 async def test_a_message_whose_file_is_gone_says_so(world: World, tmp_path: Path) -> None:
     olga = world.user("olga")
     await world.wire(world.group("club", [olga]))
@@ -170,3 +196,55 @@ async def test_a_file_is_there_for_each_attempt_and_gone_after_it(tmp_path: Path
     assert channel.files == [("report.pdf", CONTENT)]
     assert len(channel.places) == 2
     assert list((tmp_path / "data" / SENDING).iterdir()) == []
+
+
+# -- the host dies ---------------------------------------------------------------
+
+
+async def keep_alive(world: World) -> None:
+    while True:
+        if not world.host_lives:
+            await world.start()
+        await world.sleep(1)
+
+
+async def decide_at_last(world: World, choice: str) -> None:
+    """Decide as a person does who presses the button again if the host dies."""
+    while True:
+        with suppress(ActorError, StoreError, HostKilled, WorldError):
+            if not await open_requests(world):
+                return
+            await decide(world, choice)
+        await world.sleep(5)
+
+
+async def _a_stranger_sends(world: World, tmp_path: Path, kill: tuple[When, int] | None) -> int:
+    """Let a stranger send a file that its channel removes, and somebody approve. Return the commits."""
+    olga, eve = world.user("olga"), world.user("eve")
+    club = world.group("club", [olga, eve])
+    await world.wire(club, policy="request_approval")
+    await world.grant(olga, "owner")
+    begun = kill_at(world, kill)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep_alive, world)
+        given = a_file(tmp_path)
+        assert given.path is not None
+        await world.channel.say("look", chat="club", user="eve", group=True, attachments=[given])
+        given.path.unlink()
+        await decide_at_last(world, "approve")
+        await world.sleep(2 * SWEEP_S)
+        nursery.cancel_scope.cancel()
+    assert in_inboxes(world.home) == [CONTENT], kill
+    assert waiting(world.home) == [], kill
+    return world.executor.commits - begun
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_kill_at_any_commit_loses_no_file_and_leaves_none(
+    world: World, tmp_path: Path, when: When
+) -> None:
+    commits = await _a_stranger_sends(world, tmp_path, None)
+    assert commits > 3
+    for nth in range(1, commits + 1):
+        async with World(channel=FakeChannel(repeat="idempotent")) as other:
+            await _a_stranger_sends(other, tmp_path, (when, nth))

@@ -30,19 +30,22 @@ from nanoclaw.host import Seams
 from nanoclaw.records import (
     Address,
     Clicked,
+    Deleted,
     Event,
     InboundEvent,
     Intake,
     Outgoing,
+    Reacted,
     Receipt,
     Routed,
     TextContent,
+    Webhook,
 )
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, RuntimeWrapper, StartFailed
 from nanoclaw.simulation.faults import fault_names
 from nanoclaw.simulation.people import APPROVALS, OWNER
 from nanoclaw.simulation.run import run_workload
-from nanoclaw.simulation.workload import VISITORS, draw_workload
+from nanoclaw.simulation.workload import LOBBIES, VISITORS, draw_workload
 from nanoclaw.system.wakeups import Wakeups
 from nanoclaw.testing import World
 from nanoclaw.testing.silent_logs import silent_logs
@@ -208,6 +211,24 @@ def without_attachments(event: InboundEvent) -> InboundEvent:
 
 def mentioned(event: InboundEvent) -> InboundEvent:
     return evolve(event, message=evolve(event.message, is_mention=True))
+
+
+def remarks_of_the_owner(event: Event) -> Event:
+    return evolve(event, sender_id=f"fake:{OWNER}") if isinstance(event, Deleted | Reacted) else event
+
+
+def webhooks_to_everybody(world: World) -> None:
+    def change(event: Event) -> Event:
+        if not isinstance(event, Webhook) or event.address.platform_id not in LOBBIES:
+            return event
+        wired = next(chat for _, chat in world.chats if chat not in LOBBIES)
+        return evolve(event, address=Address(event.address.channel_type, wired))
+
+    world.wrap_channel = lambda one: BadChannel(one, change=change)
+
+
+def always_the_first_name(event: InboundEvent) -> InboundEvent:
+    return evolve(event, chat_name=event.address.platform_id)
 
 
 def pressed_by_the_owner(event: Event) -> Event:
@@ -460,6 +481,18 @@ DELAY = """
     WHERE id = new.id
     """
 
+IS_REACTION = 'new.content GLOB \'{"type":"reaction",*\''
+IS_DELETION = 'new.content GLOB \'{"type":"deleted"*\''
+LOSE_DELETED = "DELETE FROM messages_in WHERE seq = json_extract(new.content, '$.messageId')"
+FROM_AGENT = "INSERT ON messages_in WHEN new.source_session_id IS NOT NULL AND new.id NOT LIKE '%-again'"
+HEAR_TWICE = """
+    INSERT INTO messages_in (id, seq, kind, timestamp, status, platform_id, channel_type, content,
+      source_session_id, causation_id, hops)
+    VALUES (new.id || '-again', new.seq - 1, new.kind, new.timestamp, 'completed', new.platform_id,
+      new.channel_type, new.content, new.source_session_id, new.causation_id, new.hops)
+    """
+OTHER_CAUSE = "UPDATE messages_in SET causation_id = 'another' WHERE id = new.id"
+
 BUGS: tuple[PlantedBug, ...] = (
     # deliveries
     PlantedBug("texts are cut at six characters", sent_as(cut), "replies_arrive_as_they_are"),
@@ -475,6 +508,41 @@ BUGS: tuple[PlantedBug, ...] = (
     PlantedBug("users' files are dropped", heard_as(without_attachments), "files_are_kept", 5, BRIEF_H),
     PlantedBug("all mentions the agent", heard_as(mentioned), "only_mentions_wake_the_agent", 1),
     PlantedBug("another button is pressed", channel(change=pressed_other), "questions_have_one_answer", 1),
+    # remarks, webhooks and names
+    PlantedBug(
+        "strangers react as the owner",
+        channel(change=remarks_of_the_owner),
+        "remarks_of_strangers_are_not_heard",
+    ),
+    PlantedBug(
+        "a session forgets what it sent when there is a reaction to it",
+        inbound(
+            f"INSERT ON messages_in WHEN {IS_REACTION}",
+            "UPDATE deliveries SET message_out_id = 'other-' || message_out_id",
+        ),
+        "reactions_reach_their_session",
+    ),
+    PlantedBug("webhooks reach another chat", webhooks_to_everybody, "webhooks_reach_wired_chats_only"),
+    PlantedBug("chats keep their first name", heard_as(always_the_first_name), "chats_have_their_names", 5),
+    PlantedBug(
+        "messages of users are lost behind their deletion",
+        inbound('INSERT ON messages_in WHEN new.content GLOB \'{"type":"deleted"*\'', LOSE_DELETED),
+        "deletions_reach_the_message",
+    ),
+    # messages between agents
+    PlantedBug(
+        "agents hear each other twice",
+        inbound(FROM_AGENT, HEAR_TWICE),
+        "agents_hear_each_other_once",
+        2,
+    ),
+    PlantedBug("a chain has another cause", inbound(FROM_AGENT, OTHER_CAUSE), "cause_and_effect_agree", 2),
+    PlantedBug(
+        "cuts are not told",
+        inbound("INSERT ON messages_in WHEN new.id LIKE 'cut-%'", LOSE),
+        "cut_chains_are_told",
+        2,
+    ),
     # context of an agent
     PlantedBug(
         "a retold turn hears nothing",
@@ -489,7 +557,7 @@ BUGS: tuple[PlantedBug, ...] = (
     # runners and wake-ups
     PlantedBug("a wake-up of the host is lost", deaf_host, "replies_are_seen_at_once", 0, BRIEF_H),
     PlantedBug("a wake-up of a runner is lost", runner_seams(deaf), "due_work_is_claimed_at_once", 1),
-    PlantedBug("a stuck runner still beats", always_beats, "stuck_runners_are_replaced"),
+    PlantedBug("a stuck runner still beats", always_beats, "stuck_runners_are_replaced", 3),
     PlantedBug("no runner stops", runtime(wrap=_Unstoppable), "paused_sessions_rest", 2),
     PlantedBug("runners stop at work", runtime(beside=stops_at_work), "busy_runners_are_not_stopped", 1),
     PlantedBug("only one runner starts", runtime(starts=1), "accepted_messages_have_an_outcome", 4, 0.2),

@@ -5,7 +5,7 @@ import pytest
 from nanoclaw.simulation.checks import PROMPTNESS_CHECKS, REST_CHECKS, STEP_CHECKS
 from tests.simulation.planted_bugs import BUGS, PlantedBug, found
 
-MOST = 33
+MOST = 41
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)

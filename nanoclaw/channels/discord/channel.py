@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from random import SystemRandom
 from typing import TYPE_CHECKING
 
 import structlog
@@ -39,7 +38,8 @@ READY_S = 30.0
 """Time limit in seconds of beginning or resuming a session."""
 DRAFTS_S = 5.0
 """Time limit in seconds of removing the drafts of a process that was killed."""
-LONGEST_PAUSE_S = 30.0
+REFUSED_S = 300.0
+"""The pause after Discord has refused the bot, unless its token is changed. A person must do something."""
 
 _log = structlog.get_logger()
 
@@ -55,8 +55,8 @@ class DiscordChannel:
     state: ChannelState | None = None
     progress: Progress | None = None
     """How far the host has the events, once the channel was connected."""
-    _failures: int = 0
-    """Connections in a row that failed."""
+    _refused: Secret | None = None
+    """The token, if Discord refused it or the bot's rights."""
 
     @property
     def channel_type(self) -> str:
@@ -84,27 +84,42 @@ class DiscordChannel:
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[DiscordSender]:
         """Connect the bot."""
-        if self._failures:
-            await trio.sleep(min(2.0**self._failures, LONGEST_PAUSE_S) * SystemRandom().uniform(0.25, 0.5))
-        self._failures += 1
+        await self._pause()
         secret = Secret(self.config.token)
         async with (
-            _ungrouped(),
+            self._noting_refusals(secret),
             self._connection(await secret.read()) as connection,
             trio.open_nursery() as nursery,
         ):
             sender, incoming = await self._parts(connection, nursery)
-            nursery.start_soon(_listen, connection, incoming)
+            nursery.start_soon(connection.listen, incoming.progress.session, incoming.take)
             with trio.move_on_after(READY_S) as scope:
                 await incoming.ready.wait()
             if scope.cancelled_caught:
                 raise ChannelUnavailable(f"Discord began no session within {READY_S:g} s")
-            self._failures = 0
             nursery.start_soon(incoming.progress.keep_saving)
             nursery.start_soon(_reconnect_for_new, secret)
             nursery.start_soon(self._register, connection)
             yield sender
             nursery.cancel_scope.cancel()
+
+    async def _pause(self) -> None:
+        """Wait after Discord has refused the bot. It locks bots that begin too many sessions."""
+        if self._refused is not None:
+            with trio.move_on_after(REFUSED_S):
+                await self._refused.changed()
+
+    @asynccontextmanager
+    async def _noting_refusals(self, secret: Secret) -> AsyncIterator[None]:
+        """Note a refusal. Raise why the connection ended without the groups of nurseries around it."""
+        self._refused = None
+        try:
+            with ungrouped(ChannelUnavailable):
+                yield
+        except ChannelUnavailable as error:
+            if error.condition == "unauthorized":
+                self._refused = secret
+            raise
 
     @asynccontextmanager
     async def _connection(self, token: str) -> AsyncIterator["Connection"]:
@@ -165,23 +180,10 @@ class DiscordChannel:
         await self.handover.serve(intake)
 
 
-@asynccontextmanager
-async def _ungrouped() -> AsyncIterator[None]:
-    """Raise a lost connection as what it is, without the groups of nurseries around it."""
-    with ungrouped(ChannelUnavailable):
-        yield
-
-
-async def _listen(connection: "Connection", incoming: Incoming) -> None:
-    """Take the events of the gateway. Raises ChannelUnavailable when it is lost."""
-    async for dispatch in connection.listen(incoming.progress.session):
-        await incoming.take(dispatch)
-
-
 async def _reconnect_for_new(secret: Secret) -> None:
     """Raise ChannelUnavailable once the token has changed, so that the host connects with the new one."""
     await secret.changed()
-    raise ChannelUnavailable("the token has changed; the channel connects again", condition="unauthorized")
+    raise ChannelUnavailable("the token has changed; the channel connects again")
 
 
 def make(config: DiscordConfig, context: ChannelContext) -> DiscordChannel:

@@ -10,6 +10,10 @@ from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.channels.secrets import Secret
 
 CHECK_S = 15.0
+NOT_ALLOWED = (
+    "Discord does not let this bot read messages: switch on 'Message Content Intent' at "
+    "https://discord.com/developers/applications, on the page Bot of the application"
+)
 READS_MESSAGES = 1 << 18 | 1 << 19
 """Flags of an application that may read the text of messages."""
 PERMISSIONS = 1 << 6 | 1 << 10 | 1 << 11 | 1 << 14 | 1 << 15 | 1 << 16 | 1 << 31 | 1 << 38
@@ -28,14 +32,15 @@ async def check(config: DiscordConfig, context: ChannelContext) -> Account:
         raise SetupFailed(str(error)) from error
     except httpx2.HTTPError as error:
         raise SetupFailed(f"Discord cannot be reached: {error!r:.200}") from error
-    flags = application.get("flags")
-    if not isinstance(flags, int) or not flags & READS_MESSAGES:
-        raise SetupFailed(
-            "this bot may not read messages yet: switch on 'Message Content Intent' at "
-            "https://discord.com/developers/applications, on the page Bot of the application"
-        )
+    if not may_read(application.get("flags")):
+        raise SetupFailed(NOT_ALLOWED)
     id_, name = str(user.get("id")), str(user.get("username"))
     return Account(id_, name, invitation(str(application.get("id") or id_)))
+
+
+def may_read(flags: object) -> bool:
+    """Return True if an application with these flags may read the text of messages."""
+    return isinstance(flags, int) and flags & READS_MESSAGES != 0
 
 
 def invitation(application_id: str) -> str:

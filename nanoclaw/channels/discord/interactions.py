@@ -1,5 +1,6 @@
 """Answers presses of buttons, and the commands `/ask` and `/help`, within the three seconds of Discord."""
 
+from functools import partial
 from typing import Any
 
 import structlog
@@ -11,8 +12,8 @@ from nanoclaw.channels.discord.buttons import Buttons
 from nanoclaw.channels.discord.dialect import escaped
 from nanoclaw.channels.discord.directory import Directory
 from nanoclaw.channels.discord.incoming import Network
-from nanoclaw.channels.discord.receiving import asked, click_event, command_event, interaction_in
-from nanoclaw.channels.discord.wire import COMMAND, PRESS, Interaction, Unreadable
+from nanoclaw.channels.discord.receiving import Place, asked, click_event, command_event, interaction_in
+from nanoclaw.channels.discord.wire import COMMAND, PRESS, Interaction
 from nanoclaw.channels.handover import Handover
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.records import Event, Routed
@@ -64,7 +65,7 @@ class Interactions:
         if meaning is None:
             await self._answer(interaction, UNKNOWN, private=True)
             return
-        place = await self._place(chat)
+        place = await self._place(chat, interaction)
         routed, deferred = await self._offer(
             interaction, click_event(interaction, place, *meaning), UNCHANGED
         )
@@ -77,7 +78,7 @@ class Interactions:
         if not interaction.data or interaction.data.name != "ask":
             await self._answer(interaction, HELP, private=True)
             return
-        event = command_event(interaction, await self._place(chat))
+        event = command_event(interaction, await self._place(chat, interaction))
         routed, deferred = await self._offer(interaction, event, LATER)
         echo = f"**{escaped(event.message.sender)}** asks: {escaped(asked(interaction)[:LONGEST_ECHO])}"
         private = routed.dropped is not None
@@ -136,11 +137,7 @@ class Interactions:
             return False
         return True
 
-    async def _place(self, chat: str) -> Any:
-        async def fetch(id_: str) -> Any:
-            return await self.network.call("GET", "/channels/{channel_id}", channel_id=id_)
-
-        return await self.directory.place(chat, fetch)
-
-
-__all__ = ["COMMANDS", "Interactions", "Unreadable"]
+    async def _place(self, chat: str, interaction: Interaction) -> Place:
+        return await self.directory.place(
+            chat, partial(self.network.call, "GET"), in_guild=interaction.guild_id is not None
+        )

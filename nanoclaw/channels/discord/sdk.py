@@ -1,14 +1,14 @@
 """The connection to Discord: discord.py's HTTP client, which keeps the rate limits, and its gateway.
 
 discord.py's own objects and cache are not used: they would keep every member and message in memory, and move
-on before the host has an event. Only this module imports discord.py, and the channel imports it when it connects.
+on before the host has an event. Only this module imports discord.py; the channel imports it to connect.
 """
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
-from pathlib import Path
+from io import BufferedReader, FileIO
 from random import SystemRandom
 from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
@@ -22,6 +22,7 @@ from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 from discord.http import HTTPClient, Route, handle_message_parameters
 
 from nanoclaw.channels.asyncio_loop import CLOSE_S, AsyncioLoop
+from nanoclaw.channels.discord.checking import NOT_ALLOWED, may_read
 from nanoclaw.channels.discord.receiving import Me
 from nanoclaw.channels.discord.values import Button, Dispatch, Post, Session
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
@@ -33,18 +34,17 @@ CONNECT_S = 20.0
 """Time limit in seconds of opening the gateway."""
 LONGEST_WAIT_S = 5.0
 """Longest time in seconds that discord.py waits for a rate limit by itself."""
+PAUSE_S = 0.5
 RECONNECTS = 3
 """Attempts in a row to open a lost gateway again, before the channel counts as down."""
+CHUNK = 1 << 16
+"""Bytes of a file that are read at once."""
 PAGE = 100
 """Messages that one request for the history returns."""
 RESUMABLE = 4000
 """A code of closing after which Discord keeps the session. After 1000 it would forget it."""
 NO_TOKEN, NO_INTENT = 4004, frozenset({4013, 4014})
 FATAL = frozenset({NO_TOKEN, 4010, 4011, 4012, *NO_INTENT})
-NOT_ALLOWED = (
-    "Discord does not let this bot read messages: switch on 'Message Content Intent' at "
-    "https://discord.com/developers/applications, on the page Bot of your application"
-)
 REFUSED = "Discord refuses the token: copy a new one from the page Bot of your application, and store it"
 
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody speaks here
@@ -91,6 +91,13 @@ class _Client(discord.Client):
         """Ignore the events of discord.py's own objects."""
 
 
+class _Reader(BufferedReader):
+    """A file that is read in small parts. aiohttp asks for 256 KiB, and keeps many of them alive."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(size, CHUNK) if size is not None and size > 0 else size)
+
+
 # -- one connection ----------------------------------------------------------------
 
 
@@ -113,7 +120,16 @@ class Connection:
             return str((await self.loop.run(self._send, channel_id, post))["id"])
 
     async def _send(self, channel_id: str, post: Post) -> Mapping[str, Any]:
-        options: dict[str, Any] = {"files": [_file(*each) for each in post.files]} if post.files else {}
+        with ExitStack() as opened:
+            readers = [(name, opened.enter_context(_Reader(FileIO(path)))) for name, path in post.files]
+            files = [discord.File(reader, filename=name) for name, reader in readers]
+            try:
+                return await self._send_with(channel_id, post, {"files": files} if files else {})
+            finally:
+                for file, (_, reader) in zip(files, readers, strict=True):
+                    reader.close = file._closer  # type: ignore[method-assign]  # noqa: SLF001 -- it had replaced it
+
+    async def _send_with(self, channel_id: str, post: Post, options: dict[str, Any]) -> Mapping[str, Any]:
         if post.reply_to:
             options["message_reference"] = {"message_id": post.reply_to, "fail_if_not_exists": False}
         if post.buttons:
@@ -189,47 +205,52 @@ class Connection:
 
     # -- the gateway --
 
-    async def listen(self, session: Session | None) -> AsyncIterator[Dispatch]:
-        """Yield the events of the gateway. A session that Discord still has is resumed, without a gap.
+    async def listen(self, session: Session | None, take: Callable[[Dispatch], Awaitable[None]]) -> None:
+        """Take the events of the gateway until cancelled. A session that Discord still has is resumed.
 
-        A lost connection is opened again at once. Raises ChannelUnavailable if that fails.
+        A lost connection is opened again at once. Raises ChannelUnavailable if that fails several times.
         """
         failures, resume = 0, session
         while True:
+            error: BaseException | None = None
             try:
-                await self._connect(resume)
-                async for dispatch in self._events():
+                await self._connect(resume, at_home=failures > 1)
+                while True:
+                    await self._poll(take)
                     failures = 0
-                    yield dispatch
             except ReconnectWebSocket as lost:
-                resume = self._session() if lost.resume else None
-            except (OSError, aiohttp.ClientError, TimeoutError, trio.TooSlowError) as error:
-                if failures >= RECONNECTS:
-                    raise ChannelUnavailable(
-                        f"Discord's gateway cannot be reached: {error!r:.200}"
-                    ) from error
-                resume = self._session() or resume
-            except discord.ConnectionClosed as error:
-                raise _closed(error) from error
+                error = lost
+                resume = (self._session() or resume) if lost.resume else None
+            except (OSError, aiohttp.ClientError, TimeoutError, trio.TooSlowError) as failed:
+                error, resume = failed, self._session() or resume
+            except discord.ConnectionClosed as closed:
+                raise _closed(closed) from closed
             failures += 1
+            if failures > RECONNECTS:
+                raise ChannelUnavailable(f"Discord's gateway cannot be reached: {error!r:.200}") from error
             _log.info("discord.reconnecting", resuming=resume is not None, failures=failures)
-            await trio.sleep(SystemRandom().uniform(0.0, 0.2 * 2**failures) if failures > 1 else 0)
+            await trio.sleep(SystemRandom().uniform(0.0, PAUSE_S * failures) if failures > 1 else 0)
 
-    async def _connect(self, session: Session | None) -> None:
+    async def _connect(self, session: Session | None, *, at_home: bool) -> None:
+        """Open the gateway: where the session is, or `at_home`, where every session begins."""
         await self._disconnect()
         options: dict[str, Any] = {"initial": session is None}
         if session is not None:
             options |= {"session": session.id, "sequence": session.sequence, "resume": True}
-            options["gateway"] = yarl.URL(session.url)
+            options["gateway"] = None if at_home else yarl.URL(session.url)
         with trio.fail_after(CONNECT_S):
-            self._socket = await self.loop.run(partial(self.gateway.from_client, self.client, **options))
+            await self.loop.run(partial(self.gateway.from_client, self.client, **options))
 
-    async def _events(self) -> AsyncIterator[Dispatch]:
+    def opened(self, socket: DiscordWebSocket) -> None:
+        """Keep a socket of the gateway, which may not be ready yet, so that it is closed in any case."""
+        self._socket = socket
+
+    async def _poll(self, take: Callable[[Dispatch], Awaitable[None]]) -> None:
+        """Take what Discord sends next."""
         assert self._socket is not None  # noqa: S101 -- connected before
-        while True:
-            await self.loop.run(self._socket.poll_event)
-            while self._arrived:
-                yield self._arrived.popleft()
+        await self.loop.run(self._socket.poll_event)
+        while self._arrived:
+            await take(self._arrived.popleft())
 
     def take(self, name: str, data: Any) -> None:
         """Keep an event until it is asked for. discord.py calls it while it polls."""
@@ -291,6 +312,10 @@ async def open_connection(
     class Gateway(DiscordWebSocket):
         DEFAULT_GATEWAY: ClassVar = address  # type: ignore[misc]  # discord.py declares none
 
+        def __init__(self, socket: aiohttp.ClientWebSocketResponse, **options: Any) -> None:
+            super().__init__(socket, **options)
+            connection[0].opened(self)
+
     try:
         me = await _log_in(loop, client, token)
         connection.append(Connection(loop, client, me, Gateway, deque()))
@@ -311,6 +336,8 @@ async def _log_in(loop: AsyncioLoop, client: _Client, token: str) -> Me:
     try:
         with trio.fail_after(CONNECT_S), reading():
             user, application = await loop.run(log_in)
+        if not may_read(application.get("flags")):
+            raise ChannelUnavailable(NOT_ALLOWED, condition="unauthorized")
         return Me(str(user["id"]), str(user.get("username") or user["id"]), str(application["id"]))
     except discord.LoginFailure as error:
         raise ChannelUnavailable(REFUSED, condition="unauthorized") from error
@@ -379,10 +406,6 @@ def _seconds(header: str | None) -> float:
         return min(max(float(header or ""), 0.0), 3600.0)
     except ValueError:
         return 10.0
-
-
-def _file(name: str, path: Path) -> discord.File:
-    return discord.File(path, filename=name)
 
 
 def _view(buttons: Sequence[Button]) -> discord.ui.View:

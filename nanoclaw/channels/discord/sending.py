@@ -16,6 +16,7 @@ from nanoclaw.channels.discord.sent import SentMessages, nonce_of
 from nanoclaw.channels.discord.values import Post
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome
 from nanoclaw.channels.rendering import pieces, plain_pieces, utf16_units
+from nanoclaw.channels.state import StateError
 from nanoclaw.records import (
     Address,
     CardContent,
@@ -64,6 +65,12 @@ class DiscordSender:
 
     async def deliver(self, outgoing: Outgoing, /) -> Receipt:
         """See `Sender.deliver`."""
+        try:
+            return await self._deliver(outgoing)
+        except StateError as error:  # of the state only what is read before anything is sent raises
+            raise ChannelUnavailable(str(error)) from error
+
+    async def _deliver(self, outgoing: Outgoing) -> Receipt:
         match outgoing.content:
             case EditContent(message_id, text):
                 await self._edit(outgoing, message_id, await _pieces(text, markdown=True))
@@ -79,9 +86,14 @@ class DiscordSender:
         """See `Sender.find`."""
         if isinstance(outgoing.content, EditContent | CardEditContent | ReactionContent):
             return None  # all of these may be done twice
-        chat, posts = _chat(outgoing.address), await self._posts(outgoing)
-        await self._look_for(outgoing.address, posts)
-        ids = [await self.sent.id_of(chat, post.nonce or "") for post in posts]
+        try:
+            chat, posts = _chat(outgoing.address), await self._posts(outgoing)
+            await self._look_for(outgoing.address, posts)
+            ids = [await self.sent.id_of(chat, post.nonce or "") for post in posts]
+        except StateError as error:
+            raise ChannelUnavailable(str(error)) from error
+        except DeliveryRejected:
+            return None  # if the bot may not read the history, the nonce must do
         return Receipt(ids[0]) if ids and all(ids) else None
 
     async def _look_for(self, address: Address, posts: Sequence[Post]) -> None:

@@ -10,9 +10,9 @@ from attrs import frozen
 
 T = TypeVar("T")
 
-DM, GROUP_DM = 1, 3
+TEXT, DM = 0, 1
 THREADS = frozenset({10, 11, 12})
-"""The types of channels that are direct chats, and threads."""
+"""The types of channels: of servers, of users, and threads."""
 MESSAGES = frozenset({0, 19})
 """The types of messages that users write: plain ones and replies."""
 PRESS, COMMAND = 3, 2

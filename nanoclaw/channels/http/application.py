@@ -22,16 +22,18 @@ folder `coder`. Other chats are shared, and `[channels.http.chats]` names them.
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from random import Random
+from typing import Any
 
 import trio
 from attrs import Factory, define
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from nanoclaw.channels.agents import Agents
 from nanoclaw.channels.http.config import HttpConfig
-from nanoclaw.channels.http.errors import ApiError, refused
+from nanoclaw.channels.http.errors import ApiError, failed, not_found, refused
 from nanoclaw.channels.http.files import Files
 from nanoclaw.channels.http.guard import App, Guard, hosts_of
 from nanoclaw.channels.http.keys import Keys
@@ -117,7 +119,8 @@ class HttpServer:
 def application(server: HttpServer, parts: Collection[str] = PARTS) -> App:
     """Return the ASGI application with all parts of the server."""
     routes = [route for part in parts for route in _routes(part)(server)]
-    app = Starlette(routes=routes, exception_handlers={ApiError: refused})
+    handlers: dict[Any, Any] = {ApiError: refused, HTTPException: not_found, Exception: failed}
+    app = Starlette(routes=routes, exception_handlers=handlers)
     host, _ = server.config.place
     return Guard(app, hosts_of(host, server.config.hosts), server.config.largest_upload + ENVELOPE)
 

@@ -48,7 +48,7 @@ def read_completion(fields: Fields) -> Completion:
         ApiError: a field does not fit.
     """
     model = fields.name("model")
-    if fields.values.get("n") not in {None, 1}:
+    if fields.values.get("n") not in (None, 1):
         fields.refuse("n", "must be 1: an agent gives one answer")
     messages = fields.objects("messages")
     if not 0 < len(messages) <= MOST_MESSAGES:

@@ -130,6 +130,8 @@ class Asked:
     shape: Shape
     after: int
     """The number after which the answer comes."""
+    since: int
+    """The number of the newest hint before the message was stored."""
     message_id: str | None
     files_at: str
 
@@ -139,7 +141,7 @@ class Asked:
         place = (self.room.chat, self.completion.thread)
         with self.memory.counted(place):
             yield Awaiting(
-                self.server.rooms.follow([self.room.chat], self.after),
+                self.server.rooms.follow([self.room.chat], self.after, self.since),
                 self.completion.thread,
                 self.message_id,
                 self.files_at,
@@ -200,6 +202,7 @@ async def _ask(  # noqa: PLR0913, PLR0917 -- the parts of a request
     """Store the message, or the answer to an open question."""
     created = int(server.clock.now().timestamp())
     files_at = f"{request.url.scheme}://{request.url.netloc}/v1/files"
+    since = server.rooms.live.number
     card = await _open_question(room, completion)
     values = chosen(card, completion.text) if card is not None else ()
     if card is not None and values:
@@ -210,10 +213,11 @@ async def _ask(  # noqa: PLR0913, PLR0917 -- the parts of a request
             post = Post(completion.text, completion.thread, files, key)
             posted = await posting(room, person, post)
         after, message_id, id_ = posted.seq, posted.id, posted.id
+        since = 0 if posted.repeated else since  # it may have been settled before
         if posted.held is not None:
             raise ApiError(403, posted.held, code="held")
     shape = Shape(f"chatcmpl-{id_}", created, completion.model, completion.prompt_tokens)
-    return Asked(server, memory, room, completion, shape, after, message_id, files_at)
+    return Asked(server, memory, room, completion, shape, after, since, message_id, files_at)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -64,3 +65,17 @@ async def refused(_request: Request, error: Exception) -> Response:
     """Answer a request that a handler refused."""
     assert isinstance(error, ApiError)  # noqa: S101 -- it is registered for these alone
     return error.response
+
+
+async def not_found(request: Request, error: Exception) -> Response:
+    """Answer a request whose path or method is not known."""
+    assert isinstance(error, HTTPException)  # noqa: S101 -- it is registered for these alone
+    what = f"{request.method} {request.url.path[:200]}"
+    answer = ApiError(error.status_code, f"there is no {what}: {error.detail}").response
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def failed(_request: Request, _error: Exception) -> Response:
+    """Answer a request whose handler failed. The guard logs the error."""
+    return ApiError(500, "the server failed; its log says why", code="internal_error").response

@@ -39,14 +39,6 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@/\s]+)(?::\d{1,5})?", re.IGNORECAS
 _log = structlog.get_logger()
 
 
-class _TooLarge(Exception):
-    """A body is larger than any request may be."""
-
-
-class _TooSlow(Exception):
-    """A body does not come."""
-
-
 @define(eq=False)
 class Guard:
     """An ASGI application that checks a request and passes it on.
@@ -70,25 +62,23 @@ class Guard:
         if scope["type"] != "http":
             await _refuse_other(scope, receive, send)
             return
-        answer = _Answer(send)
+        body = _Body(receive, self.largest)
+        answer = _Answer(send, body)
         refusal = self._refusal(scope)
         if refusal is not None:
             await answer.refuse(refusal)
             return
         self._open += 1
         try:
-            await self._pass_on(scope, _Body(receive, self.largest).receive, answer)
+            await self._pass_on(scope, body.receive, answer)
         finally:
             self._open -= 1
 
     async def _pass_on(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
             await self.app(scope, receive, answer.send)
-        except _TooLarge:
-            text = f"the body must have at most {self.largest:,} bytes"
-            await answer.refuse(ApiError(413, text, code="too_large"))
-        except _TooSlow:
-            await answer.refuse(ApiError(408, "the body did not come in time; send it again", code="slow"))
+        except ApiError as error:
+            await answer.refuse(error)
         except Exception as error:  # noqa: BLE001 -- one request must not end the server
             _log.error("http.request_failed", path=scope["path"][:200], reason=repr(error), exc_info=error)
             await answer.refuse(ApiError(500, "the server failed; its log says why", code="internal_error"))
@@ -154,16 +144,22 @@ class _Body:
         if self._complete:
             return await self.inner()  # it waits for the end of the connection
         within = BODY_WITHIN_S + self._size / SLOWEST
-        with trio.move_on_at(self._begun_at + within) as scope:
+        message: Message | None = None
+        with trio.move_on_at(self._begun_at + within):
             message = await self.inner()
-        if scope.cancelled_caught:
-            raise _TooSlow
+        if message is None:
+            raise ApiError(408, "the body did not come in time; send it again", code="slow")
         if message["type"] == "http.request":
             self._size += len(message.get("body", b""))
             self._complete = not message.get("more_body", False)
             if self._size > self.largest:
-                raise _TooLarge
+                raise ApiError(413, f"the body must have at most {self.largest:,} bytes", code="too_large")
         return message
+
+    async def discard(self) -> None:
+        """Discard what comes, until cancelled or the end of the connection."""
+        while (await self.inner())["type"] != "http.disconnect":
+            pass
 
 
 @define(eq=False)
@@ -171,6 +167,7 @@ class _Answer:
     """Adds headers to the answer, and knows whether it has begun."""
 
     inner: Send
+    body: _Body
     _begun: bool = False
 
     async def send(self, message: Message) -> None:
@@ -179,12 +176,22 @@ class _Answer:
             present = {name.lower() for name, _ in message.get("headers", ())}
             more = [(name, value) for name, value in HEADERS.items() if name not in present]
             message = {**message, "headers": [*message.get("headers", ()), *more]}
-        await self.inner(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            await self._end(message)
+        else:
+            await self.inner(message)
+
+    async def _end(self, message: Message) -> None:
+        """Send the last part, and discard a body that nobody has read: hypercorn waits until it is taken."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.body.discard)
+            await self.inner(message)
+            nursery.cancel_scope.cancel()
 
     async def refuse(self, error: ApiError) -> None:
-        """Answer with an error. An answer that has begun is cut off."""
+        """Answer with an error. An answer that has begun is cut off, unless it is complete."""
         if self._begun:
-            raise error
+            return
         response = error.response
         start = {"type": "http.response.start", "status": error.status, "headers": response.raw_headers}
         await self.send(start)

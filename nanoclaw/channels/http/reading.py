@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Never
 
 from attrs import frozen
@@ -28,10 +29,11 @@ async def body_of(request: Request, largest: int = LARGEST_JSON) -> bytes:
         ApiError: it is too large.
     """
     found = bytearray()
-    async for chunk in request.stream():
-        found += chunk
-        if len(found) > largest:
-            raise ApiError(413, f"the body must have at most {largest:,} bytes", code="too_large")
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            found += chunk
+            if len(found) > largest:
+                raise ApiError(413, f"the body must have at most {largest:,} bytes", code="too_large")
     return bytes(found)
 
 

@@ -44,17 +44,17 @@ async def running(  # noqa: PLR0913, PLR0917 -- the parts of the channel
         await server.files.open()
         host, port = config.place
         async with (
-            trio.open_nursery() as nursery,
             serving(
                 application(server), host, port, most=config.connections, closing=server.closing
             ) as bound,
+            trio.open_nursery() as nursery,
         ):
             nursery.start_soon(keep_in_bounds, server)
             if config.callback_secret is not None:
                 secret = Secret(config.callback_secret)
                 nursery.start_soon(Callbacks(server.rooms, secret, config.private_callbacks).run)
-            await state.set(logins.ADDRESS, logins.address(host, bound))
-            yield HttpSender(server), bound
+            async with logins.announced(state, logins.address(host, bound)):
+                yield HttpSender(server), bound
             nursery.cancel_scope.cancel()
 
 

@@ -107,6 +107,9 @@ async def _turn_away(stream: trio.SocketStream) -> None:
             b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
             b"Connection: close\r\n\r\n"
         )
+        await stream.send_eof()
+        while await stream.receive_some():
+            pass  # a socket that closes with unread data resets the connection, and the answer is lost
     stream.socket.close()
 
 

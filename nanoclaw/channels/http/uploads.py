@@ -4,7 +4,7 @@ import os
 from base64 import b64decode
 from binascii import Error as BadBase64
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -222,8 +222,8 @@ async def form_of(request: Request, folder: Path, random: Random) -> AsyncIterat
     if not options.get(b"boundary"):
         raise ApiError(400, "the form has no boundary", param="Content-Type")
     reader = FormReader(options[b"boundary"])
-    async with receiving(folder, random) as receiver:
-        async for chunk in request.stream():
+    async with receiving(folder, random) as receiver, aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
             found = reader.feed(chunk)
             if found:
                 await trio.to_thread.run_sync(receiver.take, found)

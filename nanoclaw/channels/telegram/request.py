@@ -1,10 +1,13 @@
 """The SDK's requests on trio: HTTP over httpx2. Answers have a bounded size, and files are streamed."""
 
+import os
 from typing import Any
 
 import httpx2
 from telegram.error import BadRequest, NetworkError, TimedOut
 from telegram.request import BaseRequest, RequestData
+
+os.environ.setdefault("PTB_TIMEDELTA", "1")  # else the SDK warns of each answer that asks to wait
 
 CONNECT_S, READ_S, WRITE_S = 10.0, 30.0, 60.0
 LARGEST_ANSWER = 32 << 20

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from nanoclaw.simulation.checks import (
     access,
     agent_requests,
+    agents,
     approvals,
     delivery,
     messages,
@@ -16,6 +17,7 @@ from nanoclaw.simulation.checks import (
     projections,
     promptness,
     questions,
+    remarks,
     retries,
     schedules,
     turns,
@@ -60,6 +62,11 @@ STEP_CHECKS: tuple[Check, ...] = (
     approvals.only_the_eligible_decide,
     approvals.presses_that_count_decide,
     approvals.held_messages_keep_their_order,
+    agents.agents_hear_each_other_once,
+    remarks.remarks_of_strangers_are_not_heard,
+    remarks.reactions_reach_their_session,
+    remarks.deletions_reach_the_message,
+    remarks.webhooks_reach_wired_chats_only,
     access.only_mentions_wake_the_agent,
     access.context_has_no_turn_of_its_own,
     placement.sessions_hear_their_own_place,
@@ -101,6 +108,9 @@ REST_CHECKS: tuple[Check, ...] = (
     approvals.held_messages_end,
     approvals.stored_messages_are_held_no_more,
     models.no_file_has_the_key,
+    agents.cause_and_effect_agree,
+    agents.cut_chains_are_told,
+    remarks.chats_have_their_names,
 )
 """Checks that hold after all faults have ended and no work is left."""
 PROMPTNESS_CHECKS: tuple[Check, ...] = (

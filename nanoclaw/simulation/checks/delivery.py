@@ -62,9 +62,16 @@ def answers_arrive_where_was_asked(snapshot: Snapshot) -> Iterator[str]:
                     yield f"{paths.root.name}: {answers} was said in {where}"
 
 
+_BY_NETWORKS = """
+    SELECT message_out_id, delivered.platform_message_id
+    FROM delivered LEFT JOIN deliveries USING (message_out_id) WHERE hops IS NULL
+    """
+"""What is delivered, except to other agents."""
+
+
 def receipts_come_from_the_network(snapshot: Snapshot) -> Iterator[str]:
     """The ledger has only ids that the network gave to that message."""
-    sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE platform_message_id IS NOT NULL"
+    sql = f"{_BY_NETWORKS} AND delivered.platform_message_id IS NOT NULL"
     for paths in snapshot.sessions():
         for key, receipt in rows(paths.inbound_db, sql):
             if receipt not in snapshot.receipts.get(key, ()):
@@ -146,7 +153,7 @@ def _heard(content: OutgoingContent) -> Words:
 
 def delivered_messages_have_arrived(snapshot: Snapshot) -> Iterator[str]:
     """The network has every message that the ledger records as delivered."""
-    sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE status = 'delivered'"
+    sql = f"{_BY_NETWORKS} AND delivered.status = 'delivered'"
     for paths in snapshot.sessions():
         said = {
             id_ for (id_,) in rows(paths.outbound_db, "SELECT id FROM messages_out WHERE kind <> 'system'")

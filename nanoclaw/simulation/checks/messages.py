@@ -3,12 +3,13 @@
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import apsw
+from attrs import evolve
 
 from nanoclaw.records import Address, InboundEvent, SessionPaths
 from nanoclaw.records.content import storable
@@ -32,8 +33,16 @@ def accepted_messages_are_kept(snapshot: Snapshot) -> Iterator[str]:
         kept = set(rows(paths.inbound_db, sql))
         for event in snapshot.events(paths):
             wanted = (event.message_id, storable(event.message.text))
+            if event.version and not original_is_kept(event, kept):
+                continue  # an edit that wakes no agent is stored only beside its message
             if wanted not in kept and event.event_id not in parked[paths.root.name]:
                 yield f"{paths.root.name}: {event.event_id} ({event.message.text}) was confirmed, not stored"
+
+
+def original_is_kept(event: InboundEvent, kept: Collection[tuple[str, str]]) -> bool:
+    """Return whether a session has the message that an event edits."""
+    original = evolve(event, version="").message_id
+    return any(id_ == original for id_, _ in kept)
 
 
 def _event_id(event: str) -> str:

@@ -10,7 +10,10 @@ _OWN = """
     FROM sessions JOIN messaging_groups ON messaging_groups.id = sessions.messaging_group_id
     JOIN messaging_group_agents USING (messaging_group_id, agent_group_id)
     """
-_HEARD = "SELECT id, platform_id, coalesce(thread_id, '') FROM messages_in WHERE kind = 'chat'"
+_HEARD = """
+    SELECT id, platform_id, coalesce(thread_id, '') FROM messages_in
+    WHERE kind = 'chat' AND channel_type <> 'agent'
+    """
 
 
 def sessions_hear_their_own_place(snapshot: Snapshot) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from nanoclaw.simulation.checks.agents import CUT
 from nanoclaw.simulation.snapshot import Snapshot
 from nanoclaw.testing.invariants import rows
 
@@ -46,7 +47,7 @@ def failures_have_network_reasons(snapshot: Snapshot) -> Iterator[str]:
         actions = {id_ for (id_,) in rows(paths.outbound_db, requests)} if failed else set()
         for id_, reason, attempts, doubts in failed:
             lost = _lost_destination(snapshot, paths.root.parent.name, str(reason))
-            if id_ not in actions and not lost and not str(reason).startswith(NETWORKS):
+            if id_ not in actions and not lost and not str(reason).startswith((*NETWORKS, *CUT)):
                 yield f"{paths.root.name}: {id_} failed for a reason that is not the network's: {reason}"
             gave_up = str(reason).startswith(GIVEN_UP) and attempts < snapshot.max_attempts
             doubted = str(reason).startswith(IN_DOUBT) and doubts < _doubts_borne(snapshot)

@@ -9,7 +9,7 @@ where `mine` opens an async context with your channel and the hooks that control
 
 from nanoclaw.testing.conformance.channel import channel_checks
 from nanoclaw.testing.conformance.checks import Check, NotConforming
-from nanoclaw.testing.conformance.networks import ChannelUnderTest, Thread
+from nanoclaw.testing.conformance.networks import ChannelUnderTest, DirectChat, Thread
 from nanoclaw.testing.conformance.provider import provider_checks
 from nanoclaw.testing.conformance.providers import ProviderUnderTest
 from nanoclaw.testing.conformance.runtime import RuntimeUnderTest, runtime_checks
@@ -18,6 +18,7 @@ from nanoclaw.testing.conformance.sessions import make_session
 __all__ = [
     "ChannelUnderTest",
     "Check",
+    "DirectChat",
     "NotConforming",
     "ProviderUnderTest",
     "RuntimeUnderTest",

@@ -26,7 +26,7 @@ from nanoclaw.channels.protocol import (
     capabilities_of,
 )
 from nanoclaw.records import CardContent, CardEditContent, EditContent, Option, Outgoing, QuestionContent
-from nanoclaw.testing.conformance import contents
+from nanoclaw.testing.conformance import connections, contents
 from nanoclaw.testing.conformance.checks import Check, checks_of, hook, only, require
 from nanoclaw.testing.conformance.contents import require_user
 from nanoclaw.testing.conformance.exchanges import (
@@ -421,4 +421,5 @@ CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (
     what_users_press_is_offered,
     a_press_that_was_not_accepted_is_offered_again,
     *contents.CHECKS,
+    *connections.CHECKS,
 )

@@ -147,6 +147,10 @@ class Host(Intake):
     webhooks: list[Webhook] = Factory(list)
     clicks: list[Clicked] = Factory(list)
     """The stored presses, one for each question."""
+    reads_files: bool = True
+    """False: files are only measured."""
+    sizes: list[int] = Factory(list)
+    """The sizes of the files that were measured."""
     changes: list[ChatChange] = Factory(list)
     """The changes of chats."""
     offered: trio.Event = Factory(trio.Event)
@@ -167,7 +171,7 @@ class Host(Intake):
             await trio.lowlevel.checkpoint()
             return Routed()
         if isinstance(event, Said):
-            event = with_bytes(event)
+            event = with_bytes(event) if self.reads_files else self._measured(event)
             self.seen.append(event)
         self.offered.set()
         await trio.lowlevel.checkpoint()
@@ -180,6 +184,11 @@ class Host(Intake):
             self.changes.append(event)
             return Routed()
         return self._click(event) if isinstance(event, Clicked) else self._store(event)
+
+    def _measured(self, event: Said) -> Said:
+        files = event.message.attachments
+        self.sizes += [file.path.lstat().st_size for file in files if file.path is not None]
+        return event
 
     def _store(self, event: Said | Remark | Webhook) -> Routed:
         stored: list[Any] = self.stored

@@ -22,6 +22,16 @@ class Thread:
 
 
 @frozen
+class DirectChat:
+    """The direct chat of a user of the network."""
+
+    user_id: str
+    """The id of the user, with the network's prefix."""
+    texts: Callable[[], Sequence[str]]
+    """The messages that the user sees in it, oldest first."""
+
+
+@frozen
 class ChannelUnderTest:
     """A channel, and what its tester can do to the network behind it; a hook may be left out.
 
@@ -63,3 +73,15 @@ class ChannelUnderTest:
     """The reactions that users see in that chat, oldest first: the id of the message, and the emoji."""
     thread: Thread | None = None
     """A thread of that chat, if it has threads."""
+    renames: Callable[[str], Awaitable[None]] | None = None
+    """Gives that chat a new name; returns as `says` does."""
+    joins: Callable[[], Awaitable[None]] | None = None
+    """Makes a user join that chat; returns as `says` does."""
+    leaves: Callable[[], Awaitable[None]] | None = None
+    """Makes the same user leave it; returns as `says` does."""
+    direct: DirectChat | None = None
+    """The direct chat of a user, if the channel can find it."""
+    discarding: Callable[[], AbstractContextManager[None]] | None = None
+    """Makes the network discard the contents of our files while the block runs, so that memory has none."""
+    sends_large: Callable[[str, int], Awaitable[None]] | None = None
+    """Makes a user send a file of that many bytes, which the network makes as it sends them; as `sends`."""

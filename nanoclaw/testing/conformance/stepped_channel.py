@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 CONFIRMED_S = 30.0
 """Seconds within which a network learns that its message arrived. An event may be offered again meanwhile."""
-_METHODS = frozenset({"deliver", "find", "typing", "settled", "draft"})
+_METHODS = frozenset({"deliver", "find", "typing", "settled", "draft", "open_dm"})
 
 
 def in_steps(it: ChannelUnderTest) -> ChannelUnderTest:
@@ -34,6 +34,10 @@ def in_steps(it: ChannelUnderTest) -> ChannelUnderTest:
         edits=_hook("edits", it.edits),
         deletes=_hook("deletes", it.deletes),
         reacts=_hook("reacts", it.reacts),
+        renames=_hook("renames", it.renames),
+        joins=_hook("joins", it.joins),
+        leaves=_hook("leaves", it.leaves),
+        sends_large=_hook("sends_large", it.sends_large),
         thread=thread,
     )
 

@@ -1,6 +1,6 @@
 """A bot of Discord with its fake network, for tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ from nanoclaw.testing import MemoryState
 from nanoclaw.testing.networks.discord import FakeDiscord, open_fake_discord
 
 ANN = "7"
+SOON_S = 10.0
 
 
 @frozen
@@ -62,10 +63,18 @@ async def open_bot() -> AsyncIterator[Bot]:
             yield Bot(discord, MemoryState(), Path(folder), discord.direct_chat(ANN, "ann"))
 
 
+async def soon(holds: Callable[[], object], within_s: float = SOON_S) -> None:
+    """Wait until something holds that another process or task brings about. Fail if it takes too long."""
+    with trio.fail_after(within_s):
+        while not holds():  # noqa: ASYNC110 -- the fake network has no event for it
+            await trio.sleep(0.01)
+
+
 async def until_taken(channel: DiscordChannel, discord: FakeDiscord) -> None:
     """Wait until the host has all events: from then on the bot would not ask for them again."""
-    while True:
+
+    def has_all() -> bool:
         session = channel.progress.session if channel.progress else None
-        if session is not None and session.sequence >= discord.sessions.sequence:
-            return
-        await trio.sleep(0.01)
+        return session is not None and session.sequence >= discord.sessions.sequence
+
+    await soon(has_all)

@@ -52,9 +52,7 @@ def http_channel(folder: Path, settings: Mapping[str, Any] | None = None) -> Htt
     """Return a channel with keys for ann and bob. It listens on a free port."""
     config = structure({"listen": "127.0.0.1:0", **(settings or {})}, HttpConfig, base=folder)
     channel = HttpChannel(config, ChannelContext("http", folder, "UTC", "Nano"))
-    values = {
-        stored_as(key): StoredKey(user, user.title(), "", SINCE).dumped() for user, key in KEYS.items()
-    }
+    values = {stored_as(key): StoredKey(user, user.title(), "", SINCE).dumped() for user, key in KEYS.items()}
     channel.use_state(MemoryState(values))
     channel.use_agents(SomeAgents())
     return channel
@@ -81,9 +79,7 @@ class Api:
         id_ = fields.pop("id", f"out-{text}")
         thread = fields.pop("thread", None)
         content = fields.pop("content", TextContent(text, markdown=True))
-        receipt = await self.sender.deliver(
-            Outgoing(id_, Address("http", chat, thread), content, **fields)
-        )
+        receipt = await self.sender.deliver(Outgoing(id_, Address("http", chat, thread), content, **fields))
         return receipt.platform_message_id or ""
 
     async def posted(self, text: str, **fields: Any) -> dict[str, Any]:
@@ -139,7 +135,9 @@ async def following(port: int, path: str, **headers: str) -> AsyncIterator[Event
 def client(port: int, key: str | None = None) -> httpx2.AsyncClient:
     """Return a client of the channel."""
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=WITHIN_S)
+    return httpx2.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=WITHIN_S, verify=False
+    )
 
 
 @asynccontextmanager

@@ -62,7 +62,7 @@ class Browser:
         await trio.to_thread.run_sync(self.driver.get, url)
 
     async def until(self, condition: str, given: Any = None) -> Any:
-        """Wait until a JavaScript expression holds, with `$` for `document.querySelector`. Return its value."""
+        """Wait until a JavaScript expression holds, and return its value. `$` is `document.querySelector`."""
         try:
             return await self._run(self.driver.execute_async_script, UNTIL, condition, given)
         except Exception as error:
@@ -77,6 +77,12 @@ class Browser:
 
     async def script(self, code: str, *arguments: Any) -> Any:
         return await self._run(self.driver.execute_script, code, *arguments)
+
+    async def texts(self, selector: str) -> list[str]:
+        """Return the texts of all elements."""
+        code = "return [...document.querySelectorAll(arguments[0])].map((each) => each.textContent.trim())"
+        found: list[str] = await self.script(code, selector)
+        return found
 
     async def click(self, selector: str) -> None:
         await self.until("$(given) && !$(given).disabled && $(given).getClientRects().length", selector)

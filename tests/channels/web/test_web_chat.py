@@ -146,8 +146,7 @@ async def test_a_long_history_is_read_page_by_page(stage: Stage, browser: Browse
         await browser.click("#earlier")
         await browser.until("document.querySelectorAll('.message').length === given", wanted)
     assert await browser.script("return document.querySelector('#earlier').hidden") is True
-    texts = "return [...document.querySelectorAll('.message .body')].map((each) => each.textContent.trim())"
-    assert await browser.script(texts) == [f"message {n}" for n in range(120)]
+    assert await browser.texts(".message .body") == [f"message {n}" for n in range(120)]
 
 
 # -- changes of messages
@@ -159,8 +158,7 @@ async def test_an_edited_message_of_the_agent_changes_in_its_place(stage: Stage,
     await stage.deliver("two", thread)
     await stage.deliver(EditContent(str(sent.platform_message_id), "*uno*"), thread)
     await browser.until("$('.message:not(.mine) em')?.textContent === 'uno'")
-    texts = "return [...document.querySelectorAll('.message:not(.mine) .body')].map((each) => each.textContent.trim())"
-    assert await browser.script(texts) == ["uno", "two"]
+    assert await browser.texts(".message:not(.mine) .body") == ["uno", "two"]
 
 
 async def test_a_message_can_be_edited(stage: Stage, browser: Browser) -> None:
@@ -315,6 +313,16 @@ async def test_files_are_dropped_and_pasted(stage: Stage, browser: Browser) -> N
     assert heard.message.text == ""
 
 
+async def test_a_picture_that_was_sent_is_shown(stage: Stage, browser: Browser, tmp_path: Path) -> None:
+    picture = tmp_path / "screen.png"
+    await browser.screenshot(picture)
+    await browser.write(str(picture), "#picker")
+    await browser.until("$('#uploads .ready')")
+    await browser.click("#send")
+    await stage.host.heard()
+    await browser.until("$('.mine .picture img')?.naturalWidth > 100")
+
+
 async def test_a_file_of_the_agent_is_saved_and_a_picture_is_shown(
     stage: Stage, browser: Browser, tmp_path: Path
 ) -> None:
@@ -333,8 +341,8 @@ async def test_a_file_of_the_agent_is_saved_and_a_picture_is_shown(
         const request = new XMLHttpRequest();
         request.open("GET", link.href, false);
         request.send();
-        return [request.responseText, request.getResponseHeader("content-disposition"),
-          request.getResponseHeader("x-content-type-options"), request.getResponseHeader("content-security-policy")];
+        const names = ["content-disposition", "x-content-type-options", "content-security-policy"];
+        return [request.responseText, ...names.map((name) => request.getResponseHeader(name))];
         """
     )
     assert answer == [

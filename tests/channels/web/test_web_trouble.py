@@ -1,8 +1,10 @@
 """The page of the web chat when something goes wrong: lost connections, hostile texts, and strangers."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import SystemRandom
 
 import httpx2
 import pytest
@@ -85,11 +87,23 @@ async def test_after_a_loss_of_the_server_the_page_goes_on_where_it_was(
         assert heard.message.text == "while it is away"
         await window.until("$('#connection').textContent === '' && !$('.pending')")
         await window.until("document.querySelectorAll('.message:not(.mine)').length === 2")
-        texts = (
-            "return [...document.querySelectorAll('.message .body')].map((each) => each.textContent.trim())"
-        )
-        assert sorted(await window.script(texts)) == ["before", "one", "two", "while it is away"]
+        texts = await window.texts(".message .body")
+        assert sorted(texts) == ["before", "one", "two", "while it is away"]
         assert len(second.host.offered) == 1
+
+
+async def test_a_page_that_is_ahead_of_the_server_loads_everything_again(
+    window: Browser, tmp_path: Path
+) -> None:
+    async with open_stage(tmp_path / "lost") as first:
+        await window.open(await first.link())
+        await window.until("!$('#app').hidden")
+        await first.deliver("before", "t")
+        await window.until("$('[data-thread=t]')")
+        await window.script("window.isOld = true")
+        port, state = first.port, first.state
+    async with open_stage(tmp_path / "new", port=port, state=state):
+        await window.until("window.isOld === undefined && !$('#app').hidden && !$('[data-thread=t]')")
 
 
 async def test_a_message_that_the_host_cannot_store_is_sent_again_and_stored_once(
@@ -108,7 +122,7 @@ async def test_a_message_that_the_host_cannot_store_is_sent_again_and_stored_onc
     assert len(stage.host.offered) == 1
 
 
-async def test_two_windows_show_the_same(stage: Stage, browser: Browser, guest: httpx2.AsyncClient) -> None:
+async def test_two_windows_show_the_same(browser: Browser, guest: httpx2.AsyncClient) -> None:
     sent = {"id": "from-elsewhere", "thread": "shared", "text": "from my phone", "files": []}
     assert (await guest.post("api/messages", json=sent)).status_code == 200
     await browser.click("[data-thread=shared]")
@@ -137,8 +151,8 @@ async def test_hostile_texts_run_nothing_and_load_nothing(
     await stage.deliver(TextContent("file"), thread, files=(OutgoingFile('"><script>.png', file, 1),))
     await browser.until("$('.file')")
     assert await browser.script("return window.attacked") is None
-    inside = "return document.querySelectorAll('#log :is(script, svg, iframe, style, form:not(.own-words), [onclick])').length"
-    assert await browser.script(inside) == 0
+    inside = "#log :is(script, svg, iframe, style, form:not(.own-words), [onclick])"
+    assert await browser.script("return document.querySelectorAll(arguments[0]).length", inside) == 0
     links = await browser.script(
         "return [...document.querySelectorAll('#log .body a')].map((each) => each.href)"
     )
@@ -151,7 +165,7 @@ async def test_hostile_texts_run_nothing_and_load_nothing(
     assert set(await browser.script(hosts)) == {f"127.0.0.1:{stage.port}"}
 
 
-async def test_the_policy_of_the_page_forbids_scripts_inside_of_it(stage: Stage, browser: Browser) -> None:
+async def test_the_policy_of_the_page_forbids_scripts_inside_of_it(browser: Browser) -> None:
     await browser.script(
         """
         const script = document.createElement("script");
@@ -195,7 +209,7 @@ async def test_a_link_works_once_and_leaves_the_address(window: Browser, stage: 
 
 async def test_of_two_browsers_with_the_same_link_one_gets_in(stage: Stage) -> None:
     token = (await stage.link()).partition("#login=")[2]
-    logins_ = Logins(stage.state, stage.sender.server.clock.now)  # type: ignore[arg-type]  # a part of the state
+    logins_ = Logins(stage.state, stage.sender.server.clock.now, SystemRandom())
     got = [await logins_.redeem(token, "one"), await logins_.redeem(token, "two")]
     assert [each is not None for each in got] == [True, False]
 
@@ -211,8 +225,6 @@ async def test_logging_out_ends_the_session_on_the_server(stage: Stage, guest: h
 async def test_tokens_are_nowhere_in_the_state(stage: Stage, guest: httpx2.AsyncClient) -> None:
     (session,) = guest.cookies.values()
     assert session not in str(stage.state.values)
-    (key,) = (key for key in stage.state.values if key.startswith(logins.SESSION))
-    assert stage.state.lives[key] == logins.SESSION_S
 
 
 async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(stage: Stage) -> None:
@@ -385,3 +397,36 @@ async def test_the_keyboard_alone_is_enough(stage: Stage, browser: Browser) -> N
             break
     await browser.press(Keys.ENTER)
     assert isinstance(await stage.host.next(), Clicked)
+
+
+@pytest.mark.parametrize("odd", ["\ud800 half a pair", "a\0b", "\x1b[31m", "\u202e", "🦀" * 1000])
+async def test_odd_characters_are_stored_or_refused_with_a_reason(
+    stage: Stage, guest: httpx2.AsyncClient, odd: str
+) -> None:
+    sent = await stage.deliver("hello", "t")
+    target = {"thread": "t", "id": sent.platform_message_id}
+    bodies: tuple[tuple[str, dict[str, object]], ...] = (
+        ("messages", {"id": "m", "thread": "t", "text": odd}),
+        ("messages", {"id": "n", "thread": odd[:100], "text": "x"}),
+        ("reactions", {**target, "emoji": odd[:100], "event_id": "e"}),
+        ("clicks", {**target, "question_id": odd, "value": odd[:1000]}),
+        ("clicks", {**target, "question_id": "q", "value": "", "text": odd}),
+    )
+    for path, body in bodies:
+        headers = {"content-type": "application/json"}
+        answer = await guest.post(f"api/{path}", content=json.dumps(body), headers=headers)
+        assert answer.status_code in {200, 422}, (path, answer.text)
+    assert (await guest.put("api/uploads/u?name=%ED%A0%80%00", content=b"x")).status_code == 201
+    assert (await guest.get("api/state")).status_code == 200
+    assert (await guest.get("api/messages?thread=t")).status_code == 200
+
+
+async def test_what_came_while_the_page_was_closed_is_unread(stage: Stage, browser: Browser) -> None:
+    await stage.deliver("one", "t")
+    await browser.click("[data-thread=t]")
+    await browser.shows("one")
+    await browser.click("#new-conversation")
+    await browser.open("about:blank")
+    await stage.deliver("two", "t")
+    await browser.open(stage.url)
+    await browser.until("$('[data-thread=t] .unread')")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from random import Random
+from random import SystemRandom
 
 import trio
 from attrs import Factory, define
@@ -28,40 +28,10 @@ from nanoclaw.records import (
     TextContent,
 )
 from nanoclaw.store import ThreadExecutor
+from nanoclaw.testing.memory_state import MemoryState
 
 NAME = "http"
 STORED = Routed(("session",), ("row",))
-
-
-@define
-class State:
-    """The state of the channel, in memory. What would expire is noted and kept."""
-
-    values: dict[str, str] = Factory(dict)
-    lives: dict[str, float | None] = Factory(dict)
-
-    async def get(self, key: str, /) -> str | None:
-        await trio.lowlevel.checkpoint()
-        return self.values.get(key)
-
-    async def set(self, key: str, value: str, /, *, ttl_s: float | None = None) -> None:
-        await trio.lowlevel.checkpoint()
-        self.values[key], self.lives[key] = value, ttl_s
-
-    async def compare_and_set(
-        self, key: str, expected: str | None, value: str | None, /, *, ttl_s: float | None = None
-    ) -> bool:
-        await trio.lowlevel.checkpoint()
-        if self.values.get(key) != expected:
-            return False
-        self.values.pop(key, None)
-        if value is not None:
-            await self.set(key, value, ttl_s=ttl_s)
-        return True
-
-    async def delete(self, key: str, /) -> bool:
-        await trio.lowlevel.checkpoint()
-        return self.values.pop(key, None) is not None
 
 
 @define(eq=False)
@@ -100,7 +70,7 @@ class Host:
     looks_at: Callable[[InboundEvent], None] = lambda _event: None
     """Called with each message while it is offered."""
 
-    async def offer(self, event: Event, /) -> Routed:
+    async def offer(self, event: Event) -> Routed:
         await trio.lowlevel.checkpoint()
         if self.is_down:
             raise NotAccepted("the host is down")
@@ -126,7 +96,7 @@ class Stage:
     """A running server, and the host behind it."""
 
     folder: Path
-    state: State
+    state: MemoryState
     agents: Agents
     host: Host
     sender: HttpSender
@@ -139,7 +109,7 @@ class Stage:
 
     async def link(self, user: str = "ann", name: str = "Ann") -> str:
         """Return a link that logs a browser in."""
-        token = logins.new_token()
+        token = logins.new_token(SystemRandom())
         await self.state.set(logins.stored_as(logins.LINK, token), logins.link_value(user, name))
         return f"{self.url}#login={token}"
 
@@ -161,10 +131,10 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(
-    folder: Path, *, port: int = 0, state: State | None = None, config: HttpConfig | None = None
+    folder: Path, *, port: int = 0, state: MemoryState | None = None, config: HttpConfig | None = None
 ) -> AsyncIterator[Stage]:
     """Run the server. A port, a state and a folder of an earlier one continue it."""
-    kept, agents = state or State(), Agents()
+    kept, agents = state or MemoryState(), Agents()
     host = Host(*trio.open_memory_channel[Event](1000))
     listen = config or HttpConfig(listen=f"127.0.0.1:{port}", requests_a_minute=1200)
     context = ChannelContext(NAME, folder, "UTC", "Andy")
@@ -175,6 +145,6 @@ async def open_stage(
         kept,
         agents,
         ThreadExecutor(),
-        Random(),  # type: ignore[arg-type]  # a part of the state
+        SystemRandom(),
     ) as (sender, bound):
         yield Stage(folder, kept, agents, host, sender, bound)

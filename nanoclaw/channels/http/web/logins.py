@@ -4,16 +4,20 @@ Both are values in the state of the channel. They expire there, so nothing here 
 """
 
 import json
-from collections.abc import Callable
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from hashlib import sha256
-from secrets import token_urlsafe
+from random import Random
 from typing import Any
 
+import trio
 from attrs import asdict, frozen
 
 from nanoclaw.channels.http.rooms import Person
-from nanoclaw.channels.state import ChannelState
+from nanoclaw.channels.protocol import ChannelUnavailable
+from nanoclaw.channels.state import ChannelState, StateError, StateUnavailable
 
 ADDRESS = "web:address"
 """The name of the value with the address of the page."""
@@ -36,9 +40,27 @@ def address(host: str, port: int) -> str:
     return f"http://{f'[{own}]' if ':' in own and '[' not in own else own}:{port}/chat/"
 
 
-def new_token() -> str:
+@asynccontextmanager
+async def announced(state: ChannelState, url: str) -> AsyncIterator[None]:
+    """Keep the address of the page in the state while the context is open, for `nanoclaw web`.
+
+    Raises:
+        ChannelUnavailable: the host cannot store it now.
+    """
+    try:
+        await state.set(ADDRESS, url)
+    except StateUnavailable as error:
+        raise ChannelUnavailable(str(error)) from error
+    try:
+        yield
+    finally:
+        with trio.CancelScope(shield=True), trio.move_on_after(1), suppress(StateError):
+            await state.delete(ADDRESS)
+
+
+def new_token(random: Random) -> str:
     """Return a token of 256 random bits."""
-    return token_urlsafe(_TOKEN_BYTES)
+    return urlsafe_b64encode(random.randbytes(_TOKEN_BYTES)).rstrip(b"=").decode()
 
 
 def stored_as(kind: str, token: str) -> str:
@@ -89,6 +111,7 @@ class Logins:
 
     state: ChannelState
     now: Callable[[], datetime]
+    random: Random
 
     async def redeem(self, token: str, browser: str) -> str | None:
         """Use up a link. Return the token of a new session; None if the link is unknown, used or too old."""
@@ -100,7 +123,7 @@ class Logins:
             return None  # of two browsers that use it at once, one gets in
         link: dict[str, Any] = json.loads(value)
         login = Login(link["user"], link["name"], browser[:LONGEST_BROWSER], self.now())
-        session = new_token()
+        session = new_token(self.random)
         await self.state.set(stored_as(SESSION, session), login.dumped(), ttl_s=SESSION_S)
         return session
 

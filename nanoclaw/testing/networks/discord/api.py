@@ -124,6 +124,10 @@ class Api:
         except LookupError as error:
             raise refused(404, 10008, "Unknown Message") from error
 
+    async def server(self, call: Call) -> Answer:
+        """GET /guilds/{id}."""
+        return Answer(self.discord.guild(call.parts[0]))
+
     async def history(self, call: Call) -> Answer:
         """GET /channels/{id}/messages: newest first."""
         messages = self.discord.messages[self._channel(call)["id"]]
@@ -150,6 +154,7 @@ class Api:
     def _made(self, channel: str, call: Call) -> Json:
         files = [self.discord.attach(channel, *each) for each in call.files]
         more: Json = {"attachments": files, "components": call.json.get("components") or []}
+        more["allowed_mentions"] = call.json.get("allowed_mentions")
         reference = call.json.get("message_reference")
         if reference and any(one["id"] == reference["message_id"] for one in self.discord.messages[channel]):
             more |= {"type": 19, "message_reference": reference}
@@ -265,8 +270,6 @@ def _check(call: Call, *, is_edit: bool = False) -> None:
         raise refused(400, 50035, "Invalid Form Body: components")
     if len(buttons) > MOST_BUTTONS or len({one["custom_id"] for one in buttons}) < len(buttons):
         raise refused(400, 50035, "Invalid Form Body: components")
-    if sum(len(data) for _, data in call.files) > LARGEST:
-        raise refused(413, 40005, "Request entity too large")
 
 
 Handler = Callable[[Api, Call], Awaitable[Answer | None]]
@@ -275,6 +278,7 @@ _ROUTES: Sequence[tuple[str, str, Handler]] = (
     ("GET", r"(?:oauth2/)?applications/@me", Api.application),
     ("POST", r"users/@me/channels", Api.open_dm),
     ("GET", r"channels/(\d+)", Api.channel),
+    ("GET", r"guilds/(\d+)", Api.server),
     ("GET", r"channels/(\d+)/messages", Api.history),
     ("POST", r"channels/(\d+)/messages", Api.create),
     ("PATCH", r"channels/(\d+)/messages/(\d+)", Api.edit),
