@@ -135,9 +135,11 @@ def edited(text: str, table: ChannelTable) -> str:
             if tomllib.loads(changed) == wanted:
                 return changed
         document = _parsed(text)
-    raise ConfigError(
-        f"config.toml: [channels.{table.name}] cannot be changed; move that table to the end first"
-    )
+    raise ConfigError(_unchanged(table.name))
+
+
+def _unchanged(name: str) -> str:
+    return f"config.toml: [channels.{name}] cannot be changed; move that table to the end of the file first"
 
 
 def _values(table: ChannelTable) -> Mapping[str, object]:
