@@ -92,6 +92,20 @@ async def test_after_a_loss_of_the_server_the_page_goes_on_where_it_was(
         assert len(second.host.offered) == 1
 
 
+async def test_a_page_that_is_ahead_of_the_server_loads_everything_again(
+    window: Browser, tmp_path: Path
+) -> None:
+    async with open_stage(tmp_path / "lost") as first:
+        await window.open(await first.link())
+        await window.until("!$('#app').hidden")
+        await first.deliver("before", "t")
+        await window.until("$('[data-thread=t]')")
+        await window.script("window.isOld = true")
+        port, state = first.port, first.state
+    async with open_stage(tmp_path / "new", port=port, state=state):
+        await window.until("window.isOld === undefined && !$('#app').hidden && !$('[data-thread=t]')")
+
+
 async def test_a_message_that_the_host_cannot_store_is_sent_again_and_stored_once(
     stage: Stage, browser: Browser
 ) -> None:
@@ -405,3 +419,14 @@ async def test_odd_characters_are_stored_or_refused_with_a_reason(
     assert (await guest.put("api/uploads/u?name=%ED%A0%80%00", content=b"x")).status_code == 201
     assert (await guest.get("api/state")).status_code == 200
     assert (await guest.get("api/messages?thread=t")).status_code == 200
+
+
+async def test_what_came_while_the_page_was_closed_is_unread(stage: Stage, browser: Browser) -> None:
+    await stage.deliver("one", "t")
+    await browser.click("[data-thread=t]")
+    await browser.shows("one")
+    await browser.click("#new-conversation")
+    await browser.open("about:blank")
+    await stage.deliver("two", "t")
+    await browser.open(stage.url)
+    await browser.until("$('[data-thread=t] .unread')")
