@@ -1,6 +1,8 @@
 """Processor time of a host whose channels are all connected to servers on loopback, while nobody writes."""
 
+import json
 import socket
+import sys
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,7 +17,7 @@ from tests.bench.idle import cpu_s
 from tests.channels.matrix.synapse import PASSWORD, Synapse, synapse
 
 CHANNELS = ("telegram", "discord", "slack", "matrix", "http")
-SETTLE_S = 10.0
+SETTLE_S = 15.0
 """Seconds after the host has started in which the channels connect."""
 WATCH_S = 30.0
 
@@ -73,10 +75,22 @@ async def _watch(home: Path) -> list[tuple[str, float, str]]:
     async with host_program(home) as host:
         await host.logged("host.ready")
         await trio.sleep(SETTLE_S)
+        await _require_connected(home)
         before = cpu_s(host)
         await trio.sleep(WATCH_S)
         percent = (cpu_s(host) - before) / WATCH_S * 100
+        await _require_connected(home)
     return [("idle_channels_cpu", percent, "%")]
+
+
+async def _require_connected(home: Path) -> None:
+    """Raise RuntimeError unless all channels run without trouble."""
+    command = [sys.executable, "-m", "nanoclaw", "channels", "--home", str(home), "status", "--json"]
+    answer = await trio.run_process(command, capture_stdout=True)
+    found = {each["name"]: each for each in json.loads(answer.stdout)}
+    idle = [name for name in CHANNELS if found[name]["sender"] == "running" and not found[name]["condition"]]
+    if len(idle) < len(CHANNELS):
+        raise RuntimeError(f"connected are only {idle}: {found}")
 
 
 def _free_port() -> int:
