@@ -153,8 +153,8 @@ def channels() -> Iterator[str]:
 
 
 BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
-    "channels": channels,
     "keys": keys,
+    "channels": channels,
     "container": container,
     "old": old,
 }

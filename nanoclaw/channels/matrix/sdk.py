@@ -108,7 +108,9 @@ class Client(AsyncClient):  # type: ignore[misc]  # nio has no types
         keys = self.olm.share_keys()
         self.olm.save_account()
         method, path, data = Api.keys_upload(self.access_token, keys)
-        return await self._send(KeysUploadResponse, method, path, data)
+        answer: Any = await self._send(KeysUploadResponse, method, path, data)
+        uploaded: KeysUploadResponse | KeysUploadError = answer
+        return uploaded
 
     async def exchange_keys(self) -> None:
         """Do what is due: upload keys, ask for those of others, answer those who ask."""
@@ -119,7 +121,8 @@ class Client(AsyncClient):  # type: ignore[misc]  # nio has no types
         if self.should_query_keys:
             _require(await self.keys_query())
         if self.should_claim_keys:
-            _require(await self.keys_claim(self.get_users_for_key_claiming()))
+            wanted: Any = self.get_users_for_key_claiming()
+            _require(await self.keys_claim(wanted))
         await self.send_to_device_messages()
 
     async def share_key(self, room_id: str) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import nio
 import trio
@@ -58,11 +59,13 @@ class _User:
     client: nio.AsyncClient
 
     async def opens(self, user: str) -> str:
-        made = await self.loop.run(self.client.room_create, invite=[user], is_direct=True)
+        made: Any = await self.loop.run(self.client.room_create, invite=[user], is_direct=True)
         return str(made.room_id)
 
     async def sync(self) -> nio.SyncResponse:
-        return await self.loop.run(self.client.sync, timeout=10_000)
+        news = await self.loop.run(self.client.sync, timeout=10_000)
+        assert isinstance(news, nio.SyncResponse), news
+        return news
 
     async def awaits(self, room: str, user: str) -> None:
         while room not in self.client.rooms or self.client.rooms[room].users.get(user) is None:

@@ -93,4 +93,5 @@ async def open_friend(person: Person, folder: Path) -> AsyncIterator[Friend]:
             yield friend
         finally:
             await loop.close(client.close)
-            client.store.database.close()
+            if client.store is not None:
+                client.store.database.close()

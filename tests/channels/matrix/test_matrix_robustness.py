@@ -1,6 +1,7 @@
 """What goes wrong with networks, servers and processes."""
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -161,7 +162,7 @@ async def test_a_hostile_device_stops_nothing(server: Synapse, tmp_path: Path) -
     it = channel(server.base, bot.user_id, tmp_path, state)
     room = await known_room(it, ann, bot.user_id)
     async with running(it, inbox) as sender:
-        client = sender.server.client
+        client: Any = sender.server.client
         own = client.olm.account.identity_keys["curve25519"]
         for n, body in enumerate(("AAAA", "", "Mw", 5, None)):
             message = {"type": n % 2, "body": body}

@@ -12,7 +12,9 @@ import trio.testing
 import nanoclaw
 from nanoclaw import Host
 from nanoclaw.channels.factory import ChannelContext, SetupFailed
+from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.channels.telegram import TelegramConfig
+from nanoclaw.channels.telegram.sdk import needs_sdk
 from nanoclaw.channels.telegram.setting_up import check
 from nanoclaw.config.model import KeyConfig
 from nanoclaw.host import Seams
@@ -35,7 +37,7 @@ async def a_host(tmp_path: Path, **settings: str) -> AsyncIterator[tuple[FakeTel
         made = channel(telegram, tmp_path, MemoryState(), **settings)
         async with nanoclaw.open_host(host_config(tmp_path / "home"), channels=[made]) as host:
             ann = telegram.user("Ann")
-            await host.admin.wirings.connect(Address("tg", str(ann.id)), "main", policy="public")
+            await host.admin.wirings.connect(Address("family", str(ann.id)), "main", policy="public")
             with trio.fail_after(GUARD_S):
                 yield telegram, ann, host
 
@@ -59,7 +61,7 @@ async def test_a_message_is_answered_in_its_topic(tmp_path: Path) -> None:
     async with a_host(tmp_path) as (telegram, ann, host):
         club = telegram.group("Club", [ann], topics=["Cakes"])
         [topic] = club.topics
-        await host.admin.wirings.connect(Address("tg", str(club.id)), "main", policy="public")
+        await host.admin.wirings.connect(Address("family", str(club.id)), "main", policy="public")
         ann.says("hello", club, thread=topic)
         [answer] = await telegram.until_shown(club)
     assert (answer.text, answer.thread_id) == ("echo: hello", topic)
@@ -74,7 +76,7 @@ async def test_a_killed_host_loses_nothing(tmp_path: Path) -> None:
         home = tmp_path / "home"
         await prepare(home, table, Address("telegram", str(ann.id)))
         with trio.fail_after(GUARD_S):
-            for part in (said[:70], said[70:140], said[140:]):
+            for part in (said[:100], said[100:]):
                 for text in part:
                     ann.says(text)
                 async with running(home):
@@ -94,7 +96,7 @@ async def test_messages_of_a_pause_come_in_order(tmp_path: Path) -> None:
         async with nanoclaw.open_host(
             host_config(home), channels=[made], seams=Seams(runtime=NoRuntime())
         ) as host:
-            await host.admin.wirings.connect(Address("tg", str(ann.id)), "main", policy="public")
+            await host.admin.wirings.connect(Address("family", str(ann.id)), "main", policy="public")
             with trio.fail_after(GUARD_S):
                 await telegram.confirmed(last)
     assert stored_texts(home) == said
@@ -141,6 +143,11 @@ async def test_a_webhook_takes_updates(tmp_path: Path, free_port: int) -> None:
 
 
 # -- setting up
+
+
+def test_a_missing_package_is_named_with_the_way_to_install_it() -> None:
+    with pytest.raises(ChannelUnavailable, match=r"telegram is missing: .*nanoclaw\[telegram\]"), needs_sdk():
+        raise ImportError(name="telegram")
 
 
 def settings(telegram: FakeTelegram, folder: Path, token: str) -> TelegramConfig:

@@ -291,7 +291,7 @@ updates = st.builds(
 
 @given(updates | anything)
 def test_any_update_is_read_or_refused(raw: object) -> None:
-    reader = Reader("tg", 1, "bot", Moves(MemoryState()))
+    reader = Reader("family", 1, "bot", Moves(MemoryState()))
     try:
         found = reader.read(raw)
     except BadUpdate:

@@ -143,7 +143,9 @@ async def test_a_topic_that_is_none_is_rejected(thread: str) -> None:
     async with sending() as (stage, sender, ann):
         club = stage.telegram.group("Club", [ann], topics=["Cakes"])
         with pytest.raises(DeliveryRejected):
-            await sender.deliver(Outgoing("out-1", Address("tg", str(club.id), thread), TextContent("one")))
+            await sender.deliver(
+                Outgoing("out-1", Address("family", str(club.id), thread), TextContent("one"))
+            )
 
 
 async def test_a_reaction_that_telegram_lacks_is_rejected_with_those_that_it_has() -> None:
