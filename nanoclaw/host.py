@@ -225,6 +225,7 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
             open_receivers(parts.channels, desks.router, supervision, under=root, conditions=conditions)
         )
         channels = _channels(parts, services, receivers, control)
+        start_up.start("channels", background(channels.run))
         ground = ground_of(parts, services, living, desks.drops, channels)
         status = _status(parts, services, living, desks, root, channels)
         if control is not None:
@@ -273,6 +274,7 @@ def _channels(
         None if control is None else control.reread,
         None if parts.recorder is None else RECORDED,
         services.changes.tell_approvals,
+        dict(parts.channels),
     )
 
 

@@ -1,7 +1,7 @@
 """The bridge to SDKs on asyncio: one event loop for the connection of one channel.
 
 Nothing of asyncio passes this module: a channel calls its SDK with `AsyncioLoop.run`, and gives it callbacks
-made with `AsyncioLoop.callback`. Open a loop inside the channel's `sender()`: it is closed with the connection.
+made with `AsyncioLoop.callback`. Open a loop inside the channel's `sender()`: it is closed with it.
 Any task of trio may use it, such as those that deliver to chats.
 
 - An error that the SDK leaves in a task of its own ends the connection, so the host opens it again.

@@ -14,6 +14,7 @@ from nanoclaw.system.foreign import ForeignError, described
 
 Half = Literal["sender", "receiver", "chats"]
 """`chats`: the deliveries to single chats, which a network may limit while it is connected."""
+HALVES: tuple[Half, ...] = ("sender", "receiver", "chats")
 WELL_S = 5.0
 """Seconds without a failure after which a half has recovered."""
 LONGEST = 500
@@ -46,6 +47,7 @@ class Conditions:
 
     _clock: Clock = Factory(SystemClock)
     _found: dict[tuple[str, Half], Trouble] = Factory(dict)
+    _refused: trio.Event = Factory(trio.Event)
 
     def failed(self, channel: str, half: Half, error: BaseException, began: float) -> None:
         """Note a failure. `began`: the time on trio's clock at which the half had started."""
@@ -58,6 +60,18 @@ class Conditions:
         if before is not None and now - began < WELL_S and condition == before.condition:
             found = evolve(found, since=before.since)
         self._found[channel, half] = found
+        if condition == "unauthorized":
+            self._refused.set()
+
+    async def unauthorized(self) -> None:
+        """Wait until a secret is refused or cannot be read. One task may call it."""
+        await self._refused.wait()
+        self._refused = trio.Event()
+
+    def is_unauthorized(self, channel: str) -> bool:
+        """Return True if the last failure of a half of the channel is about its secret."""
+        found = (self._found.get((channel, half)) for half in HALVES)
+        return any(each is not None and each.condition == "unauthorized" for each in found)
 
     def refused(self, channel: str, error: ChannelUnavailable) -> None:
         """Note that the network took no message for a chat, if that concerns more than the chat."""
@@ -71,7 +85,7 @@ class Conditions:
 
     def forget(self, channel: str) -> None:
         """Forget a channel that is removed."""
-        for half in ("sender", "receiver", "chats"):
+        for half in HALVES:
             self._found.pop((channel, half), None)
 
     def of(self, channel: str, *, sender_runs: bool, receiver_runs: bool) -> Trouble | None:

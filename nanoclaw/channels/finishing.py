@@ -16,10 +16,7 @@ FINISH_S = 5.0
 
 def names_files(event: Event) -> bool:
     """Return True if the event names files, which its channel removes after the offer."""
-    if not isinstance(event, InboundEvent):
-        return False
-    files: object = getattr(event.message, "attachments", ())  # nothing has checked the event yet
-    return isinstance(files, tuple | list) and any(getattr(each, "path", None) for each in files)
+    return isinstance(event, InboundEvent) and any(each.path for each in event.message.attachments)
 
 
 async def finished(call: Callable[[], Awaitable[T]], within_s: float = FINISH_S) -> T:

@@ -75,7 +75,7 @@ class Handover:
 async def _leave(request: _Request) -> None:
     """Withdraw a request. One with files that the host is copying is finished first."""
     request.withdrawn = True
-    if request.begun and names_files(request.event):
+    if request.begun and not request.done.is_set() and names_files(request.event):
         with trio.move_on_after(FINISH_S, shield=True):
             await request.done.wait()
 

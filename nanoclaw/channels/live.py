@@ -1,6 +1,8 @@
 """The channels of a running host: starts, stops and reports them while the host runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import structlog
 import trio
@@ -10,6 +12,7 @@ from actors import Node, Refusal, Stopped
 from nanoclaw.channels.factory import RESERVED, make_channel
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.receivers import Receivers
+from nanoclaw.channels.secrets import LOOK_S, Mark, mark_of, secret_files
 from nanoclaw.channels.senders import Senders
 from nanoclaw.channels.state import ChannelState, UsesState
 from nanoclaw.config import Config, ConfigError
@@ -42,6 +45,8 @@ class LiveChannels:
     """Why no channel is started or stopped."""
     _changed: Callable[[], None] = field(default=lambda: None)
     """Called after a channel was started."""
+    _running: dict[str, Channel] = Factory(dict)
+    """The channels that run."""
     _lock: trio.Lock = Factory(trio.Lock)
 
     async def start(self, name: str) -> None:
@@ -57,11 +62,7 @@ class LiveChannels:
             if name in self._senders.channel_types:
                 await self._stop(name)
             self._hand_state(channel)
-            try:
-                self._senders.add(channel)
-                self._receivers.add(channel)
-            except Stopped as error:
-                raise ChannelNotChanged("the host is stopping") from error
+            self._add(channel)
             self._changed()
         _log.info("channels.started", channel=name)
 
@@ -81,7 +82,46 @@ class LiveChannels:
             await self._stop(name)
         _log.info("channels.stopped", channel=name)
 
+    async def run(self) -> None:
+        """Start channels again whose secret was refused, once its file is another one. Until cancelled."""
+        while True:
+            await self._senders.conditions.unauthorized()
+            while before := {name: self._marks(name) for name in self._refused()}:
+                await trio.sleep(LOOK_S)
+                for name, marks in before.items():
+                    if self._marks(name) != marks:
+                        await self._again(name)
+
+    def _refused(self) -> Sequence[str]:
+        """Return the channels whose secret is refused, and is in a file."""
+        refused = [name for name in self._running if self._senders.conditions.is_unauthorized(name)]
+        return [name for name in refused if self._marks(name)]
+
+    def _marks(self, name: str) -> Mapping[Path, Mark]:
+        table = self.config.channels.get(name)
+        files = frozenset[Path]() if table is None else secret_files(table.values, self.config.home)
+        return {file: mark_of(file) for file in files}
+
+    async def _again(self, name: str) -> None:
+        """Connect a channel anew."""
+        async with self._lock:
+            channel = self._running.get(name)
+            if channel is not None:
+                _log.info("channels.secret_changed", channel=name)
+                await self._stop(name)
+                with suppress(ChannelNotChanged):  # the host is stopping
+                    self._add(channel)
+
+    def _add(self, channel: Channel) -> None:
+        try:
+            self._senders.add(channel)
+            self._receivers.add(channel)
+        except Stopped as error:
+            raise ChannelNotChanged("the host is stopping") from error
+        self._running[channel.channel_type] = channel
+
     async def _stop(self, name: str) -> None:
+        self._running.pop(name, None)
         with trio.CancelScope(shield=True):  # both halves, or none: supervisors bound the time
             await self._receivers.remove(name)
             await self._senders.remove(name)

@@ -1,6 +1,6 @@
 """Reads the receipts and delays of channels. They are foreign code, so the values may have any type."""
 
-from typing import get_args
+from typing import cast, get_args
 
 from actors import Refusal
 from nanoclaw.channels.protocol import ChannelUnavailable, Condition
@@ -8,7 +8,7 @@ from nanoclaw.records import Receipt
 from nanoclaw.records.content import storable
 from nanoclaw.system.foreign import text_of
 
-CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+CONDITIONS = get_args(Condition)
 
 
 def read_receipt(returned: object) -> tuple[Receipt, str | None]:
@@ -33,7 +33,7 @@ def unavailable(error: Refusal) -> ChannelUnavailable:
     if not isinstance(error, ChannelUnavailable):
         return ChannelUnavailable(text_of(error))
     condition: object = getattr(error, "condition", None)
-    known: Condition = next((each for each in CONDITIONS if each == condition), "down")
+    known = cast("Condition", condition) if condition in CONDITIONS else "down"
     return ChannelUnavailable(text_of(error), retry_after(error), condition=known)
 
 

@@ -7,14 +7,12 @@ connection. It is never buried, so later events wait for seconds, not for minute
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 
 import trio
 from attrs import frozen
 
 from actors import Backoff, Context, Node, Policy, Refusal, Supervisor
 from nanoclaw.channels.conditions import WELL_S, Conditions, noted
-from nanoclaw.channels.finishing import finished, names_files
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.receipts import unavailable
 from nanoclaw.records import Address, BadEvent, Event, Intake, Routed
@@ -67,8 +65,6 @@ class _OwnEvents:
                 f"the channel {self.channel_type} offers an event of {address.channel_type!r:.60}: "
                 "a channel offers those of its own chats"
             )
-        if names_files(event):
-            return await finished(partial(self.intake.offer, event))
         return await self.intake.offer(event)
 
 

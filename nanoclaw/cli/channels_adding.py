@@ -18,6 +18,7 @@ from nanoclaw.channels.extras import missing_packages
 from nanoclaw.channels.factory import (
     RESERVED,
     Account,
+    ChannelContext,
     ChannelFactory,
     ChannelSetup,
     SetupFailed,
@@ -256,13 +257,14 @@ def _checked(
         click.echo(harmless(f"Asking {adding.type} ... "), nl=False)
     context = context_of(config, adding.name)
     with silent():
-        found: Account | str = trio.run(_asking, adding.setup, settings, context)
+        found: Account | str = trio.run(asked, adding.setup, settings, context)
     if adding.asks:
         say("\n" if isinstance(found, str) else f"this is {found.name}.")
     return found
 
 
-async def _asking(setup: ChannelSetup[Any], settings: Any, context: Any) -> Account | str:
+async def asked(setup: ChannelSetup[Any], settings: Any, context: ChannelContext) -> Account | str:
+    """Ask a network whether the settings are right. Return the account, or why it refuses them."""
     with trio.move_on_after(CHECK_S):
         try:
             with foreign_code(SetupFailed, ConfigError, ChannelUnavailable):

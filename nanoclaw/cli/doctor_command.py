@@ -10,6 +10,7 @@ import trio
 
 from nanoclaw.cli.client import until_signal
 from nanoclaw.cli.config_commands import checked
+from nanoclaw.cli.doctor.channels import channels
 from nanoclaw.cli.doctor.data import data
 from nanoclaw.cli.doctor.findings import Finding, has_problem
 from nanoclaw.cli.doctor.host import host
@@ -26,9 +27,9 @@ from nanoclaw.config.layers import HOME_VARIABLE
 PROBLEMS = 1
 """Exit code: something keeps the host from its work."""
 DOCTOR = (
-    "Look at all that a host needs: configuration, model, data directory, limits of the system, clock, "
-    "runtime, sandboxes, and the running host. Each line says what it found, and what to do. Nothing is "
-    "changed."
+    "Look at all that a host needs: configuration, model, channels, data directory, limits of the "
+    "system, clock, runtime, sandboxes, and the running host. Each line says what it found, and what to do. "
+    "Nothing is changed."
 )
 EPILOG = (
     "Works while a host runs and while none does, and with a config.toml that cannot be read. Exit codes: 0 "
@@ -68,6 +69,7 @@ async def _look(places: Places, *, call: bool) -> list[Finding]:
     found = await trio.to_thread.run_sync(lambda: list(_of_configuration(places)))
     if readable:
         found += await models(config, call=call)
+        found += await channels(config)
     found += await trio.to_thread.run_sync(lambda: [*data(config), *machine(config), *sandbox(config)])
     return [*found, *await host(config)]
 

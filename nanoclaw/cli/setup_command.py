@@ -354,6 +354,7 @@ def _report(
     model = f"{target.provider}{f', {target.name}' if target.name else ''}. {answers_it}" if target else ""
     sandbox = f"Agents run in: {answers.sandbox}. " if answers.sandbox else ""
     show(f"{f'Model: {model}' if model else ''}{sandbox}Written: {file}")
+    show("`nanoclaw channels add` connects the assistant to a chat app.")
     for hint in hints:
         tell(f"nanoclaw: {hint}")
 

@@ -75,6 +75,7 @@ def first_answers(config: Config, file: Path, *, asks_model: bool) -> None:
         target = ask_model(config.home, None) if asks_model else None
     save(config.home, file, Answers(target, ask_zone(config)), template(config))
     say(f"Written: {file}; `nanoclaw setup` changes it.")
+    say("`nanoclaw channels add` connects the assistant to a chat app.")
 
 
 # -- the model -------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 import trio
@@ -9,6 +10,7 @@ from attrs import Factory, define, evolve, frozen
 
 from actors import ActorError, Ref
 from nanoclaw.approvals.kinds.chat import CHAT_REJECTED
+from nanoclaw.channels.finishing import finished, names_files
 from nanoclaw.records import (
     Address,
     Attended,
@@ -143,6 +145,11 @@ class Router:
             BadEvent: a value in it does not fit. Nothing is stored.
         """
         event = received(event)
+        if names_files(event):  # whoever offers it removes them when this returns or is cancelled
+            return await finished(partial(self._take, event))
+        return await self._take(event)
+
+    async def _take(self, event: Event) -> Routed:
         try:
             routed = await self._offer(event)
         except (StoreError, ActorError, DamagedRow) as error:

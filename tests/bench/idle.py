@@ -24,13 +24,13 @@ async def _measure(home: Path) -> list[tuple[str, float, str]]:
     async with host_program(home) as host:
         await host.logged("sessions.resumed")
         await trio.sleep(SETTLE_S)
-        before = _cpu_s(host)
+        before = cpu_s(host)
         await trio.sleep(WATCH_S)
-        percent = (_cpu_s(host) - before) / WATCH_S * 100
+        percent = (cpu_s(host) - before) / WATCH_S * 100
         return [("idle200_cpu", percent, "%"), ("idle200_rss", _rss_mib(host), "MiB")]
 
 
-def _cpu_s(host: HostProgram) -> float:
+def cpu_s(host: HostProgram) -> float:
     fields = Path(f"/proc/{host.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

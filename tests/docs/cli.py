@@ -103,6 +103,25 @@ def _noun(context: click.Context, name: str) -> Iterator[str]:
     for operation in OWN.of_noun(name):
         yield ""
         yield from _operation(context, group, operation)
+    operations = {operation.verb for operation in OWN.of_noun(name)}
+    with click.Context(group, context, name) as inner:
+        for verb in group.list_commands(inner):
+            command = group.get_command(inner, verb)
+            if verb not in operations and command is not None:
+                yield ""
+                yield from _own(inner, command, f"{name} {verb}")
+
+
+def _own(context: click.Context, command: click.Command, words: str) -> Iterator[str]:
+    """Write a command that is more than an operation, and those below it."""
+    yield from _command(context, command, f"#### {words}")
+    if isinstance(command, click.Group):
+        with click.Context(command, context, command.name) as inner:
+            for name in command.list_commands(inner):
+                found = command.get_command(inner, name)
+                if found is not None:
+                    yield ""
+                    yield from _command(inner, found, f"##### {words} {name}")
 
 
 def _operation(context: click.Context, group: click.Group, operation: Operation) -> Iterator[str]:

@@ -10,15 +10,18 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from typing import Annotated, Any, get_args, get_origin
 
-from attrs import NOTHING, Attribute, fields, has, resolve_types
+from attrs import NOTHING, Attribute, Factory, fields, has, resolve_types
 
 from nanoclaw.agents import ContainerConfig, Grant, LimitsConfig, McpServer, PackagesConfig
+from nanoclaw.channels.factory import GROUP, ChannelFactory
 from nanoclaw.config import Config
+from nanoclaw.config.entry_points import load
 from nanoclaw.config.keys import KEYS, OLD_NAMES, in_table
 from nanoclaw.config.kinds import Bytes
 from nanoclaw.config.model import FallbackConfig, ModelLayer
@@ -48,6 +51,8 @@ def default(value: object) -> str:
         return f"`[{', '.join(default(item).strip('`') for item in value)}]`"
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{str(value).removesuffix('.0')}`"
 
 
@@ -130,7 +135,29 @@ def old() -> Iterator[str]:
     yield from (f"| `{name}` | `{in_table(new)}` |" for name, new in OLD_NAMES.items())
 
 
-BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {"keys": keys, "container": container, "old": old}
+def channels() -> Iterator[str]:
+    """Return one table of the page for each type of channel that comes with NanoClaw."""
+    for point in sorted(entry_points(group=GROUP), key=lambda each: each.name):
+        if point.dist is None or point.dist.name != "nanoclaw":
+            continue
+        cls = load(GROUP, point.name, ChannelFactory, where=point.name).config
+        yield f"### `[channels.{point.name}]`\n\n{str(cls.__doc__).splitlines()[0]}\n"
+        yield "| key | must be | default | meaning |\n|---|---|---|---|"
+        words = words_of(cls)
+        for field in fields(resolve_types(cls)):
+            must = " It must be given." if field.default is NOTHING else ""
+            shown = default(None if isinstance(field.default, Factory) or must else field.default)  # type: ignore[arg-type]  # Factory is a class
+            kind = wanted(field.type).replace("|", "\\|")
+            yield f"| `{field.name}` | {kind} | {shown} | {words.get(field.name, '')}{must} |"
+        yield ""
+
+
+BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
+    "keys": keys,
+    "channels": channels,
+    "container": container,
+    "old": old,
+}
 
 
 def up_to_date(text: str) -> str:

@@ -56,7 +56,7 @@ async def test_a_channel_that_cannot_take_its_state_stops_the_start(tmp_path: Pa
             raise RuntimeError(f"no room for {state!r:.5}")
 
     config = nanoclaw.load_config(home=tmp_path, environ={})
-    with pytest.raises(nanoclaw.HostFailed, match=r"the channel fake cannot be used: its use_state\(\) fail"):
+    with pytest.raises(nanoclaw.HostFailed, match=r"the channel fake cannot be used: its use_state\(\)"):
         async with nanoclaw.open_host(config, channels=[Broken()]):
             pass
 

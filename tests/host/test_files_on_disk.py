@@ -119,6 +119,26 @@ async def test_a_file_of_a_parked_event_waits_with_it(tmp_path: Path) -> None:
             assert in_inboxes(tmp_path) == [CONTENT]
 
 
+@pytest.mark.parametrize("checkpoints", [1, 2, 5])
+async def test_an_offer_that_is_cut_off_keeps_its_file(
+    world: World, tmp_path: Path, checkpoints: int
+) -> None:
+    olga = world.user("olga")
+    club = world.group("club", [olga])
+    await world.wire(club)
+    given = a_file(tmp_path)
+    assert given.path is not None
+    event = InboundEvent(club.address, "1", ChatMessage("1", "look", "Olga", olga.id, (given,)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.host.intake.offer, event)
+        for _ in range(checkpoints):
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    given.path.unlink()
+    await world.channel.offer(event)  # as the network does, which got no confirmation
+    assert in_inboxes(world.home) == [CONTENT]
+
+
 async def test_a_message_whose_file_is_gone_says_so(world: World, tmp_path: Path) -> None:
     olga = world.user("olga")
     await world.wire(world.group("club", [olga]))

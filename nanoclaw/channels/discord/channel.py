@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from random import SystemRandom
 from typing import TYPE_CHECKING
 
 import structlog
@@ -39,8 +38,6 @@ READY_S = 30.0
 """Time limit in seconds of beginning or resuming a session."""
 DRAFTS_S = 5.0
 """Time limit in seconds of removing the drafts of a process that was killed."""
-LONGEST_PAUSE_S = 30.0
-"""Longest pause in seconds between two attempts to connect."""
 REFUSED_S = 300.0
 """The pause after Discord has refused the bot, unless its token is changed. A person must do something."""
 
@@ -58,8 +55,6 @@ class DiscordChannel:
     state: ChannelState | None = None
     progress: Progress | None = None
     """How far the host has the events, once the channel was connected."""
-    _failures: int = 0
-    """Connections in a row that failed."""
     _refused: Secret | None = None
     """The token, if Discord refused it or the bot's rights."""
 
@@ -92,7 +87,7 @@ class DiscordChannel:
         await self._pause()
         secret = Secret(self.config.token)
         async with (
-            self._counted(secret),
+            self._noting_refusals(secret),
             self._connection(await secret.read()) as connection,
             trio.open_nursery() as nursery,
         ):
@@ -102,7 +97,6 @@ class DiscordChannel:
                 await incoming.ready.wait()
             if scope.cancelled_caught:
                 raise ChannelUnavailable(f"Discord began no session within {READY_S:g} s")
-            self._failures = 0
             nursery.start_soon(incoming.progress.keep_saving)
             nursery.start_soon(_reconnect_for_new, secret)
             nursery.start_soon(self._register, connection)
@@ -110,18 +104,15 @@ class DiscordChannel:
             nursery.cancel_scope.cancel()
 
     async def _pause(self) -> None:
-        """Wait after connections that failed. Discord locks bots that begin too many sessions."""
+        """Wait after Discord has refused the bot. It locks bots that begin too many sessions."""
         if self._refused is not None:
             with trio.move_on_after(REFUSED_S):
                 await self._refused.changed()
-        elif self._failures:
-            pause_s = min(2.0**self._failures, LONGEST_PAUSE_S)
-            await trio.sleep(pause_s * SystemRandom().uniform(0.25, 0.5))
 
     @asynccontextmanager
-    async def _counted(self, secret: Secret) -> AsyncIterator[None]:
-        """Count a failure, and raise it without the groups of nurseries around it."""
-        self._failures, self._refused = min(self._failures + 1, 10), None
+    async def _noting_refusals(self, secret: Secret) -> AsyncIterator[None]:
+        """Note a refusal. Raise why the connection ended without the groups of nurseries around it."""
+        self._refused = None
         try:
             with ungrouped(ChannelUnavailable):
                 yield

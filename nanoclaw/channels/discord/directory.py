@@ -7,7 +7,7 @@ from typing import Any
 from attrs import Factory, define
 
 from nanoclaw.channels.discord.receiving import Me, Place
-from nanoclaw.channels.discord.wire import DM, GROUP_DM, TEXT, THREADS, Channel, Guild, Unreadable, read
+from nanoclaw.channels.discord.wire import DM, TEXT, THREADS, Channel, Guild, Unreadable, read
 from nanoclaw.channels.protocol import DeliveryRejected
 from nanoclaw.records import Address
 
@@ -39,7 +39,6 @@ class Directory:
     """The name of our channel, the first part of its addresses."""
     me: Me
     _channels: OrderedDict[str, Channel] = Factory(OrderedDict)
-    _guilds: dict[str, str] = Factory(dict)
     _roles: dict[str, frozenset[str]] = Factory(dict)
 
     def learn(self, event: str, data: Any) -> None:
@@ -50,12 +49,16 @@ class Directory:
             self._keep(read(Channel, data))
             return
         guild = read(Guild, data)
-        self._guilds[guild.id] = guild.name
         own = (role.id for role in guild.roles if role.tags and role.tags.bot_id == self.me.id)
         self._roles[guild.id] = frozenset(own)
         for each in (*guild.channels, *guild.threads):
             # The channels of a server do not name it.
             self._keep(Channel(each.id, each.type, each.name, guild.id, each.parent_id, each.recipients))
+
+    def name(self, channel_id: str) -> str | None:
+        """Return the name of a channel, if it is known."""
+        known = self._channels.get(channel_id)
+        return known.name if known else None
 
     def _keep(self, channel: Channel) -> None:
         self._channels[channel.id] = channel
@@ -79,15 +82,8 @@ class Directory:
             return Place(
                 address, channel.recipients[0].name[:200] if channel.recipients else None, is_group=False
             )
-        guild = self._guilds.get(channel.guild_id or "")
-        name = channel.name and (channel.name if channel.type == GROUP_DM else f"#{channel.name}")
-        full = f"{name} ({guild})" if name and guild else name
-        return Place(
-            address,
-            full and full[:200],
-            is_group=True,
-            own_roles=self._roles.get(channel.guild_id or "", frozenset()),
-        )
+        roles = self._roles.get(channel.guild_id or "", frozenset())
+        return Place(address, (channel.name or "")[:200] or None, is_group=True, own_roles=roles)
 
     async def _channel(self, channel_id: str, fetch: Fetch, otherwise: int) -> Channel:
         """Return a channel, and know its server, too. A resumed session tells of neither."""
@@ -95,7 +91,7 @@ class Directory:
             return known
         try:
             channel = read(Channel, await fetch(f"/channels/{channel_id}"))
-            if channel.guild_id is not None and channel.guild_id not in self._guilds:
+            if channel.guild_id is not None and channel.guild_id not in self._roles:
                 self.learn("GUILD_UPDATE", await fetch(f"/guilds/{channel.guild_id}"))
         except (DeliveryRejected, Unreadable):
             return Channel(channel_id, otherwise)

@@ -32,7 +32,7 @@ from nanoclaw.channels.handover import Handover
 from nanoclaw.channels.media import Media
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.state import StateError
-from nanoclaw.records import Address, BadEvent, Event, InboundEvent, NotAccepted, Routed
+from nanoclaw.records import Address, BadEvent, ChatRenamed, Event, InboundEvent, NotAccepted, Routed
 
 MOST_WAITING = 1_000
 """Limit of events that wait for the host."""
@@ -114,12 +114,20 @@ class Incoming:
         """Return the queue of an event and what to do for it, or None."""
         name, data = dispatch.name, dispatch.data
         if name in places.EVENTS:
-            self.directory.learn(name, data)
-            return None
+            return self._learnt(name, data)
         if name == "INTERACTION_CREATE":
             return f"interaction {dispatch.sequence}", partial(self.interact, data)
         handle = _HANDLERS.get(name)
         return (chat := channel_of(data), partial(handle, self, chat, data)) if handle else None
+
+    def _learnt(self, name: str, data: Any) -> tuple[str, Callable[[], Awaitable[None]]] | None:
+        """Learn of a chat or server. Return what to do if a chat has a new name."""
+        chat = data.get("id") if isinstance(data, dict) and name == "CHANNEL_UPDATE" else None
+        before = self.directory.name(chat) if isinstance(chat, str) else None
+        self.directory.learn(name, data)
+        if before is None or before == self.directory.name(str(chat)):
+            return None
+        return str(chat), partial(self._renamed, str(chat), data)
 
     async def _put(self, queue: str, do: Callable[[], Awaitable[None]], sequence: int) -> None:
         await self._room.acquire()
@@ -194,6 +202,11 @@ class Incoming:
                 await files.fetch(kind, each.filename, each.url, size=each.size, trusted=(self.trusted,))
             said = evolve(event.message, text=files.text(event.message.text), attachments=files.attachments)
             return await self.handover.offer(evolve(event, message=said))
+
+    async def _renamed(self, chat: str, data: Any) -> None:
+        place = await self._place(chat, data)
+        if place.name:
+            await self.handover.offer(ChatRenamed(place.address, f"renamed:{chat}", place.name))
 
     async def _deleted(self, chat: str, data: Any) -> None:
         for event in deletions(data, await self._place(chat, data)):

@@ -6,9 +6,9 @@ on before the host has an event. Only this module imports discord.py; the channe
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
-from pathlib import Path
+from io import BufferedReader, FileIO
 from random import SystemRandom
 from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
@@ -37,6 +37,8 @@ LONGEST_WAIT_S = 5.0
 PAUSE_S = 0.5
 RECONNECTS = 3
 """Attempts in a row to open a lost gateway again, before the channel counts as down."""
+CHUNK = 1 << 16
+"""Bytes of a file that are read at once."""
 PAGE = 100
 """Messages that one request for the history returns."""
 RESUMABLE = 4000
@@ -89,6 +91,13 @@ class _Client(discord.Client):
         """Ignore the events of discord.py's own objects."""
 
 
+class _Reader(BufferedReader):
+    """A file that is read in small parts. aiohttp asks for 256 KiB, and keeps many of them alive."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(size, CHUNK) if size is not None and size > 0 else size)
+
+
 # -- one connection ----------------------------------------------------------------
 
 
@@ -111,7 +120,16 @@ class Connection:
             return str((await self.loop.run(self._send, channel_id, post))["id"])
 
     async def _send(self, channel_id: str, post: Post) -> Mapping[str, Any]:
-        options: dict[str, Any] = {"files": [_file(*each) for each in post.files]} if post.files else {}
+        with ExitStack() as opened:
+            readers = [(name, opened.enter_context(_Reader(FileIO(path)))) for name, path in post.files]
+            files = [discord.File(reader, filename=name) for name, reader in readers]
+            try:
+                return await self._send_with(channel_id, post, {"files": files} if files else {})
+            finally:
+                for file, (_, reader) in zip(files, readers, strict=True):
+                    reader.close = file._closer  # type: ignore[method-assign]  # noqa: SLF001 -- it had replaced it
+
+    async def _send_with(self, channel_id: str, post: Post, options: dict[str, Any]) -> Mapping[str, Any]:
         if post.reply_to:
             options["message_reference"] = {"message_id": post.reply_to, "fail_if_not_exists": False}
         if post.buttons:
@@ -388,10 +406,6 @@ def _seconds(header: str | None) -> float:
         return min(max(float(header or ""), 0.0), 3600.0)
     except ValueError:
         return 10.0
-
-
-def _file(name: str, path: Path) -> discord.File:
-    return discord.File(path, filename=name)
 
 
 def _view(buttons: Sequence[Button]) -> discord.ui.View:

@@ -10,7 +10,7 @@ from attrs import frozen
 
 T = TypeVar("T")
 
-TEXT, DM, GROUP_DM = 0, 1, 3
+TEXT, DM = 0, 1
 THREADS = frozenset({10, 11, 12})
 """The types of channels: of servers, of users, and threads."""
 MESSAGES = frozenset({0, 19})

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpcore2
@@ -67,6 +67,10 @@ def _host(url: str) -> str | None:
     return parts.hostname if fits else None
 
 
+def _plain_backend() -> httpcore2.AsyncNetworkBackend:
+    return cast("httpcore2.AsyncNetworkBackend", httpcore2.TrioBackend())
+
+
 @frozen
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
     """Connects to public addresses only, whatever a name resolves to."""
@@ -74,7 +78,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
     internet: Internet
     private: bool
     """True to connect to any address."""
-    _plain: httpcore2.AsyncNetworkBackend = Factory(httpcore2.TrioBackend)
+    _plain: httpcore2.AsyncNetworkBackend = Factory(_plain_backend)
 
     async def connect_tcp(
         self,

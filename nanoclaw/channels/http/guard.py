@@ -144,9 +144,10 @@ class _Body:
         if self._complete:
             return await self.inner()  # it waits for the end of the connection
         within = BODY_WITHIN_S + self._size / SLOWEST
-        with trio.move_on_at(self._begun_at + within) as scope:
+        message: Message | None = None
+        with trio.move_on_at(self._begun_at + within):
             message = await self.inner()
-        if scope.cancelled_caught:
+        if message is None:
             raise ApiError(408, "the body did not come in time; send it again", code="slow")
         if message["type"] == "http.request":
             self._size += len(message.get("body", b""))

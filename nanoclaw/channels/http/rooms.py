@@ -12,7 +12,7 @@ An `Entry` has a number, `seq`. A client that reconnects goes on with `after` = 
 seen. The other updates are hints without a number, which may be lost.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -86,6 +86,13 @@ class Upload:
     size: int
     digest: str
     """The SHA-256 of the content."""
+    kept: str | None = None
+    """The id under which the channel keeps it for downloads, if it does."""
+
+    def shown(self) -> Mapping[str, Any]:
+        """Return its part of an entry."""
+        id_ = {} if self.kept is None else {"id": self.kept}
+        return {**id_, "name": self.name, "size": self.size}
 
 
 @frozen
@@ -277,7 +284,7 @@ class HttpRoom:
         return posted
 
     def _entry(self, person: Person, post: Post, id_: str) -> NewEntry:
-        files = [{"name": each.name, "size": each.size} for each in post.files]
+        files = [each.shown() for each in post.files]
         content = {"text": post.text, **({"files": files} if files else {})}
         now = self.rooms.clock.now()
         return NewEntry(self.chat, post.thread, "user", id_, id_, content, now, person.name, post.reply_to)

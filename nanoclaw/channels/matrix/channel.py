@@ -45,17 +45,14 @@ class MatrixChannel:
     """Seconds that the key of a message may be late before its room is told."""
     _handover: Handover = Factory(Handover)
     _random: Random = Factory(SystemRandom)
-    _login: Login = field(init=False)
     _state: ChannelState | None = None
+    _login: Login = field(init=False)
     _media: Media = field(init=False)
 
-    @_media.default
-    def _own_folder(self) -> Media:
-        return Media((self.context.folder / "media").absolute())
-
-    @_login.default
-    def _first_login(self) -> Login:
-        return Login(self.config, self.context, lambda: new_device(self._random))
+    def __attrs_post_init__(self) -> None:
+        """Make what needs the configuration. Nothing connects yet."""
+        self._login = Login(self.config, self.context, lambda: new_device(self._random))
+        self._media = Media((self.context.folder / "media").absolute())
 
     @property
     def channel_type(self) -> str:

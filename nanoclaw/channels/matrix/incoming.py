@@ -92,7 +92,7 @@ class Incoming:
     fetch: Fetch
     _known: OrderedDict[str, Known] = Factory(OrderedDict)
 
-    async def event_of(self, room_id: str, seen: Seen, files: Files) -> Event | None:
+    async def event_of(self, room_id: str, seen: Seen, files: Files) -> Event | None:  # noqa: PLR0911 -- kinds
         """Return the event for the host, or None for what does not concern it."""
         if isinstance(seen, Message):
             self._remember(seen)

@@ -33,11 +33,11 @@ class Login:
     """Returns an id for a new device."""
     secret: Secret = field(init=False)
 
-    @secret.default
-    def _the_one_that_there_is(self) -> Secret:
+    def __attrs_post_init__(self) -> None:
+        """Take the secret that there is."""
         place = self.config.password or self.config.access_token
         assert isinstance(place, KeyConfig)  # noqa: S101 -- the configuration has one of both
-        return Secret(place)
+        self.secret = Secret(place)
 
     @property
     def keys(self) -> Path:

@@ -65,16 +65,16 @@ class Client(AsyncClient):  # type: ignore[misc]  # nio has no types
             yield
 
     def _handle_decrypt_to_device(self, to_device_event: Any) -> Any:
-        decrypted: Any = None
+        found = list[Any]()
         with _skipping("to_device", to_device_event):
-            decrypted = super()._handle_decrypt_to_device(to_device_event)
-        return decrypted
+            found.append(super()._handle_decrypt_to_device(to_device_event))
+        return found[0] if found else None
 
     def _handle_timeline_event(self, event: Any, room_id: str, room: Any, encrypted_rooms: set[str]) -> Any:
-        decrypted: Any = None
+        found = list[Any]()
         with _skipping("timeline", event):
-            decrypted = super()._handle_timeline_event(event, room_id, room, encrypted_rooms)
-        return decrypted
+            found.append(super()._handle_timeline_event(event, room_id, room, encrypted_rooms))
+        return found[0] if found else None
 
     def _handle_joined_state(self, room_id: str, join_info: Any, encrypted_rooms: set[str]) -> None:
         """Handle the state of a room, one event at a time."""
@@ -108,7 +108,9 @@ class Client(AsyncClient):  # type: ignore[misc]  # nio has no types
         keys = self.olm.share_keys()
         self.olm.save_account()
         method, path, data = Api.keys_upload(self.access_token, keys)
-        return await self._send(KeysUploadResponse, method, path, data)
+        answer: Any = await self._send(KeysUploadResponse, method, path, data)
+        uploaded: KeysUploadResponse | KeysUploadError = answer
+        return uploaded
 
     async def exchange_keys(self) -> None:
         """Do what is due: upload keys, ask for those of others, answer those who ask."""
@@ -119,7 +121,8 @@ class Client(AsyncClient):  # type: ignore[misc]  # nio has no types
         if self.should_query_keys:
             _require(await self.keys_query())
         if self.should_claim_keys:
-            _require(await self.keys_claim(self.get_users_for_key_claiming()))
+            wanted: Any = self.get_users_for_key_claiming()
+            _require(await self.keys_claim(wanted))
         await self.send_to_device_messages()
 
     async def share_key(self, room_id: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 import trio
+import trio.lowlevel
 from attrs import Factory, define
 
 from nanoclaw.channels.matrix.contents import Content, edit, file, mime_of, placed, reaction, texts
@@ -26,6 +27,8 @@ from nanoclaw.records import (
 
 TYPING_S = 15.0
 """Seconds for which users see that the assistant writes, unless it is repeated or a message comes."""
+TYPING_AFTER_S = 0.7
+"""Seconds before users see it. A quick answer costs the server no more than itself."""
 PIECES_S = 30 * 86_400.0
 """Seconds for which the pieces of a long message can be edited."""
 IN_A_THREAD = 20_000
@@ -46,6 +49,7 @@ class MatrixSender:
     files: ServerFiles
     nursery: trio.Nursery
     encrypt_direct_chats: bool
+    _typing_soon: set[str] = Factory(set)
     _typing: set[str] = Factory(set)
     """The rooms in which users see that the assistant writes."""
 
@@ -147,9 +151,23 @@ class MatrixSender:
 
     async def typing(self, address: Address, /) -> None:
         """See `Sender.typing`."""
-        await self._hint(address.platform_id, TYPING_S)
+        room_id = address.platform_id
+        if room_id in self._typing:
+            await self._hint(room_id, TYPING_S)
+        elif room_id not in self._typing_soon:
+            self._typing_soon.add(room_id)
+            self.nursery.start_soon(self._type_soon, room_id)
+        await trio.lowlevel.checkpoint()
+
+    async def _type_soon(self, room_id: str) -> None:
+        """Show that the assistant writes, unless its message comes at once."""
+        await trio.sleep(TYPING_AFTER_S)
+        if room_id in self._typing_soon:
+            self._typing_soon.discard(room_id)
+            await self._hint(room_id, TYPING_S)
 
     async def _stop_typing(self, room_id: str) -> None:
+        self._typing_soon.discard(room_id)
         if room_id in self._typing:
             self._typing.discard(room_id)
             await self._hint(room_id, 0)

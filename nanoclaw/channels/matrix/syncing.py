@@ -34,6 +34,8 @@ JOINS_AT_ONCE, JOIN_EVERY_S = 10, 6.0
 TELL_AFTER_S = 15.0
 """Seconds that a key may be late before the room is told."""
 AGAIN_S = (0.1, 10.0)
+SEEN_AFTER_S = 0.3
+"""Seconds in which the receipts of several messages become one."""
 ATTEMPTS = 5
 """Syncs that may fail in a row, with pauses of 0.25 to 4 s, before the connection counts as lost."""
 SYNC_S = 90.0
@@ -81,6 +83,9 @@ class Syncing:
     _joins: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(JOINS_AT_ONCE))
     _rooms: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(MOST_ROOMS))
     _changed: trio.Event = Factory(trio.Event)
+    _seen: dict[str, str] = Factory(dict)
+    """The last stored event of each room that users are not yet shown as read."""
+    _saw: trio.Event = Factory(trio.Event)
 
     async def connect(self) -> News:
         """Learn the state of all rooms, and what is new since the last round."""
@@ -101,9 +106,10 @@ class Syncing:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._accept_invites)
             nursery.start_soon(self._tell_of_missing_keys)
+            nursery.start_soon(self._show_seen)
             while True:
                 await self._take(news)
-                nursery.start_soon(self._show_seen, news)
+                self._note_seen(news)
                 await self._exchange_keys()
                 news = await self._next()
 
@@ -292,12 +298,21 @@ class Syncing:
 
     # -- what may fail -----------------------------------------------------------
 
-    async def _show_seen(self, news: News) -> None:
-        """Show users that their last messages were received."""
+    def _note_seen(self, news: News) -> None:
         for timeline in news.timelines:
             others = [event for event in timeline.events if event.get("sender") != self.server.user_id]
             if others:
-                await self._quietly(self.server.seen, timeline.room_id, str(others[-1].get("event_id")))
+                self._seen[timeline.room_id] = str(others[-1].get("event_id"))
+                self._saw.set()
+
+    async def _show_seen(self) -> None:
+        """Show users that their last messages were received."""
+        while True:
+            await self._saw.wait()
+            await trio.sleep(SEEN_AFTER_S)
+            self._saw, seen, self._seen = trio.Event(), self._seen, {}
+            for room_id, event_id in seen.items():
+                await self._quietly(self.server.seen, room_id, event_id)
 
     async def _exchange_keys(self) -> None:
         await self._quietly(self.server.exchange_keys)

@@ -35,10 +35,13 @@ from nanoclaw.records import (
     Address,
     BadEvent,
     ChatMessage,
+    ChatRenamed,
     Clicked,
     Deleted,
     Event,
     InboundEvent,
+    Joined,
+    Left,
     NotAccepted,
     Reacted,
     Routed,
@@ -163,8 +166,10 @@ class SlackReader:
                 where = self._address(seen.channel, seen.thread)
                 id_ = f"{seen.channel} {seen.event_ts}"
                 return Clicked(where, id_, seen.question_id, seen.value, _user(seen.user))
-            case Renamed() | Moved():
-                return None
+            case Renamed(channel, name, at):
+                return ChatRenamed(self._address(channel, None), at, name)
+            case Moved():
+                return await self._moved(seen)
 
     async def _said(self, said: Said, files: Files) -> Event:
         ids = {*mentioned(said.text)}
@@ -196,6 +201,12 @@ class SlackReader:
         await files.fetch(
             known, file.name, file.url, size=file.size or None, headers=headers, trusted=[self.api_base]
         )
+
+    async def _moved(self, seen: Moved) -> Event:
+        where, user = self._address(seen.channel, None), _user(seen.user)
+        name, is_me = await self.names.user(seen.user), self.me.is_author(seen.user)
+        kind = Joined if seen.how == "joined" else Left
+        return kind(where, f"{seen.event_ts} {seen.user}", user, name, is_me=is_me)
 
     async def _reaction(self, seen: Reaction) -> Event | None:
         """Return the reaction to a message of ours; the host needs no other."""

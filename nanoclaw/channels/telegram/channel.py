@@ -8,6 +8,7 @@ import trio
 from attrs import define, field
 
 from nanoclaw.channels.factory import ChannelContext
+from nanoclaw.channels.media import Media
 from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, Sender
 from nanoclaw.channels.secrets import Secret
 from nanoclaw.channels.state import ChannelState
@@ -41,9 +42,14 @@ class TelegramChannel:
     config: TelegramConfig
     context: ChannelContext
     capabilities: Capabilities = CAPABILITIES
+    _media: Media = field(init=False)
     _state: ChannelState | None = field(default=None, init=False)
     _connection: "Connection | None" = field(default=None, init=False)
     _connected: trio.Event = field(factory=trio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Name the folder of files."""
+        self._media = Media(self.context.folder / "media")
 
     @classmethod
     def make(cls, config: TelegramConfig, context: ChannelContext) -> "TelegramChannel":
@@ -112,15 +118,14 @@ class TelegramChannel:
 
     async def _batches(self, connection: "Connection", intake: Intake) -> "Batches":
         from nanoclaw.channels.telegram.batches import Batches  # noqa: PLC0415 -- the SDK is there by now
-        from nanoclaw.channels.telegram.fetching import Fetcher, empty_folder  # noqa: PLC0415
+        from nanoclaw.channels.telegram.fetching import Fetcher  # noqa: PLC0415
         from nanoclaw.channels.telegram.keyboards import Keyboards  # noqa: PLC0415
         from nanoclaw.channels.telegram.receiving import Reader  # noqa: PLC0415
 
-        folder = self.context.folder / "media"
-        await empty_folder(folder)
+        await self._media.clean()
         me = connection.me
         reader = Reader(self.channel_type, me.id, me.username or "", connection.moves)
-        fetcher, keyboards = Fetcher(connection, folder), Keyboards(self._kept_state())
+        fetcher, keyboards = Fetcher(connection, self._media), Keyboards(self._kept_state())
         return Batches(connection, reader, fetcher, keyboards, self.context.clock, intake)
 
     def _kept_state(self) -> ChannelState:

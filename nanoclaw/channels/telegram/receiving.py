@@ -18,7 +18,7 @@ from telegram import (
 )
 
 from nanoclaw.channels.telegram.moves import Moves
-from nanoclaw.records import Address, ChatMessage, InboundEvent, Reacted, ReplyTo
+from nanoclaw.records import Address, ChatMessage, ChatRenamed, InboundEvent, Joined, Left, Reacted, ReplyTo
 
 PREFIX = "tg"
 """The prefix of the ids of users."""
@@ -82,7 +82,7 @@ class Standing:
     by: str
 
 
-Read = Heard | Reacted | Pressed | Moved | Standing
+Read = Heard | Reacted | ChatRenamed | Joined | Left | Pressed | Moved | Standing
 
 
 @frozen
@@ -140,6 +140,7 @@ class Reader:
         if message.migrate_from_chat_id is not None:
             yield Moved(str(message.migrate_from_chat_id), message.chat.id)
             return
+        yield from self._changes(message)
         files, text = list(_files(message)), _text(message)
         if not files and not text:
             return
@@ -154,6 +155,18 @@ class Reader:
         )
         album = None if version else message.media_group_id
         yield Heard(event, files, album, message.date.timestamp())
+
+    def _changes(self, message: Message) -> Iterator[ChatRenamed | Joined | Left]:
+        """Yield what a message of Telegram itself says about its chat."""
+        address = self.address(message.chat, None)
+        event_id = self.moves.message_id(message.chat.id, message.message_id)
+        if message.new_chat_title:
+            yield ChatRenamed(address, event_id, message.new_chat_title)
+        for user in message.new_chat_members:
+            yield Joined(address, event_id, user_id(user), _name(user), user.id == self.bot_id)
+        if message.left_chat_member is not None:
+            user = message.left_chat_member
+            yield Left(address, event_id, user_id(user), _name(user), user.id == self.bot_id)
 
     def _said(self, message: Message, text: str) -> ChatMessage:
         sender, sender_id = _sender(message)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nanoclaw.channels.extras import install_command
 from nanoclaw.channels.protocol import ChannelUnavailable
 
 
@@ -17,5 +18,5 @@ def needs_sdk(extra: str = "telegram") -> Iterator[None]:
         yield
     except ImportError as error:
         raise ChannelUnavailable(
-            f"the package {error.name} is missing: install it with pip install 'nanoclaw[{extra}]'"
+            f"the package {error.name} is missing: install it with {install_command(extra)}"
         ) from error

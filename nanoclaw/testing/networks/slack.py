@@ -22,7 +22,7 @@ from hypercorn.config import Config
 from hypercorn.trio import serve
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -59,6 +59,10 @@ class FakeSlack:
     """The messages of each channel, oldest first."""
     files: dict[str, bytes] = Factory(dict)
     """The content of files, by their ids."""
+    large: dict[str, int] = Factory(dict)
+    """The sizes of files, by their ids, that are made as they are sent."""
+    discards: bool = False
+    """True while the content of the bot's files is thrown away."""
     calls: list[tuple[str, Json]] = Factory(list)
     """The calls of the Web API: method and arguments."""
     ephemeral: list[Json] = Factory(list)
@@ -100,7 +104,7 @@ class FakeSlack:
     ) -> str:
         """Write a message as a person. Returns its `ts` once the bot has confirmed it."""
         message = self.post(channel, user, text, thread=thread, files=files)
-        await self.tell("message", self.event(channel, message))
+        await self.tell(self.event(channel, message))
         return str(message["ts"])
 
     def post(
@@ -122,6 +126,14 @@ class FakeSlack:
         self.messages.setdefault(channel, []).append(message)
         return message
 
+    async def say_large(self, channel: str, user: str, name: str, size: int) -> str:
+        """Write a message with a file of that many bytes, which are made as they are sent."""
+        message = self.post(channel, user, "", files=[(name, b"")])
+        [file] = message["files"]
+        file["size"] = self.large[file["id"]] = size
+        await self.tell(self.event(channel, message))
+        return str(message["ts"])
+
     async def edit(self, channel: str, ts: str, text: str) -> None:
         """Change the text of a person's message."""
         message = self.find(channel, ts)
@@ -129,21 +141,32 @@ class FakeSlack:
         message["text"] = escaped(text)
         message["edited"] = {"user": message["user"], "ts": self.ts()}
         changed = {"subtype": "message_changed", "message": dict(message), "previous_message": before}
-        await self.tell("message", {"type": "message", "channel": channel, "ts": self.ts(), **changed})
+        await self.tell({"type": "message", "channel": channel, "ts": self.ts(), **changed})
 
     async def delete(self, channel: str, ts: str) -> None:
         """Delete a message."""
         message = self.find(channel, ts)
         self.messages[channel].remove(message)
         gone = {"subtype": "message_deleted", "deleted_ts": ts, "previous_message": message}
-        await self.tell("message", {"type": "message", "channel": channel, "ts": self.ts(), **gone})
+        await self.tell({"type": "message", "channel": channel, "ts": self.ts(), **gone})
 
     async def react(self, channel: str, ts: str, user: str, name: str) -> None:
         """React to a message."""
         item = {"type": "message", "channel": channel, "ts": ts}
         author = self.find(channel, ts).get("user")
         told = {"user": user, "reaction": name, "item": item, "item_user": author, "event_ts": self.ts()}
-        await self.tell("reaction_added", {"type": "reaction_added", **told})
+        await self.tell({"type": "reaction_added", **told})
+
+    async def rename(self, channel: str, name: str) -> None:
+        """Rename a channel."""
+        self.names[channel] = name
+        told = {"channel": {"id": channel, "name": name, "created": FIRST_TS}, "event_ts": self.ts()}
+        await self.tell({"type": "channel_rename", **told})
+
+    async def join(self, channel: str, user: str, *, leaves: bool = False) -> None:
+        """Have a user join a channel, or leave it."""
+        kind = "member_left_channel" if leaves else "member_joined_channel"
+        await self.tell({"type": kind, "channel": channel, "user": user, "event_ts": self.ts()})
 
     async def press(self, channel: str, user: str, label: str) -> None:
         """Press the button with that label on the newest card."""
@@ -206,10 +229,9 @@ class FakeSlack:
         kind = "im" if channel.startswith("D") else "channel"
         return {**message, "channel": channel, "channel_type": kind, "event_ts": message["ts"]}
 
-    async def tell(self, type_: str, event: Json) -> None:
+    async def tell(self, event: Json) -> None:
         """Send an event of the Events API. Returns once it is confirmed."""
         payload = {"type": "event_callback", "event_id": f"Ev{next(self._numbers)}", "event": event}
-        del type_
         await self.send("events_api", payload)
 
     async def send(self, type_: str, payload: Json) -> None:
@@ -411,17 +433,23 @@ class FakeSlack:
     async def upload(self, request: Request) -> Response:
         """Take the content of a file."""
         id_ = request.path_params["id"]
-        data = b"".join([chunk async for chunk in request.stream()])
-        if id_ not in self._uploads or len(data) != self._uploads[id_]["length"]:
+        kept, size = list[bytes](), 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            kept += [] if self.discards else [chunk]
+        if id_ not in self._uploads or size != self._uploads[id_]["length"]:
             return PlainTextResponse("wrong length", 400)
-        self.files[id_] = data
-        return PlainTextResponse(f"OK - {len(data)}")
+        self.files[id_] = b"".join(kept)
+        return PlainTextResponse(f"OK - {size}")
 
     async def file(self, request: Request) -> Response:
         """Give the content of a file to the bot."""
         if request.headers.get("authorization") != f"Bearer {self.bot_token}":
             return PlainTextResponse("", 403)
-        return Response(self.files[request.path_params["id"]], media_type="application/octet-stream")
+        id_ = request.path_params["id"]
+        if id_ in self.large:
+            return StreamingResponse(_zeros(self.large[id_]), media_type="application/octet-stream")
+        return Response(self.files[id_], media_type="application/octet-stream")
 
     async def link(self, socket: WebSocket) -> None:
         """Hold a socket of the bot."""
@@ -489,6 +517,11 @@ def escaped(text: str) -> str:
 def unescaped(text: str) -> str:
     """Return a text as people see it."""
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+async def _zeros(size: int) -> AsyncIterator[bytes]:
+    for at in range(0, size, 1 << 16):
+        yield bytes(min(1 << 16, size - at))
 
 
 async def _arguments(request: Request) -> Json:

@@ -2,7 +2,7 @@
 
 import importlib
 
-PARTS = ("telegram",)
+PARTS = ("telegram", "matrix", "idle")
 Line = tuple[str, float, str]
 
 

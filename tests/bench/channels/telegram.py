@@ -1,4 +1,4 @@
-"""Telegram: updates that the host accepts durably each second, and drafts that users see each second in a chat."""
+"""Telegram: updates accepted durably each second, and drafts that users see each second in a chat."""
 
 import tempfile
 from pathlib import Path

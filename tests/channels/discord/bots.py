@@ -63,9 +63,9 @@ async def open_bot() -> AsyncIterator[Bot]:
             yield Bot(discord, MemoryState(), Path(folder), discord.direct_chat(ANN, "ann"))
 
 
-async def soon(holds: Callable[[], object]) -> None:
-    """Wait until something holds that another process or task brings about. Fail after ten seconds."""
-    with trio.fail_after(SOON_S):
+async def soon(holds: Callable[[], object], within_s: float = SOON_S) -> None:
+    """Wait until something holds that another process or task brings about. Fail if it takes too long."""
+    with trio.fail_after(within_s):
         while not holds():  # noqa: ASYNC110 -- the fake network has no event for it
             await trio.sleep(0.01)
 

@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import pytest
 
 from nanoclaw.channels.discord.channel import DiscordChannel
 from nanoclaw.records import Address
-from nanoclaw.testing.conformance import ChannelUnderTest, Check, Thread, channel_checks
+from nanoclaw.testing.conformance import ChannelUnderTest, Check, DirectChat, Thread, channel_checks
 from tests.channels.discord.bots import ANN, Bot, open_bot, until_taken
 
-NOT_FOR_DISCORD = {"it does not say that it is idempotent"}
+NOT_FOR_DISCORD = {"it does not say that it is idempotent", "no hook `joins` was given"}
 
 
 def shown(text: str) -> str:
@@ -51,6 +51,10 @@ async def subject(bot: Bot, channel: DiscordChannel) -> ChannelUnderTest:
         await network.press(chat, ANN, label)
         await until_taken(channel, network)
 
+    async def renames(name: str) -> None:
+        await network.rename(chat, name)
+        await until_taken(channel, network)
+
     async def in_thread(text: str) -> None:
         await says(text, topic)
 
@@ -73,7 +77,11 @@ async def subject(bot: Bot, channel: DiscordChannel) -> ChannelUnderTest:
         edits=edits,
         deletes=deletes,
         reacts=reacts,
-        files=lambda: network.sent_files(chat),
+        renames=renames,
+        files=lambda: [(name, data) for name, data in network.sent_files(chat) if isinstance(data, bytes)],
+        discarding=nullcontext,  # the fake refuses large files before it reads them into memory
+        sends_large=lambda name, size: says("", files=[(name, size)]),
+        direct=DirectChat(f"discord:{ANN}", lambda: network.texts(bot.chat)),
         sends=lambda name, data: says("", files=[(name, data)]),
         answers=answers,
         reactions=lambda: network.reactions,

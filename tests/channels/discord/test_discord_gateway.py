@@ -3,6 +3,7 @@
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 import trio.lowlevel
@@ -118,7 +119,8 @@ async def test_a_chat_that_is_gone_stops_no_other() -> None:
 async def test_unreadable_events_cost_only_themselves() -> None:
     async with open_bot() as bot:
         async with running(channel := bot.channel(), host := Host()):
-            for data in ({}, {"channel_id": 7}, {"channel_id": bot.chat, "id": []}, [], None, "x"):
+            damaged: list[Any] = [{}, {"channel_id": 7}, {"channel_id": bot.chat, "id": []}, [], None, "x"]
+            for data in damaged:
                 for name in ("MESSAGE_CREATE", "MESSAGE_DELETE", "INTERACTION_CREATE", "GUILD_CREATE", "NEW"):
                     await bot.discord.sessions.dispatch(name, data)
             await bot.discord.say(bot.chat, ANN, "one")
@@ -126,7 +128,7 @@ async def test_unreadable_events_cost_only_themselves() -> None:
         assert texts(host) == ["one"]
 
 
-async def refusal(channel: DiscordChannel, once_connected: Callable[[], None] = int) -> ChannelUnavailable:
+async def refusal(channel: DiscordChannel, once_connected: Callable[[], object] = int) -> ChannelUnavailable:
     """Return why a connection ends, or does not begin."""
     try:
         async with running(channel, Host()):

@@ -25,7 +25,7 @@ from nanoclaw.channels.discord.wire import Unreadable
 from nanoclaw.records import Address, InboundEvent, ReplyTo
 
 ME = Me("900", "nano", "901")
-PLACE = Place(Address("discord", "5"), "#general (Home)", is_group=True, own_roles=frozenset({"950"}))
+PLACE = Place(Address("discord", "5"), "general", is_group=True, own_roles=frozenset({"950"}))
 MESSAGE: dict[str, Any] = {
     "id": "10",
     "channel_id": "5",
@@ -81,7 +81,7 @@ def test_a_message_has_what_people_see() -> None:
     assert found is not None
     assert found.message.text == "hi @nano, it is :sun:"
     assert (found.message.sender, found.message.sender_id) == ("Annie", "discord:7")
-    assert (found.chat_name, found.is_group, found.message.is_mention) == ("#general (Home)", True, True)
+    assert (found.chat_name, found.is_group, found.message.is_mention) == ("general", True, True)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ async def test_a_thread_belongs_to_its_channel() -> None:
     directory.learn("GUILD_CREATE", GUILD)
     place = await directory.place("6", fetch)
     assert place.address == Address("discord", "5", "6")
-    assert (place.name, place.own_roles) == ("#general (Home)", frozenset({"950"}))
+    assert (place.name, place.own_roles) == ("general", frozenset({"950"}))
 
 
 def damaged(data: st.DataObject, found: Any) -> Any:

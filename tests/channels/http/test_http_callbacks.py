@@ -20,7 +20,7 @@ from nanoclaw.channels.http.server import serving
 from nanoclaw.channels.http.signatures import is_standard
 from tests.channels.http.http_under_test import WITHIN_S, open_api
 
-SECRET = "s3cret"
+SECRET = "s3cret"  # noqa: S105 -- of a test
 
 
 @define(eq=False)

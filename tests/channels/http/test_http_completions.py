@@ -10,6 +10,7 @@ import openai
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from nanoclaw.channels.http import awaiting
 from nanoclaw.channels.http.awaiting import Awaiting
@@ -241,7 +242,8 @@ async def test_a_draft_that_is_rewritten_is_followed_by_the_whole_message(tmp_pa
         assert "".join(await pieces(stream)) in {"I think\n\nNo.", "No."}
 
 
-async def test_an_answer_that_is_not_settled_ends_after_a_silence(autojump_clock: Any) -> None:
+async def test_an_answer_that_is_not_settled_ends_after_a_silence(autojump_clock: MockClock) -> None:
+    begun_at = autojump_clock.current_time()
     said = list[str]()
 
     class Silent:
@@ -260,3 +262,4 @@ async def test_an_answer_that_is_not_settled_ends_after_a_silence(autojump_clock
     await waiting._final("hello")
     await waiting.run(600, 4, ping)
     assert said == ["hello", "ping", "ping"]
+    assert autojump_clock.current_time() - begun_at == awaiting.QUIET_S

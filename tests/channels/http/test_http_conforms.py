@@ -1,10 +1,11 @@
 """The HTTP channel conforms to the protocol of channels."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import httpx2
 import pytest
@@ -14,13 +15,14 @@ from attrs import frozen
 
 from nanoclaw.channels.http.channel import HttpChannel
 from nanoclaw.records import Address
-from nanoclaw.store import read_once
+from nanoclaw.store import Connection, read_once
 from nanoclaw.store.transcript import entries, kept_files
 from nanoclaw.store.transcript.entries import Entry
-from nanoclaw.testing.conformance import Check, ChannelUnderTest, channel_checks
+from nanoclaw.testing.conformance import ChannelUnderTest, Check, channel_checks
 from nanoclaw.testing.conformance.networks import Thread
 from tests.channels.http.http_under_test import KEYS, client, http_channel
 
+T = TypeVar("T")
 CHAT, THREAD = Address("http", "ann"), Address("http", "ann", "thread 1")
 
 
@@ -47,12 +49,13 @@ class Ann:
 
     def files(self) -> Sequence[tuple[str, bytes]]:
         named = [file for each in self.shown() for file in each.content.get("files", ())]
-        kept = [
-            self._read(lambda connection, id_=file["id"]: kept_files.get(connection, id_)) for file in named
-        ]
+        kept = [self._kept(file["id"]) for file in named]
         return [(file.name, (self.folder / "files" / file.id).read_bytes()) for file in kept if file]
 
-    def _read(self, fn):  # type: ignore[no-untyped-def]  # any function of a connection
+    def _kept(self, id_: str) -> kept_files.KeptFile | None:
+        return self._read(lambda connection: kept_files.get(connection, id_))
+
+    def _read(self, fn: Callable[[Connection], T]) -> T:
         return read_once(self.folder / "transcript.db", fn)
 
     async def says(self, text: str, thread: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Running:
 
 
 @pytest.fixture
-async def live(tmp_path: Path):  # type: ignore[no-untyped-def]  # an iterator of Running
+async def live(tmp_path: Path) -> AsyncIterator[Running]:
     key = await with_key(tmp_path / "home", 0)
     found = config(tmp_path / "home", channels={"http": {"listen": "127.0.0.1:0"}})
     (channel,) = configured_channels(found)

@@ -2,6 +2,8 @@
 
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,14 @@ from nanoclaw.records import (
     OutgoingFile,
     QuestionContent,
     ReactionContent,
+    Routed,
     TextContent,
 )
 from nanoclaw.testing.conformance.exchanges import Host
-from tests.channels.http.http_under_test import Api, following, open_api
+from tests.channels.http.http_under_test import KEYS, Api, following, open_api
 
 CHAT = Address("http", "ann")
+ANN = {"authorization": f"Bearer {KEYS['ann']}"}
 QUESTION = QuestionContent("q-1", "Ship?", "Shall I?", (Option("Yes", "Yes", "y"), Option("No", "No", "n")))
 
 
@@ -81,6 +85,35 @@ async def test_what_the_host_does_not_take_is_not_accepted_and_may_be_repeated(t
         assert (await api.ann.post("/v1/messages", json={"text": "hi"}, headers=again)).status_code == 202
 
 
+async def test_a_repeated_post_waits_for_the_first(tmp_path: Path) -> None:
+    async with open_api(tmp_path, host := Host(at_once=False)) as api, trio.open_nursery() as nursery:
+        again = {"idempotency-key": "k"}
+        first = partial(api.ann.post, "/v1/messages", json={"text": "hi"}, headers=again)
+        nursery.start_soon(first)
+        await host.offered.wait()
+        second = await api.bob.post("/v1/messages", json={"text": "hi"}, headers={**again, **ANN})
+        assert (second.status_code, error_of(second)["code"]) == (409, "in_progress")
+        host.let()
+
+
+async def test_a_message_that_was_cut_off_is_not_in_the_transcript_of_the_next_process(
+    tmp_path: Path,
+) -> None:
+    async with trio.open_nursery() as nursery, open_api(tmp_path, host := Host(at_once=False)) as api:
+        nursery.start_soon(_post_in_vain, api)
+        await host.offered.wait()
+    async with open_api(tmp_path, later := Host()) as api:
+        assert (await api.ann.get("/v1/messages")).json()["messages"] == []
+        answer = await api.ann.post("/v1/messages", json={"text": "hi"}, headers={"idempotency-key": "k"})
+        assert answer.status_code == 202
+    assert [each.message_id for each in later.seen] == [each.message_id for each in host.seen]
+
+
+async def _post_in_vain(api: Api) -> None:
+    with suppress(httpx2.TransportError):
+        await api.ann.post("/v1/messages", json={"text": "hi"}, headers={"idempotency-key": "k"})
+
+
 async def test_files_of_a_form_are_on_disk_while_the_host_takes_them(tmp_path: Path) -> None:
     async with open_api(tmp_path, host := TakesFiles()) as api:
         files = {"a": ("a.txt", b"one"), "b": ("../b.bin", b"\0" * 300_000)}
@@ -102,7 +135,7 @@ class TakesFiles(Host):
 
     taken: list[tuple[str, bytes]]
 
-    async def offer(self, event):  # type: ignore[no-untyped-def]  # as Host
+    async def offer(self, event: Any) -> Routed:
         self.taken = [_read(each) for each in event.message.attachments]
         return await super().offer(event)
 

@@ -1,5 +1,6 @@
 """The server: who may connect, slow and silent clients, and its end."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
@@ -96,7 +97,7 @@ async def test_headers_have_a_limit(tmp_path: Path) -> None:
 async def test_a_body_without_a_length_has_a_limit(tmp_path: Path) -> None:
     async with open_api(tmp_path, largest_upload=1024) as api:
 
-        async def endless():  # type: ignore[no-untyped-def]  # a generator of bytes
+        async def endless() -> AsyncIterator[bytes]:
             for _ in range(1000):
                 yield b"x" * 65_536
 
@@ -132,20 +133,19 @@ async def test_websockets_are_refused(tmp_path: Path) -> None:
 
 async def test_it_ends_soon_with_open_streams_and_polls(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
-        async with open_api(tmp_path) as api:
-            async with following(api.port, "/v1/events"):
-                ended = trio.Event()
+        async with open_api(tmp_path) as api, following(api.port, "/v1/events"):
+            ended = trio.Event()
 
-                async def poll() -> None:
-                    answer = await api.ann.get("/v1/messages?wait=60")
-                    assert answer.json()["messages"] == []
-                    ended.set()
+            async def poll() -> None:
+                answer = await api.ann.get("/v1/messages?wait=60")
+                assert answer.json()["messages"] == []
+                ended.set()
 
-                nursery.start_soon(poll)
-                await trio.testing.wait_all_tasks_blocked()
-                begun = trio.current_time()
-                api.sender.server.closing.set()
-                await ended.wait()
+            nursery.start_soon(poll)
+            await trio.testing.wait_all_tasks_blocked()
+            begun = trio.current_time()
+            api.sender.server.closing.set()
+            await ended.wait()
         assert trio.current_time() - begun < 2
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from nanoclaw.channels.http.errors import ApiError
 from nanoclaw.channels.http.signatures import hex_signature, standard_signature
 from nanoclaw.channels.http.webhooks import Style, read_webhook
-from nanoclaw.records import Address, NotAccepted, Routed
+from nanoclaw.records import Address, Routed, Webhook, received
 from nanoclaw.testing.conformance.exchanges import Host
 from tests.channels.http.http_under_test import open_api
 
@@ -133,9 +134,7 @@ async def test_a_secret_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> Non
 class Checks(Host):
     """A host that refuses a bad event as a real one does."""
 
-    async def offer(self, event):  # type: ignore[no-untyped-def]  # as Host
-        from nanoclaw.records import received  # noqa: PLC0415 -- used here alone
-
+    async def offer(self, event: Any) -> Routed:
         received(event)
         return await super().offer(event)
 
@@ -143,7 +142,7 @@ class Checks(Host):
 class Drops(Host):
     """A host whose chat has no agent."""
 
-    async def offer(self, _event):  # type: ignore[no-untyped-def]  # as Host
-        if not self.seen:
-            return Routed(dropped="no agent is wired to this chat")
-        raise NotAccepted
+    async def offer(self, event: Any) -> Routed:
+        await trio.lowlevel.checkpoint()
+        assert isinstance(event, Webhook)
+        return Routed(dropped="no agent is wired to this chat")

@@ -13,7 +13,7 @@ from nanoclaw.channels.factory import ChannelContext
 from nanoclaw.channels.matrix import MatrixChannel, MatrixConfig
 from nanoclaw.channels.matrix.sending import MatrixSender
 from nanoclaw.config.model import KeyConfig
-from nanoclaw.records import Event, NotAccepted, Routed, TextContent, received
+from nanoclaw.records import ChatRenamed, Event, Joined, Left, NotAccepted, Routed, TextContent, received
 from nanoclaw.testing import MemoryState
 from tests.channels.matrix.synapse import PASSWORD
 
@@ -42,6 +42,8 @@ class Inbox:
     accepts: bool = True
     offered: trio.Event = Factory(trio.Event)
     events: list[Event] = Factory(list)
+    changes: list[Event] = Factory(list)
+    """What happened to chats and their users."""
     files: dict[str, bytes] = Factory(dict)
     """The files of messages, as a host copies them."""
     _ids: set[str] = Factory(set)
@@ -55,9 +57,11 @@ class Inbox:
             raise NotAccepted("a test")
         if isinstance(event, InboundEvent):
             found = (each for each in event.message.attachments if each.path is not None)
-            self.files |= {each.name: Path(str(each.path)).read_bytes() for each in found}
+            self.files |= {each.name: await trio.Path(str(each.path)).read_bytes() for each in found}
         message_id = getattr(event, "message_id", "")
-        if message_id not in self._ids:
+        if isinstance(event, ChatRenamed | Joined | Left):
+            self.changes.append(event)
+        elif message_id not in self._ids:
             self._ids.add(message_id)
             self.events.append(event)
         self._came.set()

@@ -27,14 +27,22 @@ class Friend:
 
     async def opens(self, *invited: str) -> str:
         """Create an encrypted room, and wait until everybody is there."""
+        room = await self.creates(*invited)
+        await self.awaits(room, *invited)
+        return room
+
+    async def creates(self, *invited: str) -> str:
+        """Create an encrypted room."""
         made = await self.loop.run(
             self.client.room_create, invite=invited, is_direct=True, initial_state=[ENCRYPTION]
         )
-        room = str(made.room_id)
+        return str(made.room_id)
+
+    async def awaits(self, room: str, *invited: str) -> None:
+        """Wait until everybody is in a room."""
         with trio.fail_after(30):
             while not self._all_there(room, invited):
                 await self.syncs()
-        return room
 
     def _all_there(self, room: str, invited: Sequence[str]) -> bool:
         users = self.client.rooms[room].users if room in self.client.rooms else {}
@@ -74,7 +82,7 @@ class Friend:
 
 @asynccontextmanager
 async def open_friend(person: Person, folder: Path) -> AsyncIterator[Friend]:
-    folder.mkdir()
+    await trio.Path(folder).mkdir()
     async with open_asyncio_loop() as loop:
         config = nio.AsyncClientConfig(store_sync_tokens=False, max_timeouts=1, max_limit_exceeded=0)
         client = nio.AsyncClient(person.base, person.user_id, store_path=str(folder), config=config)
@@ -85,4 +93,5 @@ async def open_friend(person: Person, folder: Path) -> AsyncIterator[Friend]:
             yield friend
         finally:
             await loop.close(client.close)
-            client.store.database.close()
+            if client.store is not None:
+                client.store.database.close()

@@ -105,6 +105,15 @@ class Person:
                 return found
             token = page["end"]
 
+    def latest(self, room: str) -> Sequence[str]:
+        """Return the texts of the latest events."""
+        page = self.call("GET", f"/rooms/{quote(room)}/messages?dir=b&limit=60")
+        return [str(each["content"].get("body")) for each in page["chunk"]]
+
+    def members(self, room: str) -> Sequence[str]:
+        """Return the users who have joined."""
+        return list(self.call("GET", f"/rooms/{quote(room)}/joined_members")["joined"])
+
     def messages(self, room: str, author: str) -> Sequence[Mapping[str, Any]]:
         """Return the messages of an author as clients show them: edited, and without deleted ones."""
         events = [each for each in self.history(room) if each["type"] == "m.room.message"]

@@ -32,30 +32,11 @@ def said(body: str, **more: object) -> dict[str, object]:
 
 
 KEYS = st.sampled_from(
-    [
-        "msgtype",
-        "body",
-        "m.relates_to",
-        "rel_type",
-        "event_id",
-        "key",
-        "m.new_content",
-        "url",
-        "file",
-        "iv",
-        "hashes",
-    ]
-    + [
-        "sha256",
-        "k",
-        "m.mentions",
-        "user_ids",
-        "m.in_reply_to",
-        "is_falling_back",
-        "filename",
-        "geo_uri",
-        "redacts",
-    ]
+    (
+        *("msgtype", "body", "m.relates_to", "rel_type", "event_id", "key", "m.new_content", "url", "file"),
+        *("iv", "hashes", "sha256", "k", "m.mentions", "user_ids", "m.in_reply_to", "is_falling_back"),
+        *("filename", "geo_uri", "redacts", "membership", "displayname", "session_id"),
+    )
 )
 WORDS = st.sampled_from(
     [

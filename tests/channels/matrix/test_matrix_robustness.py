@@ -1,6 +1,7 @@
 """What goes wrong with networks, servers and processes."""
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -10,15 +11,16 @@ from aiohttp import ClientError
 
 from nanoclaw import Address, InboundEvent
 from nanoclaw.channels.matrix.channel import MatrixChannel
+from nanoclaw.channels.matrix.sending import MatrixSender
 from nanoclaw.channels.protocol import ChannelUnavailable
-from nanoclaw.records import Deleted, EditContent, Outgoing, Reacted
+from nanoclaw.records import ChatRenamed, Deleted, EditContent, Joined, Left, Outgoing, Reacted
 from nanoclaw.testing import MemoryState
 from tests.channels.matrix.accounts import Inbox, channel, running, text
 from tests.channels.matrix.proxy import open_proxy
 from tests.channels.matrix.synapse import Person, Synapse, synapse
 
 
-async def known_room(server: Synapse, it: MatrixChannel, ann: Person, user: str) -> str:
+async def known_room(it: MatrixChannel, ann: Person, user: str) -> str:
     """Invite the account of a channel, and wait until it has joined."""
     room = ann.opens(user)
     async with running(it) as sender:
@@ -29,7 +31,7 @@ async def known_room(server: Synapse, it: MatrixChannel, ann: Person, user: str)
 @pytest.mark.slow
 async def test_a_thousand_messages_after_a_pause_come_in_order(server: Synapse, tmp_path: Path) -> None:
     ann, bot, state = server.person("ann"), server.person("bot"), MemoryState()
-    room = await known_room(server, channel(server.base, bot.user_id, tmp_path, state), ann, bot.user_id)
+    room = await known_room(channel(server.base, bot.user_id, tmp_path, state), ann, bot.user_id)
     for n in range(1000):
         ann.says(room, str(n))
     inbox = Inbox()
@@ -74,7 +76,7 @@ async def test_a_long_outage_ends_the_connection_and_a_new_one_goes_on(
     ann, bot, inbox, state = server.person("ann"), server.person("bot"), Inbox(), MemoryState()
     async with open_proxy(server.port) as proxy:
         it = channel(proxy.base, bot.user_id, tmp_path, state)
-        room = await known_room(server, it, ann, bot.user_id)
+        room = await known_room(it, ann, bot.user_id)
         with pytest.raises(BaseExceptionGroup) as raised:  # noqa: PT012 -- it is raised at the end
             async with running(it, inbox):
                 with proxy.down():
@@ -101,7 +103,7 @@ async def test_a_session_that_was_ended_is_opened_again_with_the_password(
 ) -> None:
     ann, bot, inbox, state = server.person("ann"), server.person("bot"), Inbox(), MemoryState()
     it = channel(server.base, bot.user_id, tmp_path, state)
-    room = await known_room(server, it, ann, bot.user_id)
+    room = await known_room(it, ann, bot.user_id)
     with pytest.raises(BaseExceptionGroup) as raised:  # noqa: PT012 -- it is raised at the end
         async with running(it, inbox):
             bot.call("POST", "/logout/all", {})
@@ -132,28 +134,35 @@ async def test_a_flood_waits_as_the_server_says(tmp_path: Path) -> None:
     with synapse(tmp_path / "strict", rc_message={"per_second": 20, "burst_count": 3}) as strict:
         ann, bot, state = strict.person("ann"), strict.person("bot"), MemoryState()
         it = channel(strict.base, bot.user_id, tmp_path, state)
-        room = await known_room(strict, it, ann, bot.user_id)
-        refused = 0
+        room = await known_room(it, ann, bot.user_id)
+        refusals = list[ChannelUnavailable]()
         async with running(it) as sender:
             for n in range(30):
-                while True:
-                    try:
-                        await sender.deliver(text(Address("matrix", room), str(n), f"out-{n}"))
-                        break
-                    except ChannelUnavailable as error:
-                        assert error.condition == "rate limited"
-                        assert error.retry_after is not None
-                        refused += 1
-                        await trio.sleep(error.retry_after)
-        assert refused
+                refusals += await _sent(sender, text(Address("matrix", room), str(n), f"out-{n}"))
         assert ann.texts(room, bot.user_id) == [str(n) for n in range(30)]
+    assert refusals
+    assert all(each.condition == "rate limited" and each.retry_after for each in refusals)
+
+
+async def _sent(sender: MatrixSender, message: Outgoing) -> list[ChannelUnavailable]:
+    """Deliver as a host does, and return how often the server asked for patience."""
+    refusals = list[ChannelUnavailable]()
+    while True:
+        try:
+            await sender.deliver(message)
+        except ChannelUnavailable as error:
+            refusals.append(error)
+            await trio.sleep(error.retry_after or 0.1)
+        else:
+            return refusals
 
 
 async def test_a_hostile_device_stops_nothing(server: Synapse, tmp_path: Path) -> None:
     ann, bot, inbox, state = server.person("ann"), server.person("bot"), Inbox(), MemoryState()
-    room = await known_room(server, it := channel(server.base, bot.user_id, tmp_path, state), ann, bot.user_id)
+    it = channel(server.base, bot.user_id, tmp_path, state)
+    room = await known_room(it, ann, bot.user_id)
     async with running(it, inbox) as sender:
-        client = sender.server.client
+        client: Any = sender.server.client
         own = client.olm.account.identity_keys["curve25519"]
         for n, body in enumerate(("AAAA", "", "Mw", 5, None)):
             message = {"type": n % 2, "body": body}
@@ -170,7 +179,7 @@ async def test_a_hostile_device_stops_nothing(server: Synapse, tmp_path: Path) -
 
 async def test_a_draft_that_a_crash_left_is_removed(server: Synapse, tmp_path: Path) -> None:
     ann, bot, state = server.person("ann"), server.person("bot"), MemoryState()
-    room = await known_room(server, channel(server.base, bot.user_id, tmp_path, state), ann, bot.user_id)
+    room = await known_room(channel(server.base, bot.user_id, tmp_path, state), ann, bot.user_id)
     async with running(channel(server.base, bot.user_id, tmp_path, state)) as sender:
         await sender.draft(Address("matrix", room), "thinking")
     assert ann.texts(room, bot.user_id) == ["thinking"]
@@ -182,7 +191,7 @@ async def test_an_answer_that_replaced_a_draft_and_is_sent_again_stays_one_messa
     server: Synapse, tmp_path: Path
 ) -> None:
     ann, bot, state = server.person("ann"), server.person("bot"), MemoryState()
-    room = await known_room(server, channel(server.base, bot.user_id, tmp_path, state), ann, bot.user_id)
+    room = await known_room(channel(server.base, bot.user_id, tmp_path, state), ann, bot.user_id)
     before: dict[str, str] = {}
     async with running(channel(server.base, bot.user_id, tmp_path, state)) as sender:
         await sender.draft(Address("matrix", room), "think")
@@ -198,7 +207,7 @@ async def test_an_answer_that_replaced_a_draft_and_is_sent_again_stays_one_messa
 async def test_a_long_answer_is_edited_in_all_its_pieces(server: Synapse, tmp_path: Path) -> None:
     ann, bot, state = server.person("ann"), server.person("bot"), MemoryState()
     it = channel(server.base, bot.user_id, tmp_path, state)
-    room = await known_room(server, it, ann, bot.user_id)
+    room = await known_room(it, ann, bot.user_id)
     long = "\n\n".join(f"paragraph {n} " + "words " * 60 for n in range(150))
     async with running(it) as sender:
         receipt = await sender.deliver(text(Address("matrix", room), long))
@@ -226,3 +235,22 @@ async def test_nobody_edits_the_words_of_another(server: Synapse, tmp_path: Path
     assert texts == ["I owe Ben 1 coin", "I owe Ben 2 coins"]
     assert [type(each) for each in events[2:]] == [Reacted, Deleted]
     assert all(each.is_group for each in events if isinstance(each, InboundEvent))
+
+
+async def test_names_and_people_of_rooms_are_followed(server: Synapse, tmp_path: Path) -> None:
+    ann, ben, bot, inbox = (*(server.person(name) for name in ("ann", "ben", "bot")), Inbox())
+    it = channel(server.base, bot.user_id, tmp_path)
+    room = await known_room(it, ann, bot.user_id)
+    state = f"/rooms/{quote(room)}"
+    it = channel(server.base, bot.user_id, tmp_path, it._state)  # type: ignore[arg-type]  # the same one
+    async with running(it, inbox):
+        ann.call("PUT", f"{state}/state/m.room.name", {"name": "Chess"})
+        ann.call("POST", f"{state}/invite", {"user_id": ben.user_id})
+        ben.joins(room)
+        ben.call("POST", f"{state}/leave", {})
+        ann.says(room, "end")
+        await inbox.first(1)
+    named = [each.name for each in inbox.changes if isinstance(each, ChatRenamed)]
+    came = [(type(each), each.user_id) for each in inbox.changes if isinstance(each, Joined | Left)]
+    assert named == ["Chess"]
+    assert came[-2:] == [(Joined, f"matrix:{ben.user_id}"), (Left, f"matrix:{ben.user_id}")]

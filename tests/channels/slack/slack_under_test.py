@@ -15,7 +15,7 @@ from nanoclaw.config.model import KeyConfig
 from nanoclaw.records import Address, ReactionContent
 from nanoclaw.testing import MemoryState
 from nanoclaw.testing.conformance import ChannelUnderTest
-from nanoclaw.testing.conformance.networks import Thread
+from nanoclaw.testing.conformance.networks import DirectChat, Thread
 from nanoclaw.testing.networks.slack import FakeSlack, open_fake_slack
 
 CHAT, USER = "C1", "U1"
@@ -53,6 +53,13 @@ def silent(slack: FakeSlack) -> Iterator[None]:
     slack.silent = ""
 
 
+@contextmanager
+def discarding(slack: FakeSlack) -> Iterator[None]:
+    slack.discards = True
+    yield
+    slack.discards = False
+
+
 @asynccontextmanager
 async def slack_under_test() -> AsyncIterator[ChannelUnderTest]:
     with TemporaryDirectory() as folder:
@@ -74,6 +81,9 @@ def under_test(slack: FakeSlack, folder: Path) -> ChannelUnderTest:
     async def sends(name: str, data: bytes) -> None:
         said.append(await slack.say(CHAT, USER, "", files=[(name, data)]))
 
+    async def sends_large(name: str, size: int) -> None:
+        said.append(await slack.say_large(CHAT, USER, name, size))
+
     async def reacts(emoji: str) -> None:
         name = emoji_name(ReactionContent("", emoji))
         await slack.react(CHAT, slack.of_bot(CHAT)[-1]["ts"], USER, name)
@@ -90,6 +100,12 @@ def under_test(slack: FakeSlack, folder: Path) -> ChannelUnderTest:
         edits=lambda text: slack.edit(CHAT, said[-1], text),
         deletes=lambda: slack.delete(CHAT, said[-1]),
         reacts=reacts,
+        renames=lambda name: slack.rename(CHAT, name),
+        joins=lambda: slack.join(CHAT, USER),
+        leaves=lambda: slack.join(CHAT, USER, leaves=True),
+        direct=DirectChat(f"slack:{USER}", lambda: slack.texts(f"D{USER}")),
+        discarding=lambda: discarding(slack),
+        sends_large=sends_large,
         files=lambda: slack.shared(CHAT),
         sends=sends,
         reactions=lambda: [

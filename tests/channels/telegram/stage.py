@@ -16,8 +16,8 @@ from nanoclaw.records import Address
 from nanoclaw.testing import MemoryState
 from nanoclaw.testing.networks.telegram import FakeChat, FakeTelegram, open_fake_telegram
 
-NAME = "tg"
-"""A name other than the network's, which is also the prefix of its users."""
+NAME = "family"
+"""A name other than the network's: users have the network's prefix all the same."""
 
 
 @define(eq=False)

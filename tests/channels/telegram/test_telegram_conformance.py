@@ -6,13 +6,15 @@ from functools import partial
 
 import pytest
 
-from nanoclaw.testing.conformance import ChannelUnderTest, Check, Thread, channel_checks
+from nanoclaw.testing.conformance import ChannelUnderTest, Check, DirectChat, Thread, channel_checks
 from nanoclaw.testing.networks.telegram import FakeChat, FakeFile, FakeMessage, FakeUser
 from tests.channels.telegram.stage import Stage, open_stage
 
 
-def under_test(stage: Stage, ann: FakeUser, chat: FakeChat, thread: Thread | None) -> ChannelUnderTest:
-    telegram = stage.telegram
+def under_test(  # noqa: C901 -- one hook after the other
+    stage: Stage, ann: FakeUser, chat: FakeChat, thread: Thread | None
+) -> ChannelUnderTest:
+    telegram, ben = stage.telegram, stage.telegram.user("Ben")
 
     def shown() -> list[FakeMessage]:
         return [one for one in telegram.shown(chat) if one.thread_id is None]
@@ -39,6 +41,19 @@ def under_test(stage: Stage, ann: FakeUser, chat: FakeChat, thread: Thread | Non
         given = [(one.id, one.reactions.get(telegram.bot_id, ())) for one in chat.messages.values()]
         return [(str(id_), emoji) for id_, emojis in given for emoji in emojis]
 
+    async def renames(title: str) -> None:
+        await telegram.confirmed(telegram.renames(ann, chat, title))
+
+    async def joins() -> None:
+        await telegram.confirmed(telegram.joins(ben, chat))
+
+    async def leaves() -> None:
+        await telegram.confirmed(telegram.leaves(ben, chat))
+
+    async def sends_large(name: str, size: int) -> None:
+        file = FakeFile("document", name, b"", announced=size)
+        await telegram.confirmed(ann.sends(file, in_=chat))
+
     return ChannelUnderTest(
         stage.channel,
         stage.address(chat),
@@ -55,6 +70,12 @@ def under_test(stage: Stage, ann: FakeUser, chat: FakeChat, thread: Thread | Non
         answers=lambda: [None if one.reply_to is None else str(one.reply_to) for one in shown() if one.text],
         reactions=reactions,
         thread=thread,
+        renames=renames if chat.kind != "private" else None,
+        joins=joins if chat.kind != "private" else None,
+        leaves=leaves if chat.kind != "private" else None,
+        direct=DirectChat(f"tg:{ann.id}", lambda: [one.text for one in telegram.shown(ann.chat)]),
+        discarding=telegram.discarding,
+        sends_large=sends_large,
     )
 
 

@@ -10,7 +10,9 @@ from tests.channels.web.browser import Browser, chromium
 from tests.channels.web.web_stage import NAME, Stage, open_stage
 
 FILE = Path(__file__).parents[3] / "docs" / "images" / "web-chat.png"
-MOUSE = "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
+MOUSE = (
+    "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
+)
 ANSWER = """\
 The build fails in **two** places:
 

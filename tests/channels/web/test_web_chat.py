@@ -313,6 +313,16 @@ async def test_files_are_dropped_and_pasted(stage: Stage, browser: Browser) -> N
     assert heard.message.text == ""
 
 
+async def test_a_picture_that_was_sent_is_shown(stage: Stage, browser: Browser, tmp_path: Path) -> None:
+    picture = tmp_path / "screen.png"
+    await browser.screenshot(picture)
+    await browser.write(str(picture), "#picker")
+    await browser.until("$('#uploads .ready')")
+    await browser.click("#send")
+    await stage.host.heard()
+    await browser.until("$('.mine .picture img')?.naturalWidth > 100")
+
+
 async def test_a_file_of_the_agent_is_saved_and_a_picture_is_shown(
     stage: Stage, browser: Browser, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """The page of the web chat when something goes wrong: lost connections, hostile texts, and strangers."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -89,6 +90,20 @@ async def test_after_a_loss_of_the_server_the_page_goes_on_where_it_was(
         texts = await window.texts(".message .body")
         assert sorted(texts) == ["before", "one", "two", "while it is away"]
         assert len(second.host.offered) == 1
+
+
+async def test_a_page_that_is_ahead_of_the_server_loads_everything_again(
+    window: Browser, tmp_path: Path
+) -> None:
+    async with open_stage(tmp_path / "lost") as first:
+        await window.open(await first.link())
+        await window.until("!$('#app').hidden")
+        await first.deliver("before", "t")
+        await window.until("$('[data-thread=t]')")
+        await window.script("window.isOld = true")
+        port, state = first.port, first.state
+    async with open_stage(tmp_path / "new", port=port, state=state):
+        await window.until("window.isOld === undefined && !$('#app').hidden && !$('[data-thread=t]')")
 
 
 async def test_a_message_that_the_host_cannot_store_is_sent_again_and_stored_once(
@@ -382,3 +397,36 @@ async def test_the_keyboard_alone_is_enough(stage: Stage, browser: Browser) -> N
             break
     await browser.press(Keys.ENTER)
     assert isinstance(await stage.host.next(), Clicked)
+
+
+@pytest.mark.parametrize("odd", ["\ud800 half a pair", "a\0b", "\x1b[31m", "\u202e", "🦀" * 1000])
+async def test_odd_characters_are_stored_or_refused_with_a_reason(
+    stage: Stage, guest: httpx2.AsyncClient, odd: str
+) -> None:
+    sent = await stage.deliver("hello", "t")
+    target = {"thread": "t", "id": sent.platform_message_id}
+    bodies: tuple[tuple[str, dict[str, object]], ...] = (
+        ("messages", {"id": "m", "thread": "t", "text": odd}),
+        ("messages", {"id": "n", "thread": odd[:100], "text": "x"}),
+        ("reactions", {**target, "emoji": odd[:100], "event_id": "e"}),
+        ("clicks", {**target, "question_id": odd, "value": odd[:1000]}),
+        ("clicks", {**target, "question_id": "q", "value": "", "text": odd}),
+    )
+    for path, body in bodies:
+        headers = {"content-type": "application/json"}
+        answer = await guest.post(f"api/{path}", content=json.dumps(body), headers=headers)
+        assert answer.status_code in {200, 422}, (path, answer.text)
+    assert (await guest.put("api/uploads/u?name=%ED%A0%80%00", content=b"x")).status_code == 201
+    assert (await guest.get("api/state")).status_code == 200
+    assert (await guest.get("api/messages?thread=t")).status_code == 200
+
+
+async def test_what_came_while_the_page_was_closed_is_unread(stage: Stage, browser: Browser) -> None:
+    await stage.deliver("one", "t")
+    await browser.click("[data-thread=t]")
+    await browser.shows("one")
+    await browser.click("#new-conversation")
+    await browser.open("about:blank")
+    await stage.deliver("two", "t")
+    await browser.open(stage.url)
+    await browser.until("$('[data-thread=t] .unread')")

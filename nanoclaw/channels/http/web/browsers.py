@@ -3,6 +3,7 @@
 from collections.abc import Awaitable
 from typing import TypeVar
 
+import structlog
 from attrs import frozen
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +13,7 @@ from nanoclaw.channels.http.web.logins import SESSION_S, Login, Logins
 from nanoclaw.channels.state import StateUnavailable
 
 T = TypeVar("T")
+_log = structlog.get_logger()
 PATH = "/chat"
 """The cookie goes with requests below it alone."""
 
@@ -30,11 +32,14 @@ class Browsers:
         """
         session = await _asking(self.logins.redeem(token, request.headers.get("user-agent", "")))
         if session is None:
+            _log.warning("web.bad_link")
             raise ApiError(
                 403,
                 "This link was used already, or is older than 10 minutes. Run `nanoclaw web` for a new one.",
                 code="bad_link",
             )
+        login = await _asking(self.logins.login(session))
+        _log.info("web.logged_in", user=login.person.user_id if login else None)
         response = Response(b"{}", media_type="application/json")
         response.set_cookie(
             cookie_name(request),

@@ -1,7 +1,8 @@
 """The stream of server-sent events that the page follows.
 
 `message` is a message as it is now; its id is the number after which a page goes on. `draft`, `typing` and
-`settled` are hints without a number. `logged-out` ends the stream.
+`settled` are hints without a number. `reset` tells the page to load everything again, and `logged-out` ends
+the stream.
 """
 
 import json
@@ -45,10 +46,12 @@ class EventStream:
     browsers: Browsers
     request: Request
     following: Subscription
+    is_reset: bool = False
+    """True if the page has seen numbers that the transcript does not have: another one took its place."""
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield events until the server stops or the browser is logged out."""
-        yield _event("ready", {})
+        yield _event("reset" if self.is_reset else "ready", {})
         closing = self.talk.server.closing
         while not closing.is_set():
             updates = await _updates(self.following, closing)

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.requests import Request
 
 from nanoclaw.channels.http.errors import ApiError
+from nanoclaw.records.checking import storable_text
 
 LARGEST = 1 << 20
 """Limit of a JSON body in bytes."""
@@ -51,7 +52,7 @@ def check_page(request: Request) -> None:
 
 
 def text(found: Mapping[str, Any], key: str, longest: int = LONGEST_ID, *, empty: bool = False) -> str:
-    """Return a text of a body.
+    """Return a text of a body, with `?` for what cannot be stored.
 
     Raises:
         ApiError: it is missing, no text, or too long.
@@ -59,7 +60,7 @@ def text(found: Mapping[str, Any], key: str, longest: int = LONGEST_ID, *, empty
     value = found.get(key)
     if not isinstance(value, str) or not (value or empty) or len(value) > longest:
         raise ApiError(422, f"{key} must be a text of at most {longest:,} characters", param=key)
-    return value
+    return storable_text(value)
 
 
 def name(value: object, what: str) -> str:

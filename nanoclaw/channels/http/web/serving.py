@@ -123,10 +123,9 @@ class WebChat:
     async def _events(self, request: Request) -> Response:
         talk = await self._talk(request)
         chats = await talk.chats.names()
-        after = events.begin(request)
-        following = self.server.rooms.follow(
-            chats, await self.server.rooms.newest(chats) if after is None else after
-        )
-        stream = events.EventStream(talk, self.browsers, request, following)
+        newest, after = await self.server.rooms.newest(chats), events.begin(request)
+        following = self.server.rooms.follow(chats, newest if after is None else min(after, newest))
+        is_reset = after is not None and after > newest
+        stream = events.EventStream(talk, self.browsers, request, following, is_reset)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(stream.lines(), media_type="text/event-stream", headers=headers)

@@ -4,15 +4,34 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from nanoclaw.channels.http.application import HttpServer
 from nanoclaw.channels.http.errors import ApiError
-from nanoclaw.channels.http.rooms import HttpRoom, InProgress, KeyReused, Person, Post, Posted, posted_id
+from nanoclaw.channels.http.rooms import (
+    HttpRoom,
+    InProgress,
+    KeyReused,
+    Person,
+    Post,
+    Posted,
+    Upload,
+    posted_id,
+)
 from nanoclaw.channels.http.web import requests, shown
 from nanoclaw.channels.http.web.conversations import Chats, Conversation
 from nanoclaw.channels.http.web.uploads import Uploads
-from nanoclaw.records import BadEvent, ChatMessage, Deleted, Event, InboundEvent, NotAccepted, Reacted, Routed
+from nanoclaw.records import (
+    BadEvent,
+    ChatMessage,
+    Deleted,
+    Event,
+    InboundEvent,
+    NotAccepted,
+    OutgoingFile,
+    Reacted,
+    Routed,
+)
 from nanoclaw.store.transcript.entries import Entry, EntryKind, NewEntry
 
 Json = Mapping[str, Any]
@@ -117,7 +136,7 @@ class Talk:
         uploads = self.uploads.find(self.person.user, files)
         if uploads is None:
             return await self._stored_before(room, id_)
-        whole = Post(post.text, where.thread, tuple(uploads), post.key)
+        whole = Post(post.text, where.thread, await self._kept(where.chat, id_, uploads), post.key)
         try:
             posted = await room.post(self.person, whole)
         except KeyReused as error:
@@ -130,6 +149,15 @@ class Talk:
             raise ApiError(422, str(error)) from error
         await self.uploads.remove(self.person.user, files)
         return await self._told(room, posted)
+
+    async def _kept(self, chat: str, id_: str, uploads: Sequence[Upload]) -> tuple[Upload, ...]:
+        """Keep the files of a message for its page, too: the host takes a copy of its own."""
+        files = [OutgoingFile(each.name, each.path, each.size) for each in uploads]
+        try:
+            kept = await self.server.files.keep(chat, id_, files) if files else []
+        except OSError as error:
+            raise ApiError(507, f"the files cannot be stored: {error.strerror}", code="not_stored") from error
+        return tuple(evolve(upload, kept=file.id) for upload, file in zip(uploads, kept, strict=True))
 
     async def _stored_before(self, room: HttpRoom, id_: str) -> Json:
         """Return a message whose files are gone because it was stored before."""

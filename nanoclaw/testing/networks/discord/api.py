@@ -270,8 +270,6 @@ def _check(call: Call, *, is_edit: bool = False) -> None:
         raise refused(400, 50035, "Invalid Form Body: components")
     if len(buttons) > MOST_BUTTONS or len({one["custom_id"] for one in buttons}) < len(buttons):
         raise refused(400, 50035, "Invalid Form Body: components")
-    if sum(len(data) for _, data in call.files) > LARGEST:
-        raise refused(413, 40005, "Request entity too large")
 
 
 Handler = Callable[[Api, Call], Awaitable[Answer | None]]

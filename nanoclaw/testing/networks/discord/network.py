@@ -58,8 +58,8 @@ class FakeDiscord:
     channels: dict[str, Json] = Factory(dict)
     messages: dict[str, list[Json]] = Factory(dict)
     """The messages of each channel, oldest first. Each thread is a channel."""
-    files: dict[str, bytes] = Factory(dict)
-    """The content of each attachment."""
+    files: dict[str, bytes | int] = Factory(dict)
+    """The content of each attachment, or its size: then it is made of zeros while it is sent."""
     reactions: list[tuple[str, str]] = Factory(list)
     """The bot's reactions: message and emoji."""
     typing: list[str] = Factory(list)
@@ -162,7 +162,7 @@ class FakeDiscord:
         *,
         reply_to: str | None = None,
         mentions: Sequence[str] = (),
-        files: Sequence[tuple[str, bytes]] = (),
+        files: Sequence[tuple[str, bytes | int]] = (),
         **more: Any,
     ) -> str:
         """Let a person write, and return the message's id. Bots confirm nothing, so none is awaited."""
@@ -195,6 +195,11 @@ class FakeDiscord:
             "member": {"user": self.users[user]},
         }
         await self.tell(f"MESSAGE_REACTION_{'ADD' if added else 'REMOVE'}", channel, reaction)
+
+    async def rename(self, channel: str, name: str) -> None:
+        """Give a channel of a server another name."""
+        self.channels[channel]["name"] = name
+        await self.sessions.dispatch("CHANNEL_UPDATE", self.channels[channel])
 
     async def press(self, channel: str, user: str, label: str) -> Pressed:
         """Let a person press the button with a label on the newest card that has one."""
@@ -234,7 +239,7 @@ class FakeDiscord:
         """Return the messages of the bot in a channel, oldest first."""
         return [one for one in self.messages[channel] if one["author"]["id"] == BOT]
 
-    def sent_files(self, channel: str) -> Sequence[tuple[str, bytes]]:
+    def sent_files(self, channel: str) -> Sequence[tuple[str, bytes | int]]:
         """Return the files of the bot in a channel, oldest first."""
         found = (file for one in self.of_bot(channel) for file in one["attachments"])
         return [(file["filename"], self.files[file["id"]]) for file in found]
@@ -328,12 +333,13 @@ class FakeDiscord:
         """Forget the nonces, as Discord does after minutes."""
         self._nonces.clear()
 
-    def attach(self, channel: str, name: str, data: bytes) -> Json:
+    def attach(self, channel: str, name: str, data: bytes | int) -> Json:
         """Store a file, and return its attachment."""
+        size = data if isinstance(data, int) else len(data)
         id_ = self.snowflake()
         self.files[id_] = data
         url = f"http://{self.address}/attachments/{channel}/{id_}/{name.replace(' ', '_')}"
-        return {"id": id_, "filename": name, "size": len(data), "url": url, "proxy_url": url}
+        return {"id": id_, "filename": name, "size": size, "url": url, "proxy_url": url}
 
 
 def _now() -> str:

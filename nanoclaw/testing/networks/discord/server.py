@@ -11,11 +11,11 @@ from hypercorn.config import Config
 from hypercorn.trio import serve
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from nanoclaw.testing.networks.discord.api import Api, Refused
+from nanoclaw.testing.networks.discord.api import LARGEST, Api, Refused, refused
 from nanoclaw.testing.networks.discord.network import APPLICATION, CONTENT_INTENT, FakeDiscord
 from nanoclaw.testing.networks.discord.sessions import (
     ACK,
@@ -29,6 +29,9 @@ from nanoclaw.testing.networks.discord.sessions import (
     Session,
 )
 
+CHUNK = 1 << 16
+OVERHEAD = 64 << 10
+"""Bytes of a request besides its files."""
 METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 
@@ -68,6 +71,10 @@ async def _body(request: Request) -> tuple[Any, list[tuple[str, bytes]]]:
     if "multipart" not in request.headers.get("content-type", ""):
         text = await request.body()
         return (json.loads(text) if text else {}), []
+    if int(request.headers.get("content-length", 0)) > LARGEST + OVERHEAD:
+        async for _chunk in request.stream():
+            pass
+        raise refused(413, 40005, "Request entity too large")
     async with request.form() as form:
         files = [(key, value) for key, value in form.items() if key.startswith("files[")]
         read = [(str(file.filename), await file.read()) for _, file in files if not isinstance(file, str)]
@@ -76,6 +83,9 @@ async def _body(request: Request) -> tuple[Any, list[tuple[str, bytes]]]:
 
 async def _file(discord: FakeDiscord, request: Request) -> Response:
     data = discord.files.get(request.path_params["id"])
+    if isinstance(data, int):
+        chunks = (bytes(min(CHUNK, data - start)) for start in range(0, data, CHUNK))
+        return StreamingResponse(chunks, media_type="application/octet-stream")
     return (
         Response(data, media_type="application/octet-stream")
         if data is not None

@@ -341,10 +341,10 @@ async def get_file(telegram: "FakeTelegram", call: Call) -> Json:
     file = telegram.files.get(call.text("file_id"))
     if file is None:
         raise ApiError(400, "Bad Request: invalid file_id")
-    if len(file.data) > LARGEST_DOWNLOAD:
+    if file.size > LARGEST_DOWNLOAD:
         raise ApiError(400, "Bad Request: file is too big")
     path = f"{file.kind}/{file.id}"
-    return {"file_id": file.id, "file_unique_id": file.id, "file_size": len(file.data), "file_path": path}
+    return {"file_id": file.id, "file_unique_id": file.id, "file_size": file.size, "file_path": path}
 
 
 async def get_chat(telegram: "FakeTelegram", call: Call) -> Json:

@@ -22,6 +22,13 @@ class FakeFile:
     data: bytes = field(repr=False)
     id: str = ""
     """The id by which bots ask for it."""
+    announced: int | None = None
+    """Its size as bots are told, if that is another one."""
+
+    @property
+    def size(self) -> int:
+        """Return its size as bots are told."""
+        return len(self.data) if self.announced is None else self.announced
 
 
 @define(eq=False)

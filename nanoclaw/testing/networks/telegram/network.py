@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 import trio
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from nanoclaw.system.clock import SystemClock
 from nanoclaw.testing.networks.telegram.api import DEFAULT_UPDATES, METHODS, SHOWING, ApiError, Call
@@ -160,7 +160,7 @@ class FakeTelegram:
     def stored(self, file: FakeFile) -> FakeFile:
         """Keep a file for downloads."""
         id_ = file.id or f"file-{self.next_id('file')}"
-        self.files[id_] = FakeFile(file.kind, file.name, file.data, id_)
+        self.files[id_] = evolve(file, id=id_)
         return self.files[id_]
 
     def queue(self, kind: str, what: Any) -> int:
@@ -218,6 +218,15 @@ class FakeTelegram:
             yield
         finally:
             self._silent = False
+
+    @contextmanager
+    def discarding(self) -> Iterator[None]:
+        """Keep only a part of large files that the bot sends while the block runs."""
+        self._server.discards = True
+        try:
+            yield
+        finally:
+            self._server.discards = False
 
     def flood(self, retry_after: float, times: int = 1, chat: FakeChat | None = None) -> None:
         """Refuse the next messages, perhaps only of one chat, with 429."""
@@ -376,7 +385,7 @@ def _content_json(message: FakeMessage) -> Json:
 
 
 def _file_json(file: FakeFile) -> Json:
-    base: Json = {"file_id": file.id, "file_unique_id": file.id, "file_size": len(file.data)}
+    base: Json = {"file_id": file.id, "file_unique_id": file.id, "file_size": file.size}
     picture = {"width": 9, "height": 9}
     named = {"file_name": file.name} if file.name else {}
     more: dict[str, Json] = {

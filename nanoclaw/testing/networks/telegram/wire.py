@@ -85,6 +85,8 @@ class HttpServer:
     handler: Handler
     nursery: trio.Nursery
     port: int = 0
+    discards: bool = False
+    """True if only the beginning and the end of a long body is kept, which shortens the files in it."""
     _serving: trio.CancelScope = Factory(trio.CancelScope)
     _sockets: set[trio.socket.SocketType] = Factory(set)
 
@@ -141,7 +143,7 @@ class HttpServer:
         async with stream:
             try:
                 with self._kept(stream.socket):
-                    await _Connection(stream).answer_all(self.handler)
+                    await _Connection(stream, self).answer_all(self.handler)
             except* (trio.BrokenResourceError, trio.ClosedResourceError, h11.ProtocolError):
                 pass
 
@@ -149,6 +151,7 @@ class HttpServer:
 @define(eq=False)
 class _Connection:
     _stream: trio.SocketStream
+    _server: HttpServer
     _http: h11.Connection = field(factory=lambda: h11.Connection(h11.SERVER), init=False)
 
     async def answer_all(self, handler: Handler) -> None:
@@ -166,10 +169,17 @@ class _Connection:
         if not isinstance(event, h11.Request):
             return None
         headers = {name.decode().lower(): value.decode() for name, value in event.headers}
-        parts = list[bytes]()
+        body = await self._body()
+        return read_request(event.method.decode(), event.target.decode(), headers, body)
+
+    async def _body(self) -> bytes:
+        begin, end = bytearray(), bytearray()
         while isinstance(data := await self._next(), h11.Data):
-            parts.append(bytes(data.data))
-        return read_request(event.method.decode(), event.target.decode(), headers, b"".join(parts))
+            part = end if self._server.discards and len(begin) > 2 * CHUNK else begin
+            part += data.data
+            if len(end) > 4 * CHUNK:
+                del end[: -2 * CHUNK]
+        return bytes(begin + end)
 
     async def _next(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:

@@ -22,7 +22,10 @@ export class Conversations {
 
   load(list) {
     this.all = new Map(list.map((each) => [each.thread, { unread: new Set(), ...each }]));
-    for (const each of this.all.values()) if (!seen.get(each.thread)) seen.set(each.thread, each.seq);
+    for (const each of this.all.values()) {
+      if (!seen.get(each.thread)) seen.set(each.thread, each.seq);
+      if (seen.get(each.thread) < each.seq) each.unread.add("while the page was closed");
+    }
     this.show();
   }
 

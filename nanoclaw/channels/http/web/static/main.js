@@ -15,6 +15,7 @@ let assistant = "Assistant";
 let current = "";
 let stream = null;
 let newest = 0;
+let loaded = false;
 const sending = new Set();
 const dropped = new Set();
 
@@ -159,7 +160,10 @@ function on(name, data) {
   if (data.thread !== current) return undefined;
   if (name === "draft") return messages.showDraft(data.html);
   if (name === "typing") return messages.showTyping();
-  if (name === "settled") return messages.hideDraft();
+  if (name === "settled") {
+    messages.hideDraft();
+    if (data.outcome === "failed") toast("The assistant could not answer. Its log says why.");
+  }
   return undefined;
 }
 
@@ -167,6 +171,7 @@ function on(name, data) {
 
 async function open(thread) {
   current = thread;
+  loaded = false;
   lastThread.set(thread);
   conversations.open(thread);
   messages.clear();
@@ -182,6 +187,7 @@ async function load(thread, before) {
   const answer = await api.history(thread, before);
   if (thread !== current) return {};
   messages.keepingPlace(() => answer.messages.forEach((message) => messages.show(message)));
+  loaded = true;
   if (!before) messages.toEnd();
   $("earlier").hidden = !answer.more;
   return {};
@@ -235,7 +241,7 @@ function start(state) {
     on,
     onState: (name) => {
       $("connection").textContent = name === "reconnecting" ? "Reconnecting …" : "";
-      document.body.dataset.connection = name;
+      if (name === "connected" && !loaded && conversations.all.has(current)) trying(() => load(current));
     },
     onSignedOut: () => signedOut("This browser was logged out."),
   });

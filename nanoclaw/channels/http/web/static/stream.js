@@ -34,6 +34,7 @@ export class Stream {
     for (const name of ["message", "draft", "typing", "settled", "ready"]) {
       source.addEventListener(name, (event) => this.#take(name, event));
     }
+    source.addEventListener("reset", () => location.reload());
     source.addEventListener("logged-out", () => {
       this.close();
       this.onSignedOut();
