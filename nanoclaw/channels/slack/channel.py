@@ -100,8 +100,8 @@ class SlackChannel:
             nursery.start_soon(connection.keep_socket, opened)
             await opened.wait()
             nursery.start_soon(reader.run)
-            nursery.start_soon(_reconnect_for_new, bot)
-            nursery.start_soon(_reconnect_for_new, app)
+            nursery.start_soon(bot.watch)
+            nursery.start_soon(app.watch)
             yield sender
             nursery.cancel_scope.cancel()
 
@@ -123,14 +123,6 @@ class SlackChannel:
     async def receive(self, intake: Intake, /) -> None:
         """Offer the events of whatever connection there is."""
         await self.handover.serve(intake)
-
-
-async def _reconnect_for_new(secret: Secret) -> None:
-    """Raise ChannelUnavailable once a token has changed, so that the host connects with the new one."""
-    await secret.changed()
-    raise ChannelUnavailable(
-        "a token of the channel has changed; it connects again", condition="unauthorized"
-    )
 
 
 def make(config: SlackConfig, context: ChannelContext) -> SlackChannel:
