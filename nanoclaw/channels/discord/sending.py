@@ -185,6 +185,7 @@ class DiscordSender:
             await self.connection.edit(chat, id_, Post(text))
         for id_ in before[len(texts) :]:
             await self.connection.try_to(self.connection.delete, chat, id_)
+            await self.sent.remove(chat, id_)
         for n, text in enumerate(texts[len(before) :], len(before)):
             nonce = nonce_of(outgoing.message_out_id, n)
             if await self.sent.id_of(chat, nonce) is None:
