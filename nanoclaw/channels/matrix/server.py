@@ -11,6 +11,7 @@ import trio
 from attrs import Factory, define, frozen
 
 from nanoclaw.channels.asyncio_loop import AsyncioLoop, open_asyncio_loop
+from nanoclaw.channels.extras import install_command
 from nanoclaw.channels.matrix.credentials import Session, private_folder
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.config import ConfigError
@@ -33,7 +34,7 @@ FILTER: Mapping[str, Any] = {
     },
 }
 API = "/_matrix/client/v3"
-MISSING = "the package matrix-nio is missing; install it with pip install 'nanoclaw[matrix]'"
+MISSING = f"the package matrix-nio is missing; install it with {install_command('matrix')}"
 UNAUTHORIZED = {"M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_USER_DEACTIVATED", "M_USER_LOCKED"}
 SERVER_ERROR, TOO_MANY = 500, 429
 

@@ -10,6 +10,7 @@ import trio
 from attrs import define, field, frozen
 
 from nanoclaw.channels.asyncio_loop import AsyncioLoop, open_asyncio_loop
+from nanoclaw.channels.extras import install_command
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.config.errors import ConfigError
 
@@ -196,9 +197,8 @@ def require_sdk() -> None:
         import aiohttp  # noqa: F401, PLC0415 -- of the extra
         import slack_sdk  # noqa: F401, PLC0415 -- of the extra
     except ImportError as error:
-        install = "pip install 'nanoclaw[slack]'"
-        text = f"the channel slack needs a package that is not installed ({error.name}): {install}"
-        raise ConfigError(text) from error
+        install = install_command("slack")
+        raise ConfigError(f"the package {error.name} is missing; install it with {install}") from error
 
 
 # -- inside asyncio -------------------------------------------------------------

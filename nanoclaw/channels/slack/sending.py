@@ -52,6 +52,7 @@ class _Post:
 class SlackSender:
     """Delivers to the chats of one workspace."""
 
+    channel_type: str
     connection: SlackConnection
     state: ChannelState
     _drafts: dict[Address, tuple[str, float]] = Factory(dict)
@@ -187,6 +188,23 @@ class SlackSender:
             if error.code != "already_reacted":
                 raise
         return Receipt(None)
+
+    # -- direct chats
+
+    async def open_dm(self, user_id: str, /) -> Address:
+        """See `DirectSender.open_dm`."""
+        network, _, user = user_id.partition(":")
+        if network != "slack" or not user:
+            raise DeliveryRejected(f"{user_id!r:.100} is no user of Slack")
+        try:
+            answer = await self.connection.call("conversations.open", users=user)
+        except SlackRefused as error:
+            raise DeliveryRejected(str(error)) from error
+        channel = answer.get("channel")
+        id_ = channel.get("id") if isinstance(channel, dict) else None
+        if not isinstance(id_, str):
+            raise ChannelUnavailable("Slack opened a direct chat, and did not say which")
+        return Address(self.channel_type, id_)
 
     # -- hints
 
