@@ -18,7 +18,7 @@ LOOK_S = 3.0
 """Seconds between looks at the file of a secret."""
 
 Mark = tuple[int, int, int, int] | None
-"""What changes with a file: its inode, size, and dates. None: it cannot be looked at."""
+"""The inode, size and dates of a file, which change with its content. None: it cannot be looked at."""
 
 
 def mark_of(file: Path) -> Mark:

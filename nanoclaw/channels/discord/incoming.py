@@ -36,7 +36,7 @@ from nanoclaw.channels.state import StateError
 from nanoclaw.records import Address, BadEvent, ChatRenamed, Event, InboundEvent, NotAccepted, Routed
 
 MOST_WAITING = 1_000
-"""Limit of events that wait for the host."""
+"""Limit of events that wait for the host. At the limit, the gateway is read no further."""
 MOST_CAUGHT_UP = 5_000
 """Limit of messages of a chat that are fetched after a gap."""
 MOST_LATEST = 1_000
@@ -232,7 +232,7 @@ _HANDLERS: dict[str, Callable[[Incoming, str, Any], Awaitable[None]]] = {
 
 
 async def insist(do: Callable[[], Awaitable[None]]) -> None:
-    """Do something until the host has the event. What it will never take is logged."""
+    """Repeat something until the host has its event. An event that it will never take is logged."""
     pause_s = FIRST_PAUSE_S
     while True:
         try:

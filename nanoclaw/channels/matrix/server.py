@@ -47,7 +47,7 @@ class ServerFailed(Exception):
 
 @frozen
 class Timeline:
-    """What is new in a room."""
+    """The new events of a room."""
 
     room_id: str
     events: Sequence[Mapping[str, Any]]
@@ -109,7 +109,7 @@ class Server:
 
     @property
     def can_encrypt(self) -> bool:
-        """Whether this session has encryption."""
+        """True if this session has encryption."""
         return self.client.olm is not None
 
     def members(self, room_id: str) -> Collection[str]:

@@ -112,7 +112,7 @@ class Syncing:
                 news = await self._next()
 
     async def _next(self) -> News:
-        """Return the next news. A server that fails or asks for patience is asked again."""
+        """Return the next news. A server that fails or limits the rate is asked again."""
         reason: Exception | None = None
         for attempt in range(ATTEMPTS):
             try:

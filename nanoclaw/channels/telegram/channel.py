@@ -58,7 +58,7 @@ class TelegramChannel:
 
     @property
     def channel_type(self) -> str:
-        """Return the name of its table."""
+        """The name of its table."""
         return self.context.name
 
     def use_state(self, state: ChannelState, /) -> None:
