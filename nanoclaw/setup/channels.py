@@ -5,7 +5,9 @@ the table that names it. So a kill in between leaves a configuration that can be
 """
 
 import re
+import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +103,11 @@ def remove_channel(home: Path, file: Path, name: str) -> Mapping[str, Path]:
         del channels[name]
         if not channels:
             del document["channels"]
-        write_private(file, _dumped(document, text))
+        changed, wanted = _dumped(document, text), tomllib.loads(text)
+        del wanted["channels"][name]
+        if tomllib.loads(changed).get("channels", {}) != wanted["channels"]:  # tomlkit mixes up dotted keys
+            raise ConfigError(_unchanged(name))
+        write_private(file, changed)
     return secrets
 
 
@@ -117,19 +123,55 @@ def _own_secrets(home: Path, table: Any) -> Mapping[str, Path]:
 
 def edited(text: str, table: ChannelTable) -> str:
     """Return the text of a configuration with the table in it. Raises ConfigError if it is not TOML."""
-    document = _parsed(text)
+    document, values = _parsed(text), _values(table)
+    wanted = tomllib.loads(text)
+    wanted["channels"] = {**wanted.get("channels", {}), table.name: values}
+    for put in (_put, _put_anew):
+        with suppress(
+            TOMLKitError, LookupError, TypeError, ValueError
+        ):  # of dotted keys, which tomlkit mixes up
+            put(document, table.name, values)
+            changed = _dumped(document, text)
+            if tomllib.loads(changed) == wanted:
+                return changed
+        document = _parsed(text)
+    raise ConfigError(_unchanged(table.name))
+
+
+def _unchanged(name: str) -> str:
+    return f"config.toml: [channels.{name}] cannot be changed; move that table to the end of the file first"
+
+
+def _values(table: ChannelTable) -> Mapping[str, object]:
+    return {**({} if table.type == table.name else {"type": table.type}), **table.values}
+
+
+def _put(document: Any, name: str, values: Mapping[str, object]) -> None:
+    """Change the keys of a table that differ. Comments stay."""
     if not isinstance(document.get("channels"), dict):
         document["channels"] = tomlkit.table(is_super_table=True)
     channels: Any = document["channels"]
-    if not isinstance(channels.get(table.name), dict):
-        channels[table.name] = tomlkit.table()
-    own = channels[table.name]
-    values = {**({} if table.type == table.name else {"type": table.type}), **table.values}
+    if not isinstance(channels.get(name), dict):
+        channels[name] = tomlkit.table()
+    own = channels[name]
     for key in [key for key in own if key not in values]:
         del own[key]
     for key, value in values.items():
-        own[key] = _inline(value) if isinstance(value, Mapping) else value
-    return _dumped(document, text)
+        if own.get(key) != value:
+            own[key] = _inline(value) if isinstance(value, Mapping) else value
+
+
+def _put_anew(document: Any, name: str, values: Mapping[str, object]) -> None:
+    """Write all tables of channels anew. Their comments are lost."""
+    plain = document["channels"].unwrap() if "channels" in document else {}
+    document.pop("channels", None)
+    channels = tomlkit.table(is_super_table=True)
+    for each, its in {**plain, name: values}.items():
+        table = tomlkit.table()
+        for key, value in its.items():
+            table[key] = _inline(value) if isinstance(value, Mapping) else value
+        channels[each] = table
+    document["channels"] = channels
 
 
 def _inline(values: Mapping[str, object]) -> Any:

@@ -27,6 +27,12 @@ _WIRED = """
     SELECT platform_id, agent_group_id FROM messaging_group_agents
     JOIN messaging_groups ON messaging_groups.id = messaging_group_id
     """
+_BLOCKED = """
+    SELECT platform_id, agent_groups.id, user_id FROM refusals
+    JOIN messaging_groups ON messaging_groups.id = messaging_group_id
+    JOIN agent_groups ON agent_groups.id = coalesce(agent_group_id, agent_groups.id)
+    WHERE status = 'blocked' AND user_id IS NOT NULL
+    """
 _REACHED = """
     SELECT agent_group_id, platform_id FROM agent_destinations
     JOIN messaging_groups ON messaging_groups.id = target_id WHERE target_type = 'channel'
@@ -45,6 +51,8 @@ class Rights:
     """Pairs of chat and agent."""
     closed: frozenset[str]
     """Chats that are not public."""
+    blocked: frozenset[tuple[str, str, str]]
+    """Triples of chat, agent and a user who is blocked there, although the chat may be public."""
     destinations: frozenset[tuple[str, str]]
     """Pairs of agent and a chat to which it may send."""
 
@@ -64,6 +72,11 @@ def read_rights(database: Path) -> Rights:
         _of_persons(rows(database, _DECIDERS), links),
         frozenset(rows(database, _WIRED)),
         frozenset(chat for (chat,) in closed),
+        frozenset(
+            (chat, agent, each)
+            for chat, agent, user in rows(database, _BLOCKED)
+            for each in links.get(user, {user})
+        ),
         frozenset(rows(database, _REACHED)),
     )
 
@@ -126,4 +139,8 @@ class RightsLog:
 def admits(rights: Rights, chat: str, user: str | None, agent: str | None = None) -> bool:
     """Return whether a user may talk to an agent in a chat; without `agent`, to any agent there."""
     agents = [each for place, each in rights.wired if place == chat and agent in {None, each}]
-    return any(chat not in rights.closed or (each, user) in rights.members for each in agents)
+    return any(
+        (each, user) in rights.members
+        or (chat not in rights.closed and (chat, each, user) not in rights.blocked)
+        for each in agents
+    )

@@ -48,6 +48,33 @@ async def test_counts_that_wait_are_written_when_the_host_stops(world: World) ->
     assert (row.reason, row.message_count) == ("unknown_sender_strict", 5)
 
 
+async def test_held_messages_of_a_deleted_user_are_counted(world: World) -> None:
+    olga, eve = world.user("olga"), world.user("eve")
+    chat = world.group("club", [olga, eve])
+    await world.wire(chat, policy="request_approval")
+    await world.grant(olga, "owner")
+    for _ in range(2):
+        await eve.says("hi", in_=chat)
+    await world.host.admin.users.delete(eve.id)
+    [row] = await world.host.admin.dropped.list()
+    assert (row.user_id, row.reason, row.message_count) == (eve.id, "held_sender_deleted", 2)
+
+
+async def test_held_messages_of_a_deleted_chat_are_counted(world: World) -> None:
+    olga, eve = world.user("olga"), world.user("eve")
+    await world.direct(olga)
+    await world.grant(olga, "owner")
+    own = world.chat(eve)
+    await eve.says("hi")
+    admin = world.host.admin
+    [found] = [
+        each for each in await admin.messaging_groups.list() if each.platform_id == own.address.platform_id
+    ]
+    await admin.messaging_groups.delete(found.id)
+    [row] = await admin.dropped.list()
+    assert (row.user_id, row.reason, row.message_count) == (eve.id, "held_chat_deleted", 1)
+
+
 async def test_refused_clicks_are_counted(world: World) -> None:
     olga, eve = world.user("olga"), world.user("eve")
     desk = await world.direct(olga)

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,6 +22,7 @@ from nanoclaw.channels.discord.progress import Progress
 from nanoclaw.channels.discord.receiving import PREFIX
 from nanoclaw.channels.discord.sending import DiscordSender
 from nanoclaw.channels.discord.sent import SentMessages
+from nanoclaw.channels.extras import install_command
 from nanoclaw.channels.factory import ChannelContext
 from nanoclaw.channels.handover import Handover
 from nanoclaw.channels.media import Media
@@ -194,7 +196,5 @@ def make(config: DiscordConfig, context: ChannelContext) -> DiscordChannel:
 
 def require_sdk() -> None:
     """Raise ConfigError if discord.py is not installed."""
-    from importlib.util import find_spec  # noqa: PLC0415 -- only here
-
     if find_spec("discord") is None:
-        raise ConfigError("Discord needs discord.py; install it with pip install 'nanoclaw[discord]'")
+        raise ConfigError(f"Discord needs discord.py; install it with {install_command('discord')}")

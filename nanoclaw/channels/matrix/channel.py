@@ -23,6 +23,7 @@ from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable
 from nanoclaw.channels.state import ChannelState
 from nanoclaw.config import ConfigError
 from nanoclaw.records import Intake
+from nanoclaw.system.foreign import ungrouped
 
 CAPABILITIES = Capabilities(
     "idempotent",
@@ -76,8 +77,9 @@ class MatrixChannel:
     async def sender(self) -> AsyncIterator[MatrixSender]:
         """See `Channel.sender`."""
         try:
-            async with self._connected() as sender:
-                yield sender
+            with ungrouped(ChannelUnavailable, ConfigError):
+                async with self._connected() as sender:
+                    yield sender
         except ConfigError as error:
             raise ChannelUnavailable(str(error)) from error
 

@@ -10,6 +10,7 @@ from nanoclaw.channels.matrix.login import Login, new_device
 from nanoclaw.channels.matrix.server import open_server
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.config import ConfigError
+from nanoclaw.system.foreign import ungrouped
 
 CHECK_S = 30.0
 
@@ -33,7 +34,7 @@ QUESTIONS = (
 async def check(config: MatrixConfig, context: ChannelContext) -> Account:
     """Log in, and return the account. The session is kept for the channel. Raises SetupFailed."""
     try:
-        with trio.fail_after(CHECK_S):
+        with trio.fail_after(CHECK_S), ungrouped(ChannelUnavailable, DeliveryRejected, ConfigError):
             return await _check(config, context)
     except (ChannelUnavailable, DeliveryRejected, ConfigError) as error:
         raise SetupFailed(str(error)) from error

@@ -14,6 +14,8 @@ from nanoclaw.store.engine.times import from_text, to_text
 _COLUMNS = "id, message_id, messaging_group_id, user_id, event, bytes, agents, held_at"
 
 
+SENDER_GONE, CHAT_GONE = "held_sender_deleted", "held_chat_deleted"
+"""Reasons for dropping held messages with their sender or their chat."""
 AT_ONCE = 20
 """Limit of messages that one read returns, because each may be large."""
 
@@ -183,3 +185,32 @@ def remove(connection: apsw.Connection, ids: Iterable[int]) -> frozenset[int]:
         connection.execute("DELETE FROM held_messages WHERE id = ? RETURNING id", (id_,)).get for id_ in ids
     ]
     return frozenset(int(str(id_)) for id_ in found if id_ is not None)
+
+
+def drop(
+    connection: apsw.Connection,
+    reason: str,
+    *,
+    user_id: str | None = None,
+    messaging_group_id: str | None = None,
+) -> None:
+    """Delete what is held of a sender, or of a chat, and count it as dropped."""
+    values = {"reason": reason, "user": user_id, "chat": messaging_group_id}
+    connection.execute(
+        """
+        INSERT INTO unregistered_senders (
+          channel_type, platform_id, user_id, reason, messaging_group_id, message_count, first_seen, last_seen
+        )
+        SELECT channel_type, platform_id, user_id, :reason, chat.id, count(*), min(held_at), max(held_at)
+        FROM held_messages JOIN messaging_groups AS chat ON chat.id = messaging_group_id
+        WHERE user_id = :user OR messaging_group_id = :chat
+        GROUP BY chat.id, user_id
+        ON CONFLICT (channel_type, platform_id, coalesce(user_id, ''), reason) DO UPDATE SET
+          message_count = message_count + excluded.message_count, last_seen = excluded.last_seen
+        """,
+        values,
+    )
+    connection.execute(
+        "DELETE FROM held_messages WHERE user_id = :user OR messaging_group_id = :chat",
+        {"user": user_id, "chat": messaging_group_id},
+    )

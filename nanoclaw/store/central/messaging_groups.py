@@ -5,6 +5,7 @@ from typing import TypedDict
 import apsw
 
 from nanoclaw.records import MessagingGroup, UnknownSenderPolicy
+from nanoclaw.store.central import held_messages
 from nanoclaw.store.central.references import WIRING_NAMES, refuse_if_referenced
 from nanoclaw.store.engine import rows
 
@@ -110,15 +111,17 @@ _REFERENCES = (
 def delete(connection: apsw.Connection, id_: str) -> MessagingGroup:
     """Delete a chat with the `user_dms` rows that lead to it, and what is held or refused in it.
 
+    Held messages are counted as dropped.
+
     Raises:
         NotFound: no chat has this id.
         StillReferenced: it has wirings or sessions, or is an agent's destination.
     """
     group = require(connection, id_)
     refuse_if_referenced(connection, f"chat {group.channel_type}:{group.platform_id}", id_, _REFERENCES)
+    held_messages.drop(connection, held_messages.CHAT_GONE, messaging_group_id=id_)
     for owned in (
         "DELETE FROM user_dms WHERE messaging_group_id = :id",
-        "DELETE FROM held_messages WHERE messaging_group_id = :id",
         "DELETE FROM refusals WHERE messaging_group_id = :id",
         "DELETE FROM messaging_groups WHERE id = :id",
     ):

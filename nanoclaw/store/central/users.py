@@ -5,7 +5,7 @@ from typing import TypedDict
 import apsw
 
 from nanoclaw.records import User
-from nanoclaw.store.central import people
+from nanoclaw.store.central import held_messages, people
 from nanoclaw.store.central.references import refuse_if_referenced
 from nanoclaw.store.engine import rows
 
@@ -95,6 +95,8 @@ def name_of(connection: apsw.Connection, id_: str) -> str:
 def delete(connection: apsw.Connection, id_: str) -> User:
     """Delete a user with their roles, memberships, `user_dms` and link, and what is held or refused of them.
 
+    Held messages are counted as dropped.
+
     Raises:
         NotFound: no user has this id.
         StillReferenced: the user granted roles or memberships to others.
@@ -102,8 +104,8 @@ def delete(connection: apsw.Connection, id_: str) -> User:
     user = require(connection, id_)
     refuse_if_referenced(connection, f"user {id_}", id_, _REFERENCES)
     people.forget(connection, id_)
+    held_messages.drop(connection, held_messages.SENDER_GONE, user_id=id_)
     for owned in (
-        "DELETE FROM held_messages WHERE user_id = :id",
         "DELETE FROM refusals WHERE user_id = :id",
         "DELETE FROM user_roles WHERE user_id = :id",
         "DELETE FROM agent_group_members WHERE user_id = :id",

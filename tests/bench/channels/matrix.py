@@ -1,4 +1,4 @@
-"""Matrix: a message and its echo through a real Synapse, beside two bare clients of the SDK that do the same."""
+"""A message and its echo through a real homeserver, beside two bare clients that do the same."""
 
 import tempfile
 from collections.abc import AsyncIterator

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 import trio
 from attrs import frozen
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -86,7 +87,11 @@ class Browser:
 
     async def click(self, selector: str) -> None:
         await self.until("$(given) && !$(given).disabled && $(given).getClientRects().length", selector)
-        await self._run(lambda: self.one(selector).click())
+        for _ in range(5):
+            with suppress(StaleElementReferenceException):  # the page has just drawn it anew
+                await self._run(lambda: self.one(selector).click())
+                return
+        raise AssertionError(f"{selector} never stays long enough to click it")
 
     async def write(self, text: str, selector: str = "#text") -> None:
         await self._run(lambda: self.one(selector).send_keys(text))
