@@ -82,6 +82,10 @@ def name_of(check: Callable[..., object]) -> str:
     return str(getattr(getattr(check, "func", check), "__name__", type(check).__name__))
 
 
+SENT_TEXT = "coalesce(json_extract(content, '$.markdown'), json_extract(content, '$.text'))"
+"""The text of a row of `messages_out` in SQL."""
+
+
 def rows(file: Path, sql: str, **values: Any) -> list[tuple[Any, ...]]:
     """Return the rows of a query in a database, which is opened read-only.
 

@@ -29,7 +29,7 @@ async def silent(_turn: Turn, _tools: Toolbox) -> None:
 
 async def forwards(turn: Turn, tools: Toolbox) -> str | None:
     """Forward users' messages to the helper, and ignore its answers."""
-    already = [sent.content.get("text") for sent in turn.already_sent]
+    already = [sent.content.get("markdown") for sent in turn.already_sent]
     for message in turn.messages:
         of_user = not str(message.content.get("senderId")).startswith("agent:")
         if of_user and message.content["text"] not in already:
