@@ -32,12 +32,15 @@ def retries_are_alone(snapshot: Snapshot) -> Iterator[str]:
 
 
 def mid_turn_messages_are_sent_once(snapshot: Snapshot) -> Iterator[str]:
-    """A repeated turn does not send a message again. In a workload each text is sent once."""
+    """A repeated turn does not send a message again. In a workload each text is sent once.
+
+    Answers begin with `re`. A message that a tool sent to an agent may name a message, but is no answer.
+    """
     sql = f"""
         SELECT coalesce({SENT_TEXT}, json_extract(content, '$.question')) AS text,
           count(*) AS n
-        FROM messages_out WHERE kind = 'chat' AND in_reply_to IS NULL AND text NOT GLOB '*-every on it'
-          AND json_extract(content, '$.operation') IS NULL
+        FROM messages_out WHERE kind = 'chat' AND (in_reply_to IS NULL OR text GLOB '[#]*')
+          AND text NOT GLOB '*-every on it' AND json_extract(content, '$.operation') IS NULL
         GROUP BY text HAVING n > 1
         """  # noqa: S608 -- a constant
     for paths in snapshot.sessions():
