@@ -42,7 +42,8 @@ def fill_the_disk_at_the_jump(world: World) -> None:
         if event == "fault" and details[0] == "clock-jumps":
             jumped.append(details[1])
 
-    def fail(path: Path, when: When, _n: int) -> None:
+    def fail(path: Path, when: When, n: int) -> None:
+        del n
         if jumped and when == "before" and path.name == "inbound.db":
             jumped.clear()
             world.timeline.add("fault", "disk-full", path.parents[1].name, path.name)
