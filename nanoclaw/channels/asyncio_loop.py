@@ -68,7 +68,8 @@ class AsyncioLoop:
         except trio.Cancelled:
             await _cancelled(task, done)
             raise
-        return _result(task)
+        result: T = _result(task)
+        return result
 
     def callback(self, function: Callable[P, Awaitable[T]], /) -> Callable[P, Awaitable[T]]:
         """Return a trio function as one that asyncio can await."""
@@ -134,7 +135,7 @@ async def _end_tasks(loop: Any) -> None:
             await trio.sleep(AGAIN_S)
     for task in asyncio.all_tasks(loop):
         _log.warning("channel.sdk_task_abandoned", task=task.get_name(), at=str(task.get_coro())[:200])
-        asyncio._unregister_task(task)  # type: ignore[attr-defined]  # noqa: SLF001 -- else trio-asyncio waits for it
+        asyncio._unregister_task(task)  # type: ignore[attr-defined, unused-ignore]  # noqa: SLF001 -- else trio-asyncio waits for it
 
 
 def _on_error(loop: Any, context: dict[str, Any]) -> None:

@@ -131,7 +131,7 @@ class MatrixSender:
         if self.incoming.is_of_another(target):
             raise DeliveryRejected("only messages of the assistant can be edited")
         before = await self._pieces.of(address.platform_id, target)
-        contents = await self._texts(address.platform_id, said.text, markdown=True)
+        contents = await self._texts(address.platform_id, said.text, markdown=said.markdown)
         if not contents:
             raise DeliveryRejected("a message cannot be edited to an empty one")
         ids = list(before[: len(contents)])
