@@ -33,6 +33,11 @@ def as_text(content: OutgoingContent) -> TextContent | EditContent | ReactionCon
             return content
 
 
+def shortened(label: str, longest: int) -> str:
+    """Return the label of a button, cut to a number of characters."""
+    return label if len(label) <= longest else f"{label[: longest - 1]}…"
+
+
 def _question(content: QuestionContent) -> str:
     options = (f"{n}. {option.label}" for n, option in enumerate(content.options, 1))
     return "\n".join([content.title, content.text, *options, _how(content)])

@@ -32,7 +32,7 @@ class Trouble:
     at: float
     """The time of the last failure on trio's clock."""
     until: float = 0.0
-    """The time on trio's clock until which the network asks for patience."""
+    """The time on trio's clock until which the network takes nothing."""
 
     @property
     def recent(self) -> bool:

@@ -96,7 +96,7 @@ class ChannelFactory(Generic[C]):
     make: Callable[[C, ChannelContext], Channel]
     """A function that returns at once. The channel connects when its sender is opened."""
     setup: ChannelSetup[C] | None = None
-    """What `nanoclaw channels add` asks and checks. None: its table is written by hand."""
+    """The questions and the check of `nanoclaw channels add`. None: its table is written by hand."""
 
 
 @frozen

@@ -7,15 +7,20 @@ that sends events over its connection offers them to a `Handover`, and its `rece
         await self._handover.serve(intake)
 """
 
+import structlog
 import trio
 from attrs import Factory, define, field
 from outcome import Error, Outcome, Value
 
 from nanoclaw.channels.finishing import FINISH_S, names_files
-from nanoclaw.records import Event, Intake, NotAccepted, Routed
+from nanoclaw.records import BadEvent, Event, Intake, NotAccepted, Routed
 
 MOST_WAITING = 1_000
 """Limit of events that wait for the receiver. More of them wait in the tasks that offer them."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
+"""Bounds of the pause before an event that was not accepted is offered again. It doubles."""
+
+_log = structlog.get_logger()
 
 
 @define(eq=False)
@@ -62,6 +67,30 @@ class Handover:
             raise
         assert request.outcome is not None  # noqa: S101 -- set before the event
         return request.outcome.unwrap()
+
+    async def offer_until_accepted(self, event: Event) -> Routed | None:
+        """Offer an event again, with growing pauses, until the host has it. Return what the host says.
+
+        Return None for an event that the host will never take. It is logged.
+        """
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                return await self.offer(event)
+            except NotAccepted as error:
+                _log.warning(
+                    "channel.event_waits",
+                    channel=event.address.channel_type,
+                    reason=str(error),
+                    again_in_s=pause_s,
+                )
+            except BadEvent as error:
+                _log.warning(
+                    "channel.event_refused", channel=event.address.channel_type, reason=str(error)[:500]
+                )
+                return None
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def serve(self, intake: Intake) -> None:
         """Offer what is handed over to the host's intake until cancelled."""

@@ -57,7 +57,7 @@ class DeliveryRejected(Refusal):
 
 Condition = Literal["down", "unauthorized", "conflict", "rate limited"]
 """The reason in a word why a channel is unavailable: its network or connection is down; its secret is missing
-or refused; another program uses its account; the network asks for patience. `status` shows it.
+or refused; another program uses its account; the network limits the rate. `status` shows it.
 """
 
 

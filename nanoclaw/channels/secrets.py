@@ -18,7 +18,7 @@ LOOK_S = 3.0
 """Seconds between looks at the file of a secret."""
 
 Mark = tuple[int, int, int, int] | None
-"""What changes with a file: its inode, size, and dates. None: it cannot be looked at."""
+"""The inode, size and dates of a file, which change with its content. None: it cannot be looked at."""
 
 
 def mark_of(file: Path) -> Mark:
@@ -64,7 +64,7 @@ class Secret:
         return self._last
 
     async def changed(self) -> None:
-        """Return once the secret differs from the one that was read last. Connect again then.
+        """Return once the secret differs from the one that was read last.
 
         A secret that cannot be read is not a change. A variable and the output of a command do not change
         while the host runs: `nanoclaw channels start` connects anew.
@@ -82,6 +82,15 @@ class Secret:
                     return
             except KeyUnavailable:
                 continue
+
+    async def watch(self) -> None:
+        """Wait until the secret has changed. Run it beside the connection.
+
+        Raises:
+            ChannelUnavailable: it has changed. This ends the connection, and the host opens another one.
+        """
+        await self.changed()
+        raise ChannelUnavailable("the secret has changed; the channel connects again")
 
     def _look(self) -> Mark:
         return None if self.place.file is None else mark_of(self.place.file)

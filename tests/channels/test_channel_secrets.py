@@ -60,8 +60,8 @@ async def test_a_new_secret_is_noticed(file: Path, autojump_clock: MockClock) ->
     assert autojump_clock.current_time() == pytest.approx(LOOK_S * 11)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_an_unchanged_file_is_not_read_again(file: Path) -> None:
+async def test_an_unchanged_file_is_not_read_again(file: Path, autojump_clock: MockClock) -> None:
+    del autojump_clock
     reader = Reader()
     secret = Secret(KeyConfig(file=file), reader)
     await secret.read()
@@ -70,8 +70,8 @@ async def test_an_unchanged_file_is_not_read_again(file: Path) -> None:
     assert reader.times == 1
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_the_same_secret_in_a_new_file_is_no_change(file: Path) -> None:
+async def test_the_same_secret_in_a_new_file_is_no_change(file: Path, autojump_clock: MockClock) -> None:
+    del autojump_clock
     reader = Reader()
     secret = Secret(KeyConfig(file=file), reader)
     await secret.read()
@@ -81,8 +81,10 @@ async def test_the_same_secret_in_a_new_file_is_no_change(file: Path) -> None:
     assert (scope.cancelled_caught, reader.times) == (True, 2)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_secret_that_is_gone_is_no_change_until_it_is_back(file: Path) -> None:
+async def test_a_secret_that_is_gone_is_no_change_until_it_is_back(
+    file: Path, autojump_clock: MockClock
+) -> None:
+    del autojump_clock
     secret = Secret(KeyConfig(file=file), Reader())
     await secret.read()
     remove(file)
@@ -92,10 +94,21 @@ async def test_a_secret_that_is_gone_is_no_change_until_it_is_back(file: Path) -
         write(file, "two")
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_variable_and_a_command_do_not_change(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+async def test_a_watched_secret_ends_the_connection_when_it_changes(
+    file: Path, autojump_clock: MockClock
 ) -> None:
+    del autojump_clock
+    secret = Secret(KeyConfig(file=file), Reader())
+    await secret.read()
+    write(file, "two")
+    with pytest.raises(ChannelUnavailable, match="the secret has changed"):
+        await secret.watch()
+
+
+async def test_a_variable_and_a_command_do_not_change(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    del autojump_clock
     ran = tmp_path / "ran"
     monkeypatch.setenv("A_TOKEN", "one")
     for place in (KeyConfig(env="A_TOKEN"), KeyConfig(command=("touch", str(ran)))):
@@ -106,8 +119,12 @@ async def test_a_variable_and_a_command_do_not_change(
 
 
 async def test_a_secret_that_cannot_be_read_is_named_without_its_value(tmp_path: Path) -> None:
-    secret = Secret(KeyConfig(file=tmp_path / "nothing"))
-    with pytest.raises(ChannelUnavailable, match="nothing cannot be read") as caught:
+    file = tmp_path / "token"
+    write(file, "swordfish")
+    secret = Secret(KeyConfig(file=file))
+    await secret.read()
+    remove(file)
+    with pytest.raises(ChannelUnavailable, match="token cannot be read") as caught:
         await secret.read()
     assert caught.value.condition == "unauthorized"
-    assert "one" not in repr(secret)
+    assert "swordfish" not in f"{secret!r} {caught.value!r}"

@@ -208,6 +208,7 @@ OUT: list[tuple[str, Callable[[Outgoing], list[Outgoing]]]] = [
     ("what_is_too_long_is_split_or_rejected", fails_over_long_texts),
     ("markdown_arrives", takes_markdown_away),
     ("an_edit_is_seen_or_rejected", loses(EditContent)),
+    ("an_edit_may_be_longer_or_shorter", loses(EditContent)),
     ("a_reaction_is_seen_or_rejected", loses(ReactionContent)),
     ("a_reply_is_shown_as_one", answers_nothing),
     ("a_text_with_files_arrives", has_nothing_but_files),

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from attrs import define
 
+from nanoclaw.channels.cards import shortened
 from nanoclaw.channels.discord.values import Button
 from nanoclaw.channels.protocol import DeliveryRejected
 from nanoclaw.channels.state import ChannelState
@@ -36,7 +37,7 @@ class Buttons:
                 f"Discord shows at most {MOST_BUTTONS} buttons, and this card needs {len(question.options)}"
             )
         return [
-            Button(shortened(option.label), await self._id(question, option.value))
+            Button(shortened(option.label, LONGEST_LABEL), await self._id(question, option.value))
             for option in question.options
         ]
 
@@ -59,8 +60,3 @@ class Buttons:
         if kind != "v" or not length.isascii() or not length.isdigit() or len(length) > 3:  # noqa: PLR2004 -- 100
             return None
         return (text[: int(length)], text[int(length) :]) if text[int(length) :] else None
-
-
-def shortened(label: str) -> str:
-    """Return a label that is not too long for a button."""
-    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"

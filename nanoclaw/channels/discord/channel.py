@@ -100,7 +100,7 @@ class DiscordChannel:
             if scope.cancelled_caught:
                 raise ChannelUnavailable(f"Discord began no session within {READY_S:g} s")
             nursery.start_soon(incoming.progress.keep_saving)
-            nursery.start_soon(_reconnect_for_new, secret)
+            nursery.start_soon(secret.watch)
             nursery.start_soon(self._register, connection)
             yield sender
             nursery.cancel_scope.cancel()
@@ -180,12 +180,6 @@ class DiscordChannel:
     async def receive(self, intake: Intake, /) -> None:
         """Offer the events of whatever connection there is."""
         await self.handover.serve(intake)
-
-
-async def _reconnect_for_new(secret: Secret) -> None:
-    """Raise ChannelUnavailable once the token has changed, so that the host connects with the new one."""
-    await secret.changed()
-    raise ChannelUnavailable("the token has changed; the channel connects again")
 
 
 def make(config: DiscordConfig, context: ChannelContext) -> DiscordChannel:

@@ -4,14 +4,14 @@ An event that the host does not accept is offered again until it does. Later one
 and if many wait, the gateway is not read any further.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
 import structlog
 import trio
-from attrs import Factory, define, evolve, frozen
+from attrs import Factory, define, evolve, field
 
 from nanoclaw.channels.discord import directory as places
 from nanoclaw.channels.discord.directory import Directory
@@ -28,18 +28,18 @@ from nanoclaw.channels.discord.receiving import (
 )
 from nanoclaw.channels.discord.values import Dispatch, Session
 from nanoclaw.channels.discord.wire import Message, Unreadable
-from nanoclaw.channels.handover import Handover
+from nanoclaw.channels.handover import FIRST_PAUSE_S, LONGEST_PAUSE_S, Handover
+from nanoclaw.channels.in_order import InOrder
 from nanoclaw.channels.media import Media
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.state import StateError
 from nanoclaw.records import Address, BadEvent, ChatRenamed, Event, InboundEvent, NotAccepted, Routed
 
 MOST_WAITING = 1_000
-"""Limit of events that wait for the host."""
+"""Limit of events that wait for the host. At the limit, the gateway is read no further."""
 MOST_CAUGHT_UP = 5_000
 """Limit of messages of a chat that are fetched after a gap."""
 MOST_LATEST = 1_000
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 PAGE = 100
 
 _log = structlog.get_logger()
@@ -64,13 +64,6 @@ class Network(Protocol):
         ...
 
 
-@frozen
-class _Job:
-    do: Callable[[], Awaitable[None]]
-    sequence: int
-    session: Session | None
-
-
 @define(eq=False)
 class Incoming:
     """The events of one connection on their way to the host."""
@@ -88,9 +81,13 @@ class Incoming:
     ready: trio.Event = Factory(trio.Event)
     latest: OrderedDict[Address, str] = Factory(OrderedDict)
     """The last message of each chat and thread that the host has."""
-    _queues: dict[str, deque[_Job]] = Factory(dict)
+    _chats: InOrder = field(init=False)
     _room: trio.Semaphore = Factory(lambda: trio.Semaphore(MOST_WAITING))
     _fetching: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(4))
+
+    def __attrs_post_init__(self) -> None:
+        """Run the work of each chat in the nursery."""
+        self._chats = InOrder(self.nursery)
 
     async def take(self, dispatch: Dispatch) -> None:
         """Take an event. Return when there is room for the next one."""
@@ -131,18 +128,15 @@ class Incoming:
 
     async def _put(self, queue: str, do: Callable[[], Awaitable[None]], sequence: int) -> None:
         await self._room.acquire()
-        jobs = self._queues.setdefault(queue, deque())
-        jobs.append(_Job(do, sequence, self.progress.current))
-        if len(jobs) == 1:
-            self.nursery.start_soon(self._work, queue, jobs)
+        self._chats.put(queue, partial(self._finish, do, sequence, self.progress.current))
 
-    async def _work(self, queue: str, jobs: deque[_Job]) -> None:
-        while jobs:
-            await insist(jobs[0].do)
-            job = jobs.popleft()
-            self.progress.done(job.sequence, job.session)
-            self._room.release()
-        del self._queues[queue]
+    async def _finish(
+        self, do: Callable[[], Awaitable[None]], sequence: int, session: Session | None
+    ) -> None:
+        """Do what an event of a session asks for, and note that it is done."""
+        await insist(do)
+        self.progress.done(sequence, session)
+        self._room.release()
 
     # -- a new session --
 
@@ -238,7 +232,7 @@ _HANDLERS: dict[str, Callable[[Incoming, str, Any], Awaitable[None]]] = {
 
 
 async def insist(do: Callable[[], Awaitable[None]]) -> None:
-    """Do something until the host has the event. What it will never take is logged."""
+    """Repeat something until the host has its event. An event that it will never take is logged."""
     pause_s = FIRST_PAUSE_S
     while True:
         try:

@@ -19,7 +19,7 @@ KEY = "progress"
 MOST_CHATS = 2_000
 """Limit of chats whose missed messages are fetched: those with the latest messages."""
 SAVE_S = 1.0
-"""Seconds between two writes. What the host has accepted meanwhile is offered again after a crash."""
+"""Seconds between two writes. After a crash, the events that were accepted since then are offered again."""
 
 _log = structlog.get_logger()
 

@@ -389,7 +389,7 @@ def reading() -> Iterator[None]:
 
 def _limited(seconds: float) -> ChannelUnavailable:
     return ChannelUnavailable(
-        f"Discord asks for patience, for {seconds:.1f} s", seconds, condition="rate limited"
+        f"Discord limits the rate of calls, for {seconds:.1f} s", seconds, condition="rate limited"
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import Factory, define, evolve, frozen
 
-from nanoclaw.channels.discord.buttons import Buttons, shortened
+from nanoclaw.channels.discord.buttons import LONGEST_LABEL, Buttons
 from nanoclaw.channels.discord.dialect import LONGEST, as_discord, escaped
 from nanoclaw.channels.discord.receiving import PREFIX
 from nanoclaw.channels.discord.sent import SentMessages, nonce_of
@@ -141,7 +141,7 @@ class DiscordSender:
 
     async def _card(self, question: QuestionContent) -> Post:
         text = f"**{escaped(question.title)}**\n{escaped(question.text)}"
-        long = [option.label for option in question.options if shortened(option.label) != option.label]
+        long = [option.label for option in question.options if len(option.label) > LONGEST_LABEL]
         text = "\n".join([text, *(f"- {escaped(label)}" for label in long)])
         if utf16_units(text) > LONGEST:
             text = plain_pieces(text, LONGEST - 2, utf16_units)[0] + "\n…"
@@ -185,6 +185,7 @@ class DiscordSender:
             await self.connection.edit(chat, id_, Post(text))
         for id_ in before[len(texts) :]:
             await self.connection.try_to(self.connection.delete, chat, id_)
+            await self.sent.remove(chat, id_)
         for n, text in enumerate(texts[len(before) :], len(before)):
             nonce = nonce_of(outgoing.message_out_id, n)
             if await self.sent.id_of(chat, nonce) is None:

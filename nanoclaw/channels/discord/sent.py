@@ -16,6 +16,8 @@ MOST_MESSAGES = 200
 """Messages that are remembered for each chat."""
 TTL_S = 7 * 86_400.0
 DRAFTS = "drafts"
+GONE = ""
+"""In place of the first piece: this piece was deleted."""
 
 _log = structlog.get_logger()
 
@@ -31,7 +33,7 @@ class _Sent:
     nonce: str
     id: str
     first: str
-    """The id of the first piece of the same message."""
+    """The id of the first piece of the same message, or `GONE`."""
 
 
 @define(eq=False)
@@ -56,20 +58,28 @@ class SentMessages:
 
     async def add(self, chat: str, nonce: str, id_: str, first: str) -> None:
         """Remember a piece. If it cannot be written, it is remembered in memory."""
-        known = await self._in(chat)
-        known.append(_Sent(nonce, id_, first))
-        del known[:-MOST_MESSAGES]
+        await self._note(chat, _Sent(nonce, id_, first))
+
+    async def remove(self, chat: str, id_: str) -> None:
+        """Forget a piece that was deleted."""
+        await self._note(chat, _Sent("", id_, GONE))
+
+    async def _note(self, chat: str, sent: _Sent) -> None:
+        self._chats[chat] = _with(await self._in(chat), sent)
         if self.state is not None:
             try:
-                item = json.dumps([nonce, id_, first])
+                item = json.dumps([sent.nonce, sent.id, sent.first])
                 await self.state.append(f"sent:{chat}", item, max_length=MOST_MESSAGES, ttl_s=TTL_S)
             except StateError as error:
                 _log.warning("discord.sent_not_saved", chat=chat, reason=str(error))
 
     async def _in(self, chat: str) -> list[_Sent]:
         if chat not in self._chats:
-            items = await self.state.items(f"sent:{chat}") if self.state else ()
-            self._chats[chat] = [sent for item in items if (sent := _read(item)) is not None]
+            found = list[_Sent]()
+            for item in await self.state.items(f"sent:{chat}") if self.state else ():
+                sent = _read(item)
+                found = found if sent is None else _with(found, sent)
+            self._chats[chat] = found
         return self._chats[chat]
 
     # -- drafts --
@@ -92,6 +102,13 @@ class SentMessages:
                 await self.state.set(DRAFTS, json.dumps(self._drafts))
             except StateError as error:
                 _log.warning("discord.draft_not_saved", chat=chat, reason=str(error))
+
+
+def _with(known: list[_Sent], sent: _Sent) -> list[_Sent]:
+    """Return the newest pieces, after one was sent or deleted."""
+    if sent.first == GONE:
+        return [each for each in known if each.id != sent.id]
+    return [*known, sent][-MOST_MESSAGES:]
 
 
 def _read(item: str) -> _Sent | None:

@@ -126,7 +126,7 @@ class Choice:
 
 @frozen
 class Action:
-    """What an interaction did: the button that was pressed, or the command."""
+    """The content of an interaction: the button that was pressed, or the command."""
 
     name: str = ""
     custom_id: str = ""

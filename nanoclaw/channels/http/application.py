@@ -56,7 +56,7 @@ PARTS = (
 
 @define(eq=False)
 class HttpServer:
-    """What the parts of the server share."""
+    """The values that the parts of the server share."""
 
     config: HttpConfig
     rooms: Rooms

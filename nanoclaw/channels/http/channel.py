@@ -8,6 +8,7 @@ import structlog
 from attrs import Factory, define
 
 from nanoclaw.channels.agents import Agents
+from nanoclaw.channels.extras import install_command
 from nanoclaw.channels.factory import ChannelContext
 from nanoclaw.channels.handover import Handover
 from nanoclaw.channels.http.config import HttpConfig
@@ -25,7 +26,7 @@ CAPABILITIES = Capabilities(
     direct_chats=True,
     user_prefix=PREFIX,
 )
-INSTALL = "install it with pip install 'nanoclaw[http]'"
+INSTALL = f"install it with {install_command('http')}"
 
 _log = structlog.get_logger()
 

@@ -55,7 +55,7 @@ class _PatientStream:
         await self.inner.aclose()
 
     def close(self) -> None:
-        """Close the socket at once. Whoever sends or receives gets an error."""
+        """Close the socket at once. A task that sends or receives gets an error."""
         self.inner.socket.close()
 
 

@@ -2,8 +2,8 @@
 
 from nanoclaw.channels.factory import ChannelContext, ChannelFactory
 from nanoclaw.channels.matrix.channel import MatrixChannel
+from nanoclaw.channels.matrix.checking import SETUP
 from nanoclaw.channels.matrix.config import MatrixConfig
-from nanoclaw.channels.matrix.setup import SETUP
 from nanoclaw.channels.protocol import Channel
 
 

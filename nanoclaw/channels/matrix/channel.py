@@ -127,12 +127,8 @@ class MatrixChannel:
     async def _watch(self, server: Server) -> None:
         """Connect again when the secret changes, or the server no longer knows the session."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._on_changed_secret)
+            nursery.start_soon(self._login.secret.watch)
             await server.unauthorized.wait()
             raise ChannelUnavailable(
                 "the server no longer knows the session; it logs in again", condition="unauthorized"
             )
-
-    async def _on_changed_secret(self) -> None:
-        await self._login.secret.changed()
-        raise ChannelUnavailable("the secret has changed; it connects again")

@@ -20,7 +20,7 @@ class MatrixConfig:
     access_token: KeyConfig | None = field(default=None, repr=False)
     """The place of an access token of a session of its own, instead of the password."""
     encrypt_direct_chats: bool = True
-    """Whether a direct chat that the assistant opens is encrypted."""
+    """True: a direct chat that the assistant opens is encrypted."""
 
     def __attrs_post_init__(self) -> None:
         """Require exactly one of the secrets."""

@@ -45,7 +45,7 @@ PREFIX = "matrix"
 
 
 class Rooms(Protocol):
-    """What is known of rooms and their users. Implemented by `Server`."""
+    """Knowledge of rooms and their users. `Server` implements it."""
 
     @property
     def user_id(self) -> str:

@@ -1,12 +1,11 @@
 """The sending half: each message has a key, so the server takes it once, however often it is sent."""
 
-import json
 from collections.abc import Sequence
 
 import structlog
 import trio
 import trio.lowlevel
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from nanoclaw.channels.matrix.contents import Content, edit, file, mime_of, placed, reaction, texts
 from nanoclaw.channels.matrix.drafts import MESSAGE, Drafts
@@ -14,6 +13,7 @@ from nanoclaw.channels.matrix.incoming import PREFIX, Incoming
 from nanoclaw.channels.matrix.media import ServerFiles
 from nanoclaw.channels.matrix.server import Server
 from nanoclaw.channels.protocol import DeliveryRejected, Outcome
+from nanoclaw.channels.sent_pieces import SentPieces
 from nanoclaw.channels.state import ChannelState
 from nanoclaw.records import (
     Address,
@@ -29,8 +29,6 @@ TYPING_S = 15.0
 """Seconds for which users see that the assistant writes, unless it is repeated or a message comes."""
 TYPING_AFTER_S = 0.7
 """Seconds before users see it. A quick answer costs the server no more than itself."""
-PIECES_S = 30 * 86_400.0
-"""Seconds for which the pieces of a long message can be edited."""
 IN_A_THREAD = 20_000
 """Characters of a text that is split in a thread."""
 
@@ -52,6 +50,11 @@ class MatrixSender:
     _typing_soon: set[str] = Factory(set)
     _typing: set[str] = Factory(set)
     """The rooms in which users see that the assistant writes."""
+    _pieces: SentPieces = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Use the state for the pieces of long messages."""
+        self._pieces = SentPieces(self.state)
 
     async def deliver(self, outgoing: Outgoing, /) -> Receipt:
         """See `Sender.deliver`."""
@@ -96,7 +99,7 @@ class MatrixSender:
             self.incoming.remember(ids[-1], content["body"], address.thread_id)
         if draft is not None and not contents:
             await self.drafts.show(address, "")
-        await self._keep_pieces(ids)
+        await self._pieces.keep(address.platform_id, ids)
         for n, each in enumerate(outgoing.files):
             answered = None if ids else outgoing.in_reply_to
             ids.append(await self._send_file(address, each, f"{key}.f{n}", answered))
@@ -127,25 +130,21 @@ class MatrixSender:
         address, key, target = outgoing.address, outgoing.message_out_id, said.message_id
         if self.incoming.is_of_another(target):
             raise DeliveryRejected("only messages of the assistant can be edited")
-        ids = json.loads(await self.state.get(_pieces_key(target)) or "[]") or [target]
+        before = await self._pieces.of(address.platform_id, target)
         contents = await self._texts(address.platform_id, said.text, markdown=said.markdown)
         if not contents:
             raise DeliveryRejected("a message cannot be edited to an empty one")
+        ids = list(before[: len(contents)])
         for n, content in enumerate(contents):
             if n < len(ids):
                 await self._put(address, edit(content, ids[n]), f"{key}.{n}")
             else:
                 ids.append(await self._put(address, placed(content, address.thread_id, None), f"{key}.{n}"))
             self.incoming.remember(ids[n], content["body"], address.thread_id)
-        for n, left in enumerate(ids[len(contents) :]):
+        for n, left in enumerate(before[len(contents) :]):
             await self.server.redact(address.platform_id, left, f"{key}.x{n}")
-        await self._keep_pieces(ids[: len(contents)], also=len(ids) > 1)
+        await self._pieces.keep(address.platform_id, ids, before=before)
         return Receipt(target)
-
-    async def _keep_pieces(self, ids: Sequence[str], *, also: bool = False) -> None:
-        """Remember the pieces of a message, if it has several. `also`: even if it has one."""
-        if len(ids) > 1 or also:
-            await self.state.set(_pieces_key(ids[0]), json.dumps(ids), ttl_s=PIECES_S)
 
     # -- hints -------------------------------------------------------------------
 
@@ -207,7 +206,3 @@ class MatrixSender:
         if room_id != kept:
             await self.state.set(key, room_id)
         return Address(self.channel, room_id)
-
-
-def _pieces_key(event_id: str) -> str:
-    return f"pieces {event_id}"[:512]

@@ -11,6 +11,7 @@ import trio
 from attrs import Factory, define, frozen
 
 from nanoclaw.channels.asyncio_loop import AsyncioLoop, open_asyncio_loop
+from nanoclaw.channels.extras import install_command
 from nanoclaw.channels.matrix.credentials import Session, private_folder
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.config import ConfigError
@@ -33,7 +34,7 @@ FILTER: Mapping[str, Any] = {
     },
 }
 API = "/_matrix/client/v3"
-MISSING = "the package matrix-nio is missing; install it with pip install 'nanoclaw[matrix]'"
+MISSING = f"the package matrix-nio is missing; install it with {install_command('matrix')}"
 UNAUTHORIZED = {"M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_USER_DEACTIVATED", "M_USER_LOCKED"}
 SERVER_ERROR, TOO_MANY = 500, 429
 
@@ -46,7 +47,7 @@ class ServerFailed(Exception):
 
 @frozen
 class Timeline:
-    """What is new in a room."""
+    """The new events of a room."""
 
     room_id: str
     events: Sequence[Mapping[str, Any]]
@@ -108,7 +109,7 @@ class Server:
 
     @property
     def can_encrypt(self) -> bool:
-        """Whether this session has encryption."""
+        """True if this session has encryption."""
         return self.client.olm is not None
 
     def members(self, room_id: str) -> Collection[str]:

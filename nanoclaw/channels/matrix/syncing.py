@@ -20,7 +20,6 @@ from nanoclaw.channels.matrix.server import News, Server, ServerFailed, Timeline
 from nanoclaw.channels.media import Media
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.state import ChannelState
-from nanoclaw.records import BadEvent, Event, NotAccepted
 
 MOST_ROOMS = 10
 """Rooms whose events are offered at the same time."""
@@ -33,7 +32,6 @@ JOINS_AT_ONCE, JOIN_EVERY_S = 10, 6.0
 """Invitations that are accepted at once, and seconds between those after them."""
 TELL_AFTER_S = 15.0
 """Seconds that a key may be late before the room is told."""
-AGAIN_S = (0.1, 10.0)
 SEEN_AFTER_S = 0.3
 """Seconds in which the receipts of several messages become one."""
 ATTEMPTS = 5
@@ -114,7 +112,7 @@ class Syncing:
                 news = await self._next()
 
     async def _next(self) -> News:
-        """Return the next news. A server that fails or asks for patience is asked again."""
+        """Return the next news. A server that fails or limits the rate is asked again."""
         reason: Exception | None = None
         for attempt in range(ATTEMPTS):
             try:
@@ -177,21 +175,7 @@ class Syncing:
         async with self.media.files() as files:
             event = await self.incoming.event_of(room_id, seen, files)
             if event is not None:
-                await self._offer(event)
-
-    async def _offer(self, event: Event) -> None:
-        """Offer an event until the host has it."""
-        wait_s, longest_s = AGAIN_S
-        while True:
-            try:
-                await self.handover.offer(event)
-                break
-            except NotAccepted:
-                await trio.sleep(wait_s)
-                wait_s = min(wait_s * 2, longest_s)
-            except BadEvent as error:
-                _log.warning("matrix.event_refused", message=event.event_id, reason=str(error))
-                break
+                await self.handover.offer_until_accepted(event)
 
     # -- events without a key ----------------------------------------------------
 

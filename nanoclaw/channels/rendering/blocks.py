@@ -29,7 +29,7 @@ class Part:
 
     text: str
     before: str | None = "\n"
-    """What is between it and the part before, in one message. None: it begins a message."""
+    """The text between it and the part before, in one message. None: it begins a message."""
     indent: int = 0
     """The blanks with which each line begins because it is inside a list."""
     is_heading: bool = False

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nanoclaw.channels.cards import shortened
 from nanoclaw.channels.slack.dialect import escaped
 from nanoclaw.channels.slack.receiving import LONGEST_VALUE, button_value
 from nanoclaw.records import Option, QuestionContent
@@ -44,10 +45,9 @@ def _row(question_id: str, at: int, options: Sequence[Option]) -> Block:
 
 
 def _button(question_id: str, action_id: str, option: Option) -> Block:
-    label = option.label if len(option.label) <= LONGEST_LABEL else f"{option.label[: LONGEST_LABEL - 1]}…"
     return {
         "type": "button",
         "action_id": action_id,
-        "text": {"type": "plain_text", "text": label, "emoji": True},
+        "text": {"type": "plain_text", "text": shortened(option.label, LONGEST_LABEL), "emoji": True},
         "value": button_value(question_id, option.value),
     }

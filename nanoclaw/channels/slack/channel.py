@@ -9,38 +9,16 @@ from attrs import Factory, define, field
 from nanoclaw.channels.factory import ChannelContext
 from nanoclaw.channels.handover import Handover
 from nanoclaw.channels.media import Media
-from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected
+from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable
 from nanoclaw.channels.secrets import Secret
 from nanoclaw.channels.slack.config import SlackConfig
-from nanoclaw.channels.slack.connection import SlackConnection, SlackRefused, open_connection, require_sdk
+from nanoclaw.channels.slack.connection import SlackConnection, open_connection, require_sdk
 from nanoclaw.channels.slack.dialect import LONGEST
 from nanoclaw.channels.slack.people import SlackNames
 from nanoclaw.channels.slack.reading import Me, SlackReader
 from nanoclaw.channels.slack.sending import SlackSender
 from nanoclaw.channels.state import ChannelState
-from nanoclaw.records import Address, Intake
-
-
-@define(eq=False)
-class DirectSlackSender(SlackSender):
-    """The sending half, which also opens direct chats."""
-
-    channel_type: str = "slack"
-
-    async def open_dm(self, user_id: str, /) -> Address:
-        """See `DirectSender.open_dm`."""
-        network, _, user = user_id.partition(":")
-        if network != "slack" or not user:
-            raise DeliveryRejected(f"{user_id!r:.100} is no user of Slack")
-        try:
-            answer = await self.connection.call("conversations.open", users=user)
-        except SlackRefused as error:
-            raise DeliveryRejected(str(error)) from error
-        channel = answer.get("channel")
-        id_ = channel.get("id") if isinstance(channel, dict) else None
-        if not isinstance(id_, str):
-            raise ChannelUnavailable("Slack opened a direct chat, and did not say which")
-        return Address(self.channel_type, id_)
+from nanoclaw.records import Intake
 
 
 @define(eq=False)
@@ -82,7 +60,7 @@ class SlackChannel:
         self.state = state
 
     @asynccontextmanager
-    async def sender(self) -> AsyncIterator[DirectSlackSender]:
+    async def sender(self) -> AsyncIterator[SlackSender]:
         """Open the connection and its socket."""
         if self.state is None:
             raise ChannelUnavailable("the channel has no state; call use_state first")
@@ -92,7 +70,7 @@ class SlackChannel:
             open_connection(self.config.api_base, token, await app.read()) as connection,
             trio.open_nursery() as nursery,
         ):
-            sender = DirectSlackSender(connection, self.state, channel_type=self.channel_type)
+            sender = SlackSender(self.channel_type, connection, self.state)
             reader = await self._reader(connection, token, self.state)
             await self.media.clean()
             await sender.remove_old_drafts()
@@ -100,8 +78,8 @@ class SlackChannel:
             nursery.start_soon(connection.keep_socket, opened)
             await opened.wait()
             nursery.start_soon(reader.run)
-            nursery.start_soon(_reconnect_for_new, bot)
-            nursery.start_soon(_reconnect_for_new, app)
+            nursery.start_soon(bot.watch)
+            nursery.start_soon(app.watch)
             yield sender
             nursery.cancel_scope.cancel()
 
@@ -123,14 +101,6 @@ class SlackChannel:
     async def receive(self, intake: Intake, /) -> None:
         """Offer the events of whatever connection there is."""
         await self.handover.serve(intake)
-
-
-async def _reconnect_for_new(secret: Secret) -> None:
-    """Raise ChannelUnavailable once a token has changed, so that the host connects with the new one."""
-    await secret.changed()
-    raise ChannelUnavailable(
-        "a token of the channel has changed; it connects again", condition="unauthorized"
-    )
 
 
 def make(config: SlackConfig, context: ChannelContext) -> SlackChannel:

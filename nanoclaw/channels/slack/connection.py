@@ -10,6 +10,7 @@ import trio
 from attrs import define, field, frozen
 
 from nanoclaw.channels.asyncio_loop import AsyncioLoop, open_asyncio_loop
+from nanoclaw.channels.extras import install_command
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.config.errors import ConfigError
 
@@ -26,7 +27,7 @@ CONNECT_S = 15.0
 PING_S = 10.0
 """Seconds between pings. A socket whose pings are not answered for four times as long is replaced."""
 RATE_PAUSE_S = 30.0
-"""Pause in seconds if Slack asks for patience and does not say how much."""
+"""Pause in seconds if Slack limits the rate and does not say for how long."""
 
 UNAUTHORIZED = frozenset(
     {
@@ -66,15 +67,14 @@ class SlackConnection:
     _app_token: str = field(repr=False)
     _send: trio.MemorySendChannel[Envelope]
     envelopes: trio.MemoryReceiveChannel[Envelope]
-    """What comes over the socket, in its order. Confirm each with `confirm`."""
+    """The messages of the socket, in their order. Confirm each with `confirm`."""
     _socket: "SocketModeClient | None" = None
 
     async def call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
         """Call a method of the Web API, such as `chat.postMessage`. Returns the answer.
 
         Raises:
-            ChannelUnavailable: Slack did nothing: it cannot be reached, asks for patience, or refuses the
-                token.
+            ChannelUnavailable: Slack did nothing: it is away, limits the rate, or refuses the token.
             SlackRefused: Slack refuses this call for good.
             SlackBroke: the outcome is unknown.
         """
@@ -148,7 +148,7 @@ def _translation(method: str, error: Exception) -> Exception:  # noqa: PLR0911 -
     answer: Any = error.response
     status, headers, code = _parts(answer)
     if status == 429 or code in {"ratelimited", "rate_limited"}:  # noqa: PLR2004 -- Too Many Requests
-        return ChannelUnavailable("Slack asks for patience", _pause(headers), condition="rate limited")
+        return ChannelUnavailable("Slack limits the rate of calls", _pause(headers), condition="rate limited")
     if code in UNAUTHORIZED:
         text = f"Slack refuses the token for {method}: {code}; check the tokens and the app's scopes"
         return ChannelUnavailable(text, condition="unauthorized")
@@ -196,9 +196,8 @@ def require_sdk() -> None:
         import aiohttp  # noqa: F401, PLC0415 -- of the extra
         import slack_sdk  # noqa: F401, PLC0415 -- of the extra
     except ImportError as error:
-        install = "pip install 'nanoclaw[slack]'"
-        text = f"the channel slack needs a package that is not installed ({error.name}): {install}"
-        raise ConfigError(text) from error
+        install = install_command("slack")
+        raise ConfigError(f"the package {error.name} is missing; install it with {install}") from error
 
 
 # -- inside asyncio -------------------------------------------------------------

@@ -14,12 +14,18 @@ from nanoclaw.channels.handover import Handover
 from nanoclaw.channels.in_order import InOrder
 from nanoclaw.channels.media import Files, Media
 from nanoclaw.channels.protocol import ChannelUnavailable
-from nanoclaw.channels.slack.connection import Envelope, SlackBroke, SlackConnection, SlackRefused
+from nanoclaw.channels.slack.connection import (
+    RATE_PAUSE_S,
+    Envelope,
+    SlackBroke,
+    SlackConnection,
+    SlackRefused,
+)
 from nanoclaw.channels.slack.dialect import emoji_of, mentioned, plain
 from nanoclaw.channels.slack.files import takes_token
 from nanoclaw.channels.slack.people import SlackNames
 from nanoclaw.channels.slack.receiving import (
-    Moved,
+    MemberChanged,
     Pressed,
     Reaction,
     Removed,
@@ -33,7 +39,6 @@ from nanoclaw.channels.slack.receiving import (
 from nanoclaw.channels.state import ChannelState, StateError
 from nanoclaw.records import (
     Address,
-    BadEvent,
     ChatMessage,
     ChatRenamed,
     Clicked,
@@ -42,13 +47,9 @@ from nanoclaw.records import (
     InboundEvent,
     Joined,
     Left,
-    NotAccepted,
     Reacted,
-    Routed,
 )
 
-AGAIN_S, LONGEST_PAUSE_S = 0.5, 30.0
-"""Bounds of the pause before an event that was not accepted is offered again. It doubles."""
 NOTE_S = 30.0
 """Seconds between notes of the newest message of each chat."""
 NEWEST = "newest"
@@ -124,24 +125,11 @@ class SlackReader:
             event = await self._event(seen, files)
             if event is None:
                 return
-            routed = await self._accepted(event)
+            routed = await self.handover.offer_until_accepted(event)
         if isinstance(seen, Said) and not seen.version:
             self.newest[seen.channel] = max(seen.ts, self.newest.get(seen.channel, ""))
         if routed and routed.dropped and isinstance(seen, Pressed):
             await self._tell(seen, routed.dropped)
-
-    async def _accepted(self, event: Event) -> Routed | None:
-        pause = AGAIN_S
-        while True:
-            try:
-                return await self.handover.offer(event)
-            except NotAccepted as error:
-                _log.warning("slack.not_accepted", reason=str(error), again_in_s=pause)
-            except BadEvent as error:
-                _log.error("slack.bad_event", reason=str(error))
-                return None
-            await trio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _tell(self, press: Pressed, why: str) -> None:
         """Tell the user alone why a press changed nothing."""
@@ -168,8 +156,8 @@ class SlackReader:
                 return Clicked(where, id_, seen.question_id, seen.value, _user(seen.user))
             case Renamed(channel, name, at):
                 return ChatRenamed(self._address(channel, None), at, name)
-            case Moved():
-                return await self._moved(seen)
+            case MemberChanged():
+                return await self._member_changed(seen)
 
     async def _said(self, said: Said, files: Files) -> Event:
         ids = {*mentioned(said.text)}
@@ -202,7 +190,7 @@ class SlackReader:
             known, file.name, file.url, size=file.size or None, headers=headers, trusted=[self.api_base]
         )
 
-    async def _moved(self, seen: Moved) -> Event:
+    async def _member_changed(self, seen: MemberChanged) -> Event:
         where, user = self._address(seen.channel, None), _user(seen.user)
         name, is_me = await self.names.user(seen.user), self.me.is_author(seen.user)
         kind = Joined if seen.how == "joined" else Left
@@ -285,7 +273,7 @@ class SlackReader:
             except ChannelUnavailable as error:
                 if error.condition != "rate limited":
                     raise
-                await trio.sleep(error.retry_after or LONGEST_PAUSE_S)
+                await trio.sleep(error.retry_after or RATE_PAUSE_S)
 
 
 def _user(id_: str) -> str:

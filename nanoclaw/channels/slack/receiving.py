@@ -89,7 +89,7 @@ class Renamed:
 
 
 @frozen
-class Moved:
+class MemberChanged:
     """A user joined or left a channel."""
 
     channel: str
@@ -98,7 +98,7 @@ class Moved:
     how: Literal["joined", "left"]
 
 
-Seen = Said | Removed | Reaction | Pressed | Renamed | Moved
+Seen = Said | Removed | Reaction | Pressed | Renamed | MemberChanged
 
 
 def seen_in(kind: str, payload: object) -> Seen | None:
@@ -123,9 +123,9 @@ def event_of(event: Payload) -> Seen | None:
         case "channel_rename" | "group_rename":
             return _renamed(event)
         case "member_joined_channel":
-            return _moved(event, "joined")
+            return _member_changed(event, "joined")
         case "member_left_channel":
-            return _moved(event, "left")
+            return _member_changed(event, "left")
         case _:
             return None
 
@@ -187,9 +187,9 @@ def _renamed(event: Payload) -> Renamed | None:
     return Renamed(id_, name[:1000], _word(event, "event_ts") or id_) if id_ and name else None
 
 
-def _moved(event: Payload, how: Literal["joined", "left"]) -> Moved | None:
+def _member_changed(event: Payload, how: Literal["joined", "left"]) -> MemberChanged | None:
     channel, user, at = _word(event, "channel"), _word(event, "user"), _word(event, "event_ts")
-    return Moved(channel, user, at, how) if channel and user and at else None
+    return MemberChanged(channel, user, at, how) if channel and user and at else None
 
 
 def _pressed(payload: Payload) -> Pressed | None:

@@ -6,11 +6,12 @@ from contextlib import suppress
 from typing import Any
 
 import trio
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
 from nanoclaw.channels.cards import as_text
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome
 from nanoclaw.channels.rendering import pieces, plain_pieces, tables_as_code
+from nanoclaw.channels.sent_pieces import SentPieces
 from nanoclaw.channels.slack import cards
 from nanoclaw.channels.slack.connection import SlackBroke, SlackConnection, SlackRefused
 from nanoclaw.channels.slack.dialect import LONGEST, emoji_name, escaped, mrkdwn
@@ -35,14 +36,12 @@ SEARCHED = 200
 """Number of a chat's newest messages among which an earlier attempt is looked for."""
 DRAFTS = "drafts"
 """The key of the state that has the messages that show drafts."""
-PARTS_TTL_S = 30 * 86_400.0
-"""Seconds for which the ids of all parts of a long message are kept, for edits."""
 
 Message = Mapping[str, Any]
 
 
 @frozen
-class _Part:
+class _Post:
     """One message of Slack: the arguments that show it."""
 
     text: str
@@ -53,12 +52,18 @@ class _Part:
 class SlackSender:
     """Delivers to the chats of one workspace."""
 
+    channel_type: str
     connection: SlackConnection
     state: ChannelState
     _drafts: dict[Address, tuple[str, float]] = Factory(dict)
     """The message that shows a draft, and when it was changed last on trio's clock."""
     _sent: dict[str, Mapping[int, str]] = Factory(dict)
-    """The parts of a delivery that an earlier attempt has sent, as `find` saw them."""
+    """The pieces of a delivery that an earlier attempt has sent, as `find` saw them."""
+    _pieces: SentPieces = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Use the state for the pieces of long messages."""
+        self._pieces = SentPieces(self.state)
 
     # -- messages
 
@@ -68,7 +73,7 @@ class SlackSender:
         match content:
             case EditContent():
                 text = TextContent(content.text, content.markdown)
-                return await self._edit(outgoing, content.message_id, _parts(text))
+                return await self._edit(outgoing, content.message_id, _posts(text))
             case CardEditContent(message_id=id_, question=question):
                 return await self._edit(outgoing, id_, [_card(question)])
             case ReactionContent():
@@ -76,36 +81,36 @@ class SlackSender:
             case QuestionContent() if cards.fits(content):
                 return await self._send(outgoing, [_card(content)])
             case _:
-                return await self._send(outgoing, _parts(as_text(content)))
+                return await self._send(outgoing, _posts(as_text(content)))
 
-    async def _send(self, outgoing: Outgoing, parts: Sequence[_Part]) -> Receipt:
+    async def _send(self, outgoing: Outgoing, posts: Sequence[_Post]) -> Receipt:
         before = self._sent.pop(outgoing.message_out_id, {})
         ids = list[str]()
         draft, _ = self._drafts.get(outgoing.address, (None, 0.0))
-        for n, part in enumerate(parts):
-            id_ = before.get(n) or await self._post(outgoing, n, part, draft if n == 0 else None)
+        for n, post in enumerate(posts):
+            id_ = before.get(n) or await self._put(outgoing, n, post, draft if n == 0 else None)
             ids.append(id_)
             if n == 0 and draft is not None:  # noted only now: if the host dies before, the draft is removed
                 await self._forget_draft(outgoing.address)
-        if outgoing.files and len(parts) not in before:
+        if outgoing.files and len(posts) not in before:
             await upload(self.connection, outgoing.address, outgoing.files)
-        await self._keep_parts(outgoing.address, ids)
+        await self._pieces.keep(outgoing.address.platform_id, ids)
         return Receipt(ids[0] if ids else None)
 
     async def _forget_draft(self, address: Address) -> None:
         del self._drafts[address]
         await self._note_drafts()
 
-    async def _post(self, outgoing: Outgoing, n: int, part: _Part, draft: str | None) -> str:
-        """Show a part, in place of the draft if there is one. Return its id."""
+    async def _put(self, outgoing: Outgoing, n: int, post: _Post, draft: str | None) -> str:
+        """Show a piece, in place of the draft if there is one. Return its id."""
         arguments = {
             "channel": outgoing.address.platform_id,
-            "text": part.text,
+            "text": post.text,
             "metadata": {
                 "event_type": EVENT_TYPE,
                 "event_payload": {"key": f"{outgoing.message_out_id}/{n}"},
             },
-            **part.arguments,
+            **post.arguments,
         }
         if draft is not None:
             with suppress(SlackRefused):  # a person may have deleted it
@@ -118,12 +123,12 @@ class SlackSender:
         return str(answer.get("ts"))
 
     async def find(self, outgoing: Outgoing, /) -> Receipt | None:
-        """See `Sender.find`. If only some parts of a message are there, `deliver` sends the others."""
+        """See `Sender.find`. If only some pieces of a message are there, `deliver` sends the others."""
         content = outgoing.content
         if isinstance(content, EditContent | CardEditContent | ReactionContent):
             return None  # to do them again changes nothing
         card = isinstance(content, QuestionContent) and cards.fits(content)
-        wanted = 1 if card else len(_parts(as_text(content)))
+        wanted = 1 if card else len(_posts(as_text(content)))
         found = dict[int, str]()
         names = [file.name for file in outgoing.files]
         for message in await self._recent(outgoing.address):
@@ -157,19 +162,19 @@ class SlackSender:
 
     # -- edits and reactions
 
-    async def _edit(self, outgoing: Outgoing, id_: str, parts: Sequence[_Part]) -> Receipt:
-        """Replace a message of several parts by one that may have another number of them."""
+    async def _edit(self, outgoing: Outgoing, id_: str, posts: Sequence[_Post]) -> Receipt:
+        """Replace a message of several pieces by one that may have another number of them."""
         channel = outgoing.address.platform_id
-        ids = await self._kept_parts(outgoing.address, id_)
-        for n, part in enumerate(parts[: len(ids)]):
+        ids = await self._pieces.of(channel, id_)
+        for n, post in enumerate(posts[: len(ids)]):
             await self.connection.call(
-                "chat.update", channel=channel, ts=ids[n], text=part.text, **{"blocks": [], **part.arguments}
+                "chat.update", channel=channel, ts=ids[n], text=post.text, **{"blocks": [], **post.arguments}
             )
-        for surplus in ids[max(1, len(parts)) :]:
+        for surplus in ids[max(1, len(posts)) :]:
             with suppress(SlackRefused):
                 await self.connection.call("chat.delete", channel=channel, ts=surplus)
-        more = [await self._post(outgoing, n, part, None) for n, part in enumerate(parts) if n >= len(ids)]
-        await self._keep_parts(outgoing.address, [*ids[: len(parts)], *more])
+        more = [await self._put(outgoing, n, post, None) for n, post in enumerate(posts) if n >= len(ids)]
+        await self._pieces.keep(channel, [*ids[: len(posts)], *more], before=ids)
         return Receipt(id_)
 
     async def _react(self, outgoing: Outgoing, content: ReactionContent) -> Receipt:
@@ -185,17 +190,22 @@ class SlackSender:
                 raise
         return Receipt(None)
 
-    async def _keep_parts(self, address: Address, ids: Sequence[str]) -> None:
-        """Note the parts of a long message. Without this note an edit changes only the first one."""
-        if len(ids) > 1:
-            with suppress(StateError):
-                await self.state.set(_parts_key(address, ids[0]), json.dumps(ids), ttl_s=PARTS_TTL_S)
+    # -- direct chats
 
-    async def _kept_parts(self, address: Address, id_: str) -> Sequence[str]:
-        with suppress(StateError, ValueError):
-            kept = await self.state.get(_parts_key(address, id_))
-            return [str(each) for each in json.loads(kept)] if kept else [id_]
-        return [id_]
+    async def open_dm(self, user_id: str, /) -> Address:
+        """See `DirectSender.open_dm`."""
+        network, _, user = user_id.partition(":")
+        if network != "slack" or not user:
+            raise DeliveryRejected(f"{user_id!r:.100} is no user of Slack")
+        try:
+            answer = await self.connection.call("conversations.open", users=user)
+        except SlackRefused as error:
+            raise DeliveryRejected(str(error)) from error
+        channel = answer.get("channel")
+        id_ = channel.get("id") if isinstance(channel, dict) else None
+        if not isinstance(id_, str):
+            raise ChannelUnavailable("Slack opened a direct chat, and did not say which")
+        return Address(self.channel_type, id_)
 
     # -- hints
 
@@ -258,19 +268,19 @@ class SlackSender:
             await self._note_drafts()
 
 
-def _card(question: QuestionContent) -> _Part:
+def _card(question: QuestionContent) -> _Post:
     shown = as_text(question)
     text = shown.text if isinstance(shown, TextContent | EditContent) else ""
-    return _Part(escaped(text)[:LONGEST], {"blocks": cards.blocks(question)})
+    return _Post(escaped(text)[:LONGEST], {"blocks": cards.blocks(question)})
 
 
-def _parts(content: object) -> Sequence[_Part]:
+def _posts(content: object) -> Sequence[_Post]:
     """Return the messages that show a text."""
     match content:
         case TextContent(text=text, markdown=True):
-            return [_Part(mrkdwn(each)) for each in pieces(tables_as_code(text), LONGEST)]
+            return [_Post(mrkdwn(each)) for each in pieces(tables_as_code(text), LONGEST)]
         case TextContent(text=text) | EditContent(text=text):
-            return [_Part(escaped(each), {"mrkdwn": False}) for each in plain_pieces(text, LONGEST)]
+            return [_Post(escaped(each), {"mrkdwn": False}) for each in plain_pieces(text, LONGEST)]
         case _:
             raise DeliveryRejected(f"Slack cannot show a {type(content).__name__}")
 
@@ -295,7 +305,3 @@ def _after(message: Message, outgoing: Outgoing) -> bool:
         return outgoing.written_at is None or float(message["ts"]) >= outgoing.written_at.timestamp()
     except (KeyError, TypeError, ValueError):
         return False
-
-
-def _parts_key(address: Address, id_: str) -> str:
-    return f"parts {address.platform_id} {id_}"

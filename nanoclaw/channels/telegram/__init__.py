@@ -2,8 +2,8 @@
 
 from nanoclaw.channels.factory import ChannelFactory
 from nanoclaw.channels.telegram.channel import TelegramChannel
+from nanoclaw.channels.telegram.checking import SETUP
 from nanoclaw.channels.telegram.config import TelegramConfig
-from nanoclaw.channels.telegram.setting_up import SETUP
 
 TELEGRAM = ChannelFactory(TelegramConfig, TelegramChannel.make, SETUP)
 

@@ -58,7 +58,7 @@ class TelegramChannel:
 
     @property
     def channel_type(self) -> str:
-        """Return the name of its table."""
+        """The name of its table."""
         return self.context.name
 
     def use_state(self, state: ChannelState, /) -> None:
@@ -82,7 +82,7 @@ class TelegramChannel:
             open_connection(token, self.config.api_base, moves) as connection,
             trio.open_nursery() as nursery,
         ):
-            nursery.start_soon(_until_changed, secret)
+            nursery.start_soon(secret.watch)
             drafts = Drafts(connection, state, nursery)
             await drafts.remove_old()
             with self._is_open(connection):
@@ -143,8 +143,3 @@ class TelegramChannel:
         finally:
             self._connection, self._connected = None, trio.Event()
             connection.closed.set()
-
-
-async def _until_changed(secret: Secret) -> None:
-    await secret.changed()
-    raise ChannelUnavailable("the token has changed: connecting again")

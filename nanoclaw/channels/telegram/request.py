@@ -34,7 +34,7 @@ class TrioRequest(BaseRequest):
         """Do nothing."""
 
     async def shutdown(self) -> None:
-        """Do nothing. Whoever made the client closes it."""
+        """Do nothing. The connection that made the client closes it."""
 
     async def do_request(  # noqa: PLR0913, PLR0917 -- the SDK's signature
         self,

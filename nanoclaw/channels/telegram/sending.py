@@ -1,18 +1,18 @@
 """The sending half: contents of agents as calls of the Bot API."""
 
-import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import structlog
 import trio
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 from telegram import InlineKeyboardMarkup, InputFile, InputMediaDocument, ReactionTypeEmoji, ReplyParameters
 from telegram.error import BadRequest, ChatMigrated, TelegramError
 
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome
+from nanoclaw.channels.sent_pieces import SentPieces
 from nanoclaw.channels.state import ChannelState, StateError
 from nanoclaw.channels.telegram.connection import Connection
 from nanoclaw.channels.telegram.dialect import LONGEST_CAPTION, Said, messages, titled
@@ -77,6 +77,11 @@ class TelegramSender:
     drafts: Drafts
     keyboards: Keyboards
     _typed: dict[Address, float] = Factory(dict)
+    _pieces: SentPieces = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Use the state for the pieces of long messages."""
+        self._pieces = SentPieces(self.state, PIECES_KEPT_S)
 
     # -- the protocol
 
@@ -235,13 +240,13 @@ class TelegramSender:
         place, target = self._place(address, message_id), _target(message_id)
         if not said:
             raise DeliveryRejected("the new text is empty")
-        old = await self._pieces_of(address, target)
+        old = [int(one) for one in await self._pieces.of(address.platform_id, str(target))]
         for one, piece in zip(old, said, strict=False):
             await self._change(place.chat, one, piece, keyboard if piece is said[-1] else None)
         more = [await self._text(place, one) for one in said[len(old) :]]
         for one in old[len(said) :]:
             await self._delete(place.chat, one)
-        await self._keep_pieces(address, [*old[: len(said)], *more])
+        await self._keep_pieces(address, [*old[: len(said)], *more], before=old)
         return Receipt(message_id)
 
     # -- calls
@@ -326,8 +331,10 @@ class TelegramSender:
 
     async def _sent(self, outgoing: Outgoing) -> list[int]:
         """Return the ids of the parts that an earlier attempt has sent."""
-        with as_state_failure():
+        try:
             return [int(one) for one in await self.state.items(f"sent/{outgoing.message_out_id}"[:512])]
+        except StateError as error:
+            raise ChannelUnavailable(str(error)) from error
 
     async def _note(self, outgoing: Outgoing, message: int) -> None:
         try:
@@ -337,32 +344,8 @@ class TelegramSender:
         except StateError as error:  # a later attempt may send this part again
             _log.warning("telegram.state_failed", reason=str(error))
 
-    async def _keep_pieces(self, address: Address, ids: Sequence[int]) -> None:
-        try:
-            if len(ids) > 1:
-                key = _pieces_key(address, ids[0])
-                await self.state.set(key, json.dumps([*ids]), ttl_s=PIECES_KEPT_S)
-        except StateError as error:  # an edit will change the first piece only
-            _log.warning("telegram.state_failed", reason=str(error))
-
-    async def _pieces_of(self, address: Address, first: int) -> Sequence[int]:
-        with as_state_failure():
-            stored = await self.state.get(_pieces_key(address, first))
-        found: list[int] = json.loads(stored) if stored else []
-        return found or [first]
-
-
-@contextmanager
-def as_state_failure() -> Iterator[None]:
-    """Raise an error of the state as one of a channel that sent nothing."""
-    try:
-        yield
-    except StateError as error:
-        raise ChannelUnavailable(str(error)) from error
-
-
-def _pieces_key(address: Address, first: int) -> str:
-    return f"pieces/{address.platform_id}/{first}"[:512]
+    async def _keep_pieces(self, address: Address, ids: Sequence[int], *, before: Sequence[int] = ()) -> None:
+        await self._pieces.keep(address.platform_id, [*map(str, ids)], before=[*map(str, before)])
 
 
 async def _rendered(content: TextContent) -> Sequence[Said]:

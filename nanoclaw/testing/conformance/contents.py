@@ -134,6 +134,21 @@ async def an_edit_is_seen_or_rejected(it: ChannelUnderTest) -> None:
     require(whole, f"'one' was edited to 'three', 'two' was not, and users see {seen}")
 
 
+async def an_edit_may_be_longer_or_shorter(it: ChannelUnderTest) -> None:
+    """A message may become long, then short, then long again by edits, or edits are rejected."""
+    long, short = numbered(LENGTHS[1]), "two"
+    longer = numbered(LENGTHS[1] + 500).replace("word", "term")
+    async with it.channel.sender() as sender:
+        first, _ = await _two(it, sender)
+        if await _rejected(sender, Outgoing("out-3", it.address, EditContent(first, long))):
+            return
+        for key, text in (("out-4", short), ("out-5", longer)):
+            rejected = await _rejected(sender, Outgoing(key, it.address, EditContent(first, text)))
+            require(not rejected, f"an edit to {len(text):,} characters is rejected after other edits")
+    seen = "".join(it.texts()) + _in_files(it)
+    require(_holds(seen, longer), f"of {len(longer):,} characters users see {len(seen):,}, not all")
+
+
 async def a_reaction_is_seen_or_rejected(it: ChannelUnderTest) -> None:
     """A reaction is shown on its message or as a message of its own. No other message changes."""
     async with it.channel.sender() as sender:
@@ -365,6 +380,7 @@ CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (
     markdown_arrives,
     receipts_tell_messages_apart,
     an_edit_is_seen_or_rejected,
+    an_edit_may_be_longer_or_shorter,
     a_reaction_is_seen_or_rejected,
     a_reply_is_shown_as_one,
     a_text_with_files_arrives,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanoclaw.channels.slack.receiving import (
-    Moved,
+    MemberChanged,
     Pressed,
     Reaction,
     Removed,
@@ -83,7 +83,7 @@ MESSAGE: dict[str, Any] = {"type": "message", "channel": "C1", "user": "U1", "te
         ),
         (
             event(type="member_left_channel", channel="C1", user="U1", event_ts="5.0"),
-            Moved("C1", "U1", "5.0", "left"),
+            MemberChanged("C1", "U1", "5.0", "left"),
         ),
     ],
 )

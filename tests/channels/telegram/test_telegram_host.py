@@ -14,8 +14,8 @@ from nanoclaw import Host
 from nanoclaw.channels.factory import ChannelContext, SetupFailed
 from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.channels.telegram import TelegramConfig
+from nanoclaw.channels.telegram.checking import check
 from nanoclaw.channels.telegram.sdk import needs_sdk
-from nanoclaw.channels.telegram.setting_up import check
 from nanoclaw.config.model import KeyConfig
 from nanoclaw.host import Seams
 from nanoclaw.records import Address

@@ -321,7 +321,7 @@ async def test_the_direct_chat_of_a_user_is_found_once_they_have_written() -> No
 
 async def test_a_changed_token_connects_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrets, "LOOK_S", 0.05)
-    with pytest.raises(ChannelUnavailable, match="token has changed"), ungrouped(ChannelUnavailable):
+    with pytest.raises(ChannelUnavailable, match="secret has changed"), ungrouped(ChannelUnavailable):
         await _change_the_token()
 
 

@@ -1,4 +1,4 @@
-"""What the page does in a conversation: write, edit, delete, react, press buttons, and read."""
+"""The requests of the page in a conversation: write, edit, delete, react, press buttons, and read."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence

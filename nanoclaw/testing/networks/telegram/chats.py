@@ -68,7 +68,7 @@ class FakeChat:
     is_forum: bool = False
     topics: dict[int, str] = Factory(dict)
     messages: dict[int, FakeMessage] = Factory(dict)
-    """What users see, by id."""
+    """The messages that users see, by id."""
     draft: str | None = None
     """The draft that users see, with `sendMessageDraft`."""
     drafts_shown: int = 0

@@ -1,4 +1,4 @@
-"""What `nanoclaw channels add matrix` asks, and its check."""
+"""The questions of `nanoclaw channels add matrix`, and the call that checks the answers."""
 
 from random import SystemRandom
 
