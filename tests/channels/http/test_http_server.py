@@ -52,10 +52,35 @@ async def test_a_page_of_another_site_changes_nothing(tmp_path: Path) -> None:
         for origin, status in (
             ("https://evil.example", 403),
             ("null", 403),
-            (f"http://localhost:{api.port}", 202),
+            (f"http://127.0.0.1:{api.port + 1}", 403),
+            ("http://127.0.0.1", 403),
+            (f"http://localhost:{api.port}", 403),
+            (f"http://127.0.0.1:{api.port}", 202),
         ):
             answer = await api.ann.post("/v1/messages", json={"text": "a"}, headers={"origin": origin})
             assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("chat.example", "https://chat.example", 202),
+        ("chat.example:443", "https://chat.example", 202),
+        ("127.0.0.1:1", "https://chat.example", 202),
+        ("chat.example", "https://chat.example:8443", 403),
+        ("127.0.0.1:1", "https://chat.example:8443", 403),
+        ("127.0.0.1:1", "http://localhost", 403),
+        ("[::1]:80", "http://[::1]", 202),
+        ("[::1]:81", "http://[::1]", 403),
+    ],
+)
+async def test_a_page_is_its_own_by_host_and_port(
+    tmp_path: Path, host: str, origin: str, status: int
+) -> None:
+    async with open_api(tmp_path, hosts=["chat.example"]) as api:
+        headers = {"host": host, "origin": origin}
+        answer = await api.ann.post("/v1/messages", json={"text": "a"}, headers=headers)
+        assert answer.status_code == status
 
 
 async def test_every_answer_has_the_headers_that_protect(tmp_path: Path) -> None:
