@@ -104,7 +104,7 @@ class Guard:
     def _is_own(self, origin: str, asked: str) -> bool:
         """Return True for a page of this server: another port of the same host is another program's.
 
-        A proxy may ask by another name than browsers do. Then the page's must be one of `hosts`, without port.
+        A proxy may ask by another name than browsers do. Then the page's is one of `hosts` as it is.
         """
         scheme, _, place = origin.partition("://")
         default = {"http": "80", "https": "443"}.get(scheme)

@@ -35,6 +35,8 @@ SEARCHED = 200
 """Number of a chat's newest messages among which an earlier attempt is looked for."""
 DRAFTS = "drafts"
 """The key of the state that has the messages that show drafts."""
+IN_THREAD = 20_000
+"""Characters from which on a text is split in a thread: some texts take long."""
 PARTS_TTL_S = 30 * 86_400.0
 """Seconds for which the ids of all parts of a long message are kept, for edits."""
 
@@ -67,7 +69,9 @@ class SlackSender:
         content = outgoing.content
         match content:
             case EditContent():
-                return await self._edit(outgoing, content.message_id, _parts(TextContent(content.text)))
+                return await self._edit(
+                    outgoing, content.message_id, await _in_parts(TextContent(content.text))
+                )
             case CardEditContent(message_id=id_, question=question):
                 return await self._edit(outgoing, id_, [_card(question)])
             case ReactionContent():
@@ -75,7 +79,7 @@ class SlackSender:
             case QuestionContent() if cards.fits(content):
                 return await self._send(outgoing, [_card(content)])
             case _:
-                return await self._send(outgoing, _parts(as_text(content)))
+                return await self._send(outgoing, await _in_parts(as_text(content)))
 
     async def _send(self, outgoing: Outgoing, parts: Sequence[_Part]) -> Receipt:
         before = self._sent.pop(outgoing.message_out_id, {})
@@ -122,7 +126,7 @@ class SlackSender:
         if isinstance(content, EditContent | CardEditContent | ReactionContent):
             return None  # to do them again changes nothing
         card = isinstance(content, QuestionContent) and cards.fits(content)
-        wanted = 1 if card else len(_parts(as_text(content)))
+        wanted = 1 if card else len(await _in_parts(as_text(content)))
         found = dict[int, str]()
         names = [file.name for file in outgoing.files]
         for message in await self._recent(outgoing.address):
@@ -261,6 +265,13 @@ def _card(question: QuestionContent) -> _Part:
     shown = as_text(question)
     text = shown.text if isinstance(shown, TextContent | EditContent) else ""
     return _Part(escaped(text)[:LONGEST], {"blocks": cards.blocks(question)})
+
+
+async def _in_parts(content: object) -> Sequence[_Part]:
+    """Return the messages that show a text. A long one is split in a thread."""
+    if isinstance(content, TextContent | EditContent) and len(content.text) > IN_THREAD:
+        return await trio.to_thread.run_sync(_parts, content)
+    return _parts(content)
 
 
 def _parts(content: object) -> Sequence[_Part]:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from nanoclaw.channels.http.errors import ApiError
 from nanoclaw.channels.http.rooms import Subscription, updates_within
 from nanoclaw.channels.http.updates import Drafted, Settled, Update
-from nanoclaw.channels.http.web import requests, shown
+from nanoclaw.channels.http.web import markdown, requests, shown
 from nanoclaw.channels.http.web.browsers import Browsers
 from nanoclaw.channels.http.web.conversations import Conversation
 from nanoclaw.channels.http.web.talking import Talk
@@ -72,6 +72,7 @@ class EventStream:
         name = Conversation(update.chat, update.thread).name(self.talk.person.user)
         match update:
             case Drafted(text=text):
+                await markdown.rendered_ahead([text])
                 return [_event("draft", shown.draft(name, text))]
             case Settled(message_id=id_, outcome=outcome):
                 return [_event("settled", {"thread": name, "id": id_, "outcome": outcome})]
@@ -83,7 +84,7 @@ class EventStream:
         now: Entry | None = entry
         if entry.kind == "user" or entry.kind not in MESSAGES:  # the host may have refused a user's
             now = await self.talk.server.rooms.room(entry.chat).message(entry.message_id)
-        return [] if now is None else [_event("message", self.talk.shown(now), entry.seq)]
+        return [] if now is None else [_event("message", await self.talk.shown(now), entry.seq)]
 
     async def _is_logged_in(self) -> bool:
         try:
