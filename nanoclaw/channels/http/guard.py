@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 import trio
 from attrs import Factory, define, field
+from starlette.requests import ClientDisconnect
 
 from nanoclaw.channels.http.errors import ApiError
 
@@ -78,6 +79,8 @@ class Guard:
             await self.app(scope, receive, answer.send)
         except ApiError as error:
             await answer.refuse(error)
+        except ClientDisconnect:
+            pass  # there is nobody to answer
         except Exception as error:  # noqa: BLE001 -- one request must not end the server
             _log.error("http.request_failed", path=scope["path"][:200], reason=repr(error), exc_info=error)
             await answer.refuse(ApiError(500, "the server failed; its log says why", code="internal_error"))

@@ -52,17 +52,19 @@ class EventStream:
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield events until the server stops or the browser is logged out."""
         yield _event("reset" if self.is_reset else "ready", {})
-        closing = self.talk.server.closing
+        closing, checked_at = self.talk.server.closing, trio.current_time()
         while not closing.is_set():
             updates = await _updates(self.following, closing)
             for update in updates:
                 for line in await self._shown(update):
                     yield line
+            if trio.current_time() >= checked_at + BEAT_S:
+                if not await self._is_logged_in():
+                    yield _event("logged-out", {})
+                    return
+                checked_at = trio.current_time()
             if updates:
                 await trio.sleep(PAUSE_S)
-            elif not await self._is_logged_in():
-                yield _event("logged-out", {})
-                return
             else:
                 yield b": \n\n"
 
