@@ -155,6 +155,27 @@ class TryPairingCode:
 
 
 @frozen
+class ExpireShownCode:
+    """End the life of a code that somebody has typed where others may read it."""
+
+    channel_type: str
+    code: str = field(repr=False)
+
+    async def handle(self, actor: Registry) -> bool:
+        """Return True if it was the code of the channel, and could still be used."""
+        return await actor.commit(self._expire, actor.clock.now())
+
+    def _expire(self, connection: Connection, now: datetime) -> bool:
+        stored = pairing_codes.get(connection, self.channel_type)
+        if stored is None or not stored.fits(self.code):
+            return False
+        if stored.used_by is not None or now >= stored.expires_at:
+            return False
+        pairing_codes.expire(connection, stored, now)
+        return True
+
+
+@frozen
 class PairingAnswered:
     """Note that the chat in which a code was used was told, or never will be."""
 
