@@ -18,6 +18,7 @@ from attrs import field, frozen
 
 from actors import ActorError, Escalate, Node, Policy, Ref, Supervisor
 from nanoclaw.approvals.kind import ApprovalKind
+from nanoclaw.channels.agents import RegistryAgents
 from nanoclaw.channels.live import RECORDED, LiveChannels
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.receivers import Receivers, open_receivers
@@ -271,6 +272,7 @@ def _channels(
         services.senders,
         receivers,
         partial(RegistryState, central=services.central, registry=services.registry, clock=services.clock),
+        RegistryAgents(services.central, services.registry),
         None if control is None else control.reread,
         None if parts.recorder is None else RECORDED,
         services.changes.tell_approvals,

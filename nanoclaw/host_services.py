@@ -6,11 +6,12 @@ from functools import partial
 
 from actors import Bury, Policy, Ref, Supervisor
 from nanoclaw.budgets import BudgetKeeper
-from nanoclaw.channels.agents import RegistryAgents, UsesAgents
+from nanoclaw.channels.agents import RegistryAgents
 from nanoclaw.channels.conditions import Conditions
+from nanoclaw.channels.live import hand_state
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.senders import open_senders
-from nanoclaw.channels.state import RegistryState, UsesState, sweep_state
+from nanoclaw.channels.state import RegistryState, sweep_state
 from nanoclaw.gateway import Gateway, HttpServers, Proxy, PublicInternet, SiteKeeper, WebProxy, open_gateway
 from nanoclaw.gateway.meter import Meter
 from nanoclaw.host_parts import HostFailed, Parts, Seams
@@ -23,7 +24,7 @@ from nanoclaw.store import Reader, open_reader
 from nanoclaw.store.central import meta
 from nanoclaw.system.clock import Clock
 from nanoclaw.system.clock_watch import watch_clock
-from nanoclaw.system.foreign import ForeignError, foreign_code
+from nanoclaw.system.foreign import ForeignError
 from nanoclaw.system.supervision import Supervision, background
 from nanoclaw.system.wakeups import Wakeups
 
@@ -109,13 +110,11 @@ def _hand_state(
     Raises:
         HostFailed: one cannot take it.
     """
+    state = partial(RegistryState, central=central, registry=registry, clock=clock)
+    agents = RegistryAgents(central, registry)
     for name, channel in channels.items():
         try:
-            with foreign_code():
-                if isinstance(channel, UsesState):
-                    channel.use_state(RegistryState(name, central, registry, clock))
-                if isinstance(channel, UsesAgents):
-                    channel.use_agents(RegistryAgents(central, registry))
+            hand_state(channel, state, agents)
         except ForeignError as error:
             raise HostFailed(
                 f"the channel {name} cannot be used: its use_state() or use_agents() failed: {error}"

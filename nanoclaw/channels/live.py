@@ -9,6 +9,7 @@ import trio
 from attrs import Factory, define, field
 
 from actors import Node, Refusal, Stopped
+from nanoclaw.channels.agents import Agents, UsesAgents
 from nanoclaw.channels.factory import RESERVED, make_channel
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.receivers import Receivers
@@ -30,6 +31,15 @@ class ChannelNotChanged(Refusal):
     """A channel was not started or stopped. The text says why and what to do."""
 
 
+def hand_state(channel: Channel, state: Callable[[str], ChannelState], agents: Agents) -> None:
+    """Give a channel its state and the agents, if it uses them. Raises ForeignError."""
+    with foreign_code():
+        if isinstance(channel, UsesState):
+            channel.use_state(state(channel.channel_type))
+        if isinstance(channel, UsesAgents):
+            channel.use_agents(agents)
+
+
 @define(eq=False)
 class LiveChannels:
     """Starts and stops channels by name. One change at a time."""
@@ -39,6 +49,7 @@ class LiveChannels:
     _senders: Senders
     _receivers: Receivers
     _state: Callable[[str], ChannelState]
+    _agents: Agents
     _reread: Callable[[], Config] | None
     """Reads the configuration again. Blocking. Raises ConfigError."""
     _refusal: str | None = None
@@ -127,14 +138,13 @@ class LiveChannels:
             await self._senders.remove(name)
 
     def _hand_state(self, channel: Channel) -> None:
-        if isinstance(channel, UsesState):
-            try:
-                with foreign_code():
-                    channel.use_state(self._state(channel.channel_type))
-            except ForeignError as error:
-                raise ChannelNotChanged(
-                    f"the channel {channel.channel_type} cannot be used: its use_state() failed: {error}"
-                ) from error
+        try:
+            hand_state(channel, self._state, self._agents)
+        except ForeignError as error:
+            raise ChannelNotChanged(
+                f"the channel {channel.channel_type} cannot be used: its use_state() or use_agents() "
+                f"failed: {error}"
+            ) from error
 
     def reports(self) -> Sequence[ChannelReport]:
         """Return the state of each channel, without the deliveries that wait for it."""
