@@ -12,6 +12,7 @@ from nanoclaw.store.central import (
     agent_groups,
     messaging_groups,
     pairing_codes,
+    pending_approvals,
     people,
     refusals,
     unregistered_senders,
@@ -88,6 +89,7 @@ class TryPairingCode:
             actor.changes.tell_all()
             actor.changes.tell_admitted()
             actor.changes.tell_pairing()
+            actor.changes.tell_approvals()
         return verdict
 
     def _try(self, connection: Connection, actor: Registry) -> TryVerdict:
@@ -121,6 +123,7 @@ class TryPairingCode:
         agent = self._wire(connection, actor, stored.folder, chat)
         refusals.lift(connection, chat.id, self.user_id)
         unregistered_senders.forget(connection, chat.channel_type, chat.platform_id, self.user_id)
+        pending_approvals.end_early(connection, "admit_chat", chat.id, now)
         answer = f"You are paired. I know you here now as the owner{agent}"
         pairing_codes.mark_used(connection, used(stored, self.user_id, chat.platform_id, answer, now))
 

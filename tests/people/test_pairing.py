@@ -213,3 +213,14 @@ def test_codes_have_no_characters_that_are_taken_for_one_another() -> None:
     assert not set("".join(codes)) & set("01ILOilo")
     assert all(code_in(code) == code.replace("-", "") for code in codes)
     assert len(set(codes)) == 1000
+
+
+async def test_the_request_to_choose_an_agent_for_the_chat_ends(world: World) -> None:
+    code = await a_code(world)
+    olga = world.user("olga")
+    chat = world.chat(olga)
+    await olga.says("hello", in_=chat)
+    [asked] = await world.host.admin.approvals.list(status="pending")
+    await olga.says(code.code, in_=chat)
+    await chat.expect("echo: hello")
+    assert (await world.host.admin.approvals.show(asked.approval_id)).status == "expired"
