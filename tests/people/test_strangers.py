@@ -12,6 +12,7 @@ import trio
 from actors import ActorError
 from nanoclaw.records import Deleted
 from nanoclaw.registry import AddMember, GrantRole, LinkUsers
+from nanoclaw.routing import strangers
 from nanoclaw.store import StoreError
 from nanoclaw.testing import FakeChannel, World
 from nanoclaw.testing.world.chats import Chat, User
@@ -99,6 +100,22 @@ async def test_the_request_about_somebody_who_is_let_in_otherwise_is_withdrawn(
     assert (await olga.clicks("Block", in_=desk)).dropped is not None
     assert await world.host.admin.strangers.refused() == []
     await club.expect_nothing(within=60)
+
+
+async def test_a_block_just_after_somebody_was_let_in_says_that_they_are_heard(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision comes before the request is withdrawn."""
+    monkeypatch.setattr(strangers, "needless", lambda _connection: [])
+    club, eve = await a_group(world)
+    await eve.says("one", in_=club)
+    [request] = await open_requests(world)
+    await world.admit(eve)
+    await club.expect("echo: one")
+    await decide(world, "block")
+    decided = await world.host.admin.approvals.show(request.approval_id)
+    assert "members remove fake:eve main" in str((decided.outcome or {}).get("error"))
+    assert await world.host.admin.strangers.refused() == []
 
 
 async def test_one_request_is_open_however_often_a_stranger_writes(world: World) -> None:
