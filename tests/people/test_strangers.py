@@ -13,6 +13,8 @@ from actors import ActorError
 from nanoclaw.records import Deleted
 from nanoclaw.registry import AddMember, GrantRole, LinkUsers
 from nanoclaw.routing import strangers
+from nanoclaw.simulation.checks.approvals import needless_requests_are_withdrawn
+from nanoclaw.simulation.snapshot import Snapshot
 from nanoclaw.store import StoreError
 from nanoclaw.testing import FakeChannel, World
 from nanoclaw.testing.world.chats import Chat, User
@@ -105,13 +107,16 @@ async def test_the_request_about_somebody_who_is_let_in_otherwise_is_withdrawn(
 async def test_a_block_just_after_somebody_was_let_in_says_that_they_are_heard(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The decision comes before the request is withdrawn."""
+    """The decision comes before the request is withdrawn. The workloads' check sees that it is open."""
     monkeypatch.setattr(strangers, "needless", lambda _connection: [])
     club, eve = await a_group(world)
     await eve.says("one", in_=club)
     [request] = await open_requests(world)
+    found = Snapshot(world.home / "data")
+    assert list(needless_requests_are_withdrawn(found)) == []
     await world.admit(eve)
     await club.expect("echo: one")
+    assert len(list(needless_requests_are_withdrawn(found))) == 1
     await decide(world, "block")
     decided = await world.host.admin.approvals.show(request.approval_id)
     assert "members remove fake:eve main" in str((decided.outcome or {}).get("error"))
