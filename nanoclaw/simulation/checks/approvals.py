@@ -152,9 +152,14 @@ def held_messages_end(snapshot: Snapshot) -> Iterator[str]:
 
 
 def stored_messages_are_held_no_more(snapshot: Snapshot) -> Iterator[str]:
-    """A message that waits for one agent only is not in a session of that agent."""
+    """A message that waits for one agent only is not in a session of that agent.
+
+    A message of a member may be offered again after the membership ended. Then it is stored and held.
+    """
     sql = "SELECT message_id, agents FROM held_messages"
-    waiting = {id_: json.loads(agents) for id_, agents in rows(snapshot.data / "v2.db", sql)}
+    at_once = {one.event.message_id for one in snapshot.confirmed if one.routed.session_ids}
+    found = rows(snapshot.data / "v2.db", sql)
+    waiting = {id_: json.loads(agents) for id_, agents in found if id_ not in at_once}
     for paths in snapshot.sessions() if waiting else ():
         agent = paths.root.parent.name
         for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in WHERE kind = 'chat'"):
