@@ -6,7 +6,7 @@ the stream.
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 import trio
@@ -49,7 +49,7 @@ class EventStream:
     is_reset: bool = False
     """True if the page has seen numbers that the transcript does not have: another one took its place."""
 
-    async def lines(self) -> AsyncIterator[bytes]:
+    async def lines(self) -> AsyncGenerator[bytes]:
         """Yield events until the server stops or the browser is logged out."""
         yield _event("reset" if self.is_reset else "ready", {})
         closing, checked_at = self.talk.server.closing, trio.current_time()
