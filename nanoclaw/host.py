@@ -27,7 +27,7 @@ from nanoclaw.control import Control, default_control, open_control
 from nanoclaw.dispatch import ActionHandler
 from nanoclaw.host_desks import Desks, dispatcher_of, ground_of, start_desks
 from nanoclaw.host_parts import HostFailed, Parts, Seams
-from nanoclaw.host_services import open_services
+from nanoclaw.host_services import hand_parts, open_services
 from nanoclaw.host_status import HostStatus
 from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Operations
 from nanoclaw.recording import Record, Recorder, RecordingRefused
@@ -270,7 +270,7 @@ def _channels(
         parts.config,
         services.senders,
         receivers,
-        partial(RegistryState, central=services.central, registry=services.registry, clock=services.clock),
+        partial(hand_parts, central=services.central, registry=services.registry, clock=services.clock),
         None if control is None else control.reread,
         None if parts.recorder is None else RECORDED,
         services.changes.tell_approvals,

@@ -38,7 +38,7 @@ async def open_services(
     config, seams, recorder, changes = parts.config, parts.seams, parts.recorder, Changes()
     executor, clock = seams.executor, seams.clock
     registry, central = await _open_central(parts, changes, root, stack)
-    _hand_state(parts.channels, central, registry, clock)
+    _hand_parts(parts.channels, central, registry, clock)
     senders = await stack.enter_async_context(
         open_senders(parts.channels, supervision, under=root, conditions=Conditions(clock))
     )
@@ -101,21 +101,26 @@ async def _open_central(
     return registry, central
 
 
-def _hand_state(
-    channels: Mapping[str, Channel], central: Reader, registry: Ref[Registry], clock: Clock
-) -> None:
-    """Give their state to the channels that keep some, and the agents to those that use them.
+def hand_parts(channel: Channel, central: Reader, registry: Ref[Registry], clock: Clock) -> None:
+    """Give a channel its state, if it keeps some, and the agents, if it uses them.
 
     Raises:
-        HostFailed: one cannot take it.
+        ForeignError: it cannot take them.
     """
+    with foreign_code():
+        if isinstance(channel, UsesState):
+            channel.use_state(RegistryState(channel.channel_type, central, registry, clock))
+        if isinstance(channel, UsesAgents):
+            channel.use_agents(RegistryAgents(central, registry))
+
+
+def _hand_parts(
+    channels: Mapping[str, Channel], central: Reader, registry: Ref[Registry], clock: Clock
+) -> None:
+    """Give all channels what they use. Raises HostFailed if one cannot take it."""
     for name, channel in channels.items():
         try:
-            with foreign_code():
-                if isinstance(channel, UsesState):
-                    channel.use_state(RegistryState(name, central, registry, clock))
-                if isinstance(channel, UsesAgents):
-                    channel.use_agents(RegistryAgents(central, registry))
+            hand_parts(channel, central, registry, clock)
         except ForeignError as error:
             raise HostFailed(
                 f"the channel {name} cannot be used: its use_state() or use_agents() failed: {error}"

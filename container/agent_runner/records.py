@@ -105,6 +105,8 @@ class Reply:
     """The id of the message whose chat gets it; None: the session's own chat."""
     to: str | None = None
     """The name of a destination that gets it instead."""
+    markdown: bool = False
+    """True if the text is Markdown, as models write it."""
 
 
 @frozen

@@ -81,8 +81,10 @@ class ChannelSetup(Generic[C]):
     """The values to ask for, in order."""
     check: Callable[[C, ChannelContext], Awaitable[Account]]
     """Ask the network once whether the settings are right. Raises SetupFailed."""
-    how_to_pair: str = "Write this code to the assistant in a direct chat"
-    """The words before the code by which the owner shows who they are on the network."""
+    how_to_pair: str | None = "Write this code to the assistant in a direct chat"
+    """The words before the code by which the owner shows who they are there. None: there is no code."""
+    next_steps: Sequence[str] = ()
+    """Lines that say what to do next, where there is no code."""
 
 
 @frozen

@@ -14,10 +14,9 @@ from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.receivers import Receivers
 from nanoclaw.channels.secrets import LOOK_S, Mark, mark_of, secret_files
 from nanoclaw.channels.senders import Senders
-from nanoclaw.channels.state import ChannelState, UsesState
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.records.status import ChannelReport
-from nanoclaw.system.foreign import ForeignError, foreign_code
+from nanoclaw.system.foreign import ForeignError
 
 RECORDED = "this host is recorded, so its channels stay as they are; restart it without --record"
 NOT_READ = "this host does not read its channels from a configuration; the program that runs it chooses them"
@@ -38,7 +37,8 @@ class LiveChannels:
     """The last configuration that was read."""
     _senders: Senders
     _receivers: Receivers
-    _state: Callable[[str], ChannelState]
+    _hand_parts: Callable[[Channel], None]
+    """Gives a channel its state and the agents. Raises ForeignError."""
     _reread: Callable[[], Config] | None
     """Reads the configuration again. Blocking. Raises ConfigError."""
     _refusal: str | None = None
@@ -61,7 +61,7 @@ class LiveChannels:
             self.config, channel = await trio.to_thread.run_sync(_made, self._reread, name)
             if name in self._senders.channel_types:
                 await self._stop(name)
-            self._hand_state(channel)
+            self._hand(channel)
             self._add(channel)
             self._changed()
         _log.info("channels.started", channel=name)
@@ -126,15 +126,14 @@ class LiveChannels:
             await self._receivers.remove(name)
             await self._senders.remove(name)
 
-    def _hand_state(self, channel: Channel) -> None:
-        if isinstance(channel, UsesState):
-            try:
-                with foreign_code():
-                    channel.use_state(self._state(channel.channel_type))
-            except ForeignError as error:
-                raise ChannelNotChanged(
-                    f"the channel {channel.channel_type} cannot be used: its use_state() failed: {error}"
-                ) from error
+    def _hand(self, channel: Channel) -> None:
+        try:
+            self._hand_parts(channel)
+        except ForeignError as error:
+            raise ChannelNotChanged(
+                f"the channel {channel.channel_type} cannot be used: its use_state() or use_agents() failed: "
+                f"{error}"
+            ) from error
 
     def reports(self) -> Sequence[ChannelReport]:
         """Return the state of each channel, without the deliveries that wait for it."""

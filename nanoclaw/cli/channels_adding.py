@@ -326,6 +326,10 @@ def _pair(adding: Adding, config: Config, reread: Any, *, started: bool) -> int:
     if adding.as_json:
         show(json.dumps(_result(adding, config, started=started), indent=2, ensure_ascii=False))
         return 0
+    if adding.setup.how_to_pair is None:
+        for line in adding.setup.next_steps:
+            show(line)
+        return 0
     if not adding.pair or not (adding.asks or started):
         show(f"`nanoclaw channels pair {adding.name}` makes a code for you to write in a direct chat.")
         return 0
@@ -338,7 +342,8 @@ def _pair(adding: Adding, config: Config, reread: Any, *, started: bool) -> int:
 
 def _result(adding: Adding, config: Config, *, started: bool) -> Mapping[str, object]:
     """Return the result for programs, with a code if the channel runs."""
-    code = trio.run(_code, config, adding.name, adding.agent) if started and adding.pair else None
+    pairs = adding.pair and adding.setup.how_to_pair is not None
+    code = trio.run(_code, config, adding.name, adding.agent) if started and pairs else None
     return {"ok": True, "name": adding.name, "type": adding.type, "started": started, "pairing": code}
 
 

@@ -107,7 +107,7 @@ def _show_code(config: Config, name: str, code: str) -> None:
     how = HOW_TO_PAIR
     if name in config.channels:
         setup = read_channel(config, name).factory.setup
-        how = HOW_TO_PAIR if setup is None else setup.how_to_pair
+        how = (setup and setup.how_to_pair) or HOW_TO_PAIR
     show(harmless(f"{how}:\n\n    {code}\n"))
     if (link := link_of(read_account(config.data, name), code)) is not None:
         show(harmless(f"Or open {link}"))

@@ -255,7 +255,10 @@ def _show(operation: Operation, result: Any, zone: ZoneInfo, *, as_json: bool) -
     if isinstance(result, list) and not result:
         show("none")
         return
-    show(shown(result, _columns(operation), zone))
+    columns = _columns(operation)
+    if isinstance(result, dict) and not result.keys() >= set(columns):
+        columns = ()  # it is no row of the list
+    show(shown(result, columns, zone))
 
 
 def _columns(operation: Operation) -> tuple[str, ...]:

@@ -246,7 +246,9 @@ def load_outgoing(text: str) -> OutgoingContent:
     content = _object(text)
     match content.get("operation"):
         case "edit":
-            return storable(EditContent(_text(content, "messageId"), _text(content, "text")))
+            markdown = "markdown" in content
+            text = _text(content, "markdown" if markdown else "text")
+            return storable(EditContent(_text(content, "messageId"), text, markdown))
         case "reaction":
             return storable(ReactionContent(_text(content, "messageId"), _text(content, "emoji")))
         case None:

@@ -36,6 +36,8 @@ class EditContent:
     """The platform's id of that message."""
     text: str
     """The whole new text."""
+    markdown: bool = False
+    """True if the text is Markdown."""
 
 
 @frozen

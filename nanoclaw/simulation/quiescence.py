@@ -42,6 +42,7 @@ MACHINE = (
 )
 
 
+INBOUND = "inbound.db"
 RUNNERS = ("runner started", "runner adopted", "runner ended")
 RESUMED_S = 1.0
 """Seconds after the end of a pause within which the pause may still stop a runner that was starting."""
@@ -67,6 +68,8 @@ class QuiescenceWatch:
     _untold: set[str] = Factory(set)
     """Sessions whose living runner was not told of a clock jump."""
     _jumped_at: float = -inf
+    _tells_again_at: dict[str, float] = Factory(dict)
+    """By session, the time at which the host repeats a commit that failed when it should tell of a jump."""
     _host_lives: bool = True
     _shaken_until: float = -PROMPT_S
     """The time by which failed projection writes have been retried."""
@@ -78,17 +81,18 @@ class QuiescenceWatch:
         if event == "commit":
             place = str(details[1]).split("/")
             if place[:2] == ["data", "sessions"]:  # …/<agent group>/<session>/<folder>/<file>
-                self._untold.discard(place[-3])
+                self._note_told(place[-3])
                 self._begin([place[-3]])
         elif event in RUNNERS:
             self._note_life(event, *map(str, details))
-            self._untold.discard(str(details[0]))
+            self._note_told(str(details[0]))
             self._begin([str(details[0])])
             self._replaced_by.pop(str(details[0]), None)
         elif event in TROUBLES:
             fault = str(details[0]) if details else ""
             if not fault.startswith(NETWORK):
                 self._note_trouble(event, fault)
+                self._note_failed_commit(details)
                 self._begin_to_wait_for_another(fault, details)
 
     def _note_trouble(self, event: str, fault: str) -> None:
@@ -110,6 +114,20 @@ class QuiescenceWatch:
         self._untold |= self.world.runtime.runners.keys() - told
         for id_ in self._untold:
             self._enough_at.pop(id_, None)
+
+    def _note_failed_commit(self, details: tuple[object, ...]) -> None:
+        """Give the host time to repeat a commit that would have told a runner of a jump."""
+        fault, session_id, file = [*map(str, details), "", "", ""][:3]
+        now = trio.current_time()
+        told_at = max(self._jumped_at, self._tells_again_at.get(session_id, -inf))
+        if fault in MACHINE and file == INBOUND and now <= told_at + PROMPT_S:
+            self._tells_again_at[session_id] = now + REFRESH_AGAIN_S
+            self._begin([session_id])
+
+    def _note_told(self, session_id: str) -> None:
+        """Record that a session's runner cannot be unaware of a jump: it was told, is new, or works."""
+        self._untold.discard(session_id)
+        self._tells_again_at.pop(session_id, None)
 
     def _note_life(self, event: str, session_id: str, end: str = "") -> None:
         """Record a session if its healthy runner is stopped before it was idle long enough."""
@@ -158,8 +176,7 @@ class QuiescenceWatch:
         for id_ in sessions:
             self._touched[id_] = now
             if id_ not in self._untold:
-                self._enough_at[id_] = now + PROMPT_S
-        self._is_due_at(now + PROMPT_S)
+                self._is_enough_at(id_, now + PROMPT_S)
 
     def look_again(self, snapshot: Snapshot) -> None:
         """Schedule the next check for the time at which more work is due."""
@@ -181,8 +198,7 @@ class QuiescenceWatch:
                 waits.append(self._touched[paths.root.name] + idle_s - now)
             waits = [wait for wait in waits if wait > 0]
             if waits and paths.root.name not in self._untold:
-                self._enough_at[paths.root.name] = now + min(waits) + ROUNDING_S
-                self._is_due_at(now + min(waits) + ROUNDING_S)
+                self._is_enough_at(paths.root.name, now + min(waits) + ROUNDING_S)
 
     async def watch(self) -> None:
         """Check each session when it becomes quiescent, until cancelled."""
@@ -191,6 +207,12 @@ class QuiescenceWatch:
             with trio.CancelScope(deadline=min(moments, default=inf)) as self._nap:
                 await trio.sleep_forever()
             self._look()
+
+    def _is_enough_at(self, session_id: str, moment: float) -> None:
+        """Check the session at that time, but not before its runner was told of a jump."""
+        at = max(moment, self._tells_again_at.get(session_id, -inf) + PROMPT_S)
+        self._enough_at[session_id] = at
+        self._is_due_at(at)
 
     def _is_due_at(self, moment: float) -> None:
         """Wake up at that time at the latest."""

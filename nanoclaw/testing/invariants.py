@@ -82,6 +82,10 @@ def name_of(check: Callable[..., object]) -> str:
     return str(getattr(getattr(check, "func", check), "__name__", type(check).__name__))
 
 
+SENT_TEXT = "coalesce(json_extract(content, '$.markdown'), json_extract(content, '$.text'))"
+"""The text of a row of `messages_out` in SQL."""
+
+
 def rows(file: Path, sql: str, **values: Any) -> list[tuple[Any, ...]]:
     """Return the rows of a query in a database, which is opened read-only.
 
@@ -176,10 +180,18 @@ def accepted_messages_have_an_outcome(evidence: Evidence) -> Iterator[str]:
 
 
 def no_message_is_answered_by_two_turns(evidence: Evidence) -> Iterator[str]:
-    """Only one turn answers a message: its final text and its acks are one transaction."""
+    """Only one turn answers a message: its final text and its acks are one transaction.
+
+    A tool that sends to an agent names that agent's message, too. Such a row does not count if its turn was
+    interrupted: it was sent before the end.
+    """
     sql = """
         SELECT in_reply_to, count(DISTINCT turn_id) AS turns FROM messages_out
-        WHERE in_reply_to IS NOT NULL GROUP BY in_reply_to HAVING turns > 1
+        WHERE in_reply_to IS NOT NULL AND (channel_type IS NOT 'agent' OR turn_id IN (
+          SELECT json_extract(data, '$.turn_id') FROM events
+          WHERE kind = 'turn ended' AND json_extract(data, '$.status') = 'completed'
+        ))
+        GROUP BY in_reply_to HAVING turns > 1
         """
     for paths in evidence.sessions():
         for id_, turns in _rows(paths.outbound_db, sql):

@@ -7,6 +7,7 @@ import trio
 from attrs import evolve
 from trio.testing import MockClock
 
+from agent_runner.errors import ProviderError
 from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.recording import Record
@@ -15,7 +16,7 @@ from nanoclaw.store import Connection
 from nanoclaw.store.session import projections
 from nanoclaw.store.session.projections import CentralView
 from nanoclaw.testing import World, fails, says, script, thinks
-from nanoclaw.testing.invariants import Evidence, violations
+from nanoclaw.testing.invariants import Evidence, rows, violations
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.world.executor import When
 from tests.dispatch.pairs import a_pair, received, said, tell
@@ -29,7 +30,7 @@ async def silent(_turn: Turn, _tools: Toolbox) -> None:
 
 async def forwards(turn: Turn, tools: Toolbox) -> str | None:
     """Forward users' messages to the helper, and ignore its answers."""
-    already = [sent.content.get("text") for sent in turn.already_sent]
+    already = [sent.content.get("markdown") for sent in turn.already_sent]
     for message in turn.messages:
         of_user = not str(message.content.get("senderId")).startswith("agent:")
         if of_user and message.content["text"] not in already:
@@ -258,6 +259,25 @@ async def _recorded(folder: Path) -> None:
         await pair.ann.says(tell("hi"))
         await world.sleep(60)
         assert len(pair.received(pair.helper)) > 1
+
+
+async def test_a_turn_that_is_repeated_keeps_what_it_sent_to_the_agent_that_asked(world: World) -> None:
+    """Both turns name the message of that agent, so both rows go to the session that asked."""
+
+    async def struggles(turn: Turn, tools: Toolbox) -> str:
+        if not turn.already_sent:
+            await tools.call("send_message", {"text": "on it"})
+            raise ProviderError("the model is busy")
+        return "pong"
+
+    pair = await a_pair(world, forwards, struggles)
+    await pair.ann.says("ping")
+    await world.sleep(minutes=2)
+    assert said(pair.received(pair.main)) == ["on it", "pong"]
+    [paths] = pair.sessions(pair.helper)
+    answers = rows(paths.outbound_db, "SELECT in_reply_to, turn_id FROM messages_out")
+    assert [len(set(column)) for column in zip(*answers, strict=True)] == [1, 2], "one message, two turns"
+    assert violations(Evidence(world.home / "data")) == []
 
 
 def test_an_exchange_is_replayed_as_it_was(tmp_path: Path) -> None:

@@ -157,7 +157,10 @@ async def test_a_turn_interrupted_twice_is_told_all_that_was_sent(world: World) 
     told = Listener()
     await world.serve(told, message)
     (turn,) = told.turns
-    assert [dict(each.content) for each in turn.already_sent] == [{"text": "aside 0"}, {"text": "aside 1"}]
+    assert [dict(each.content) for each in turn.already_sent] == [
+        {"markdown": "aside 0"},
+        {"markdown": "aside 1"},
+    ]
     assert turn.messages[0].tries == 2
     assert world.out("SELECT 1 FROM meta WHERE key = ?", f"continues:{turn.turn_id}") == []
 

@@ -177,7 +177,7 @@ async def test_the_next_turn_of_a_follow_up_is_told_of_rows_sent_before(
         second = world.put(4)
         await world.until_acked(second)
     assert provider.heard == [[first], [second]]
-    assert [sent.content for sent in provider.turns[1].already_sent] == [{"text": f"on {second}"}]
+    assert [sent.content for sent in provider.turns[1].already_sent] == [{"markdown": f"on {second}"}]
     assert world.acks()[second] == "completed"
 
 

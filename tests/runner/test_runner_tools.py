@@ -49,26 +49,26 @@ def befriend(world: World) -> None:
 async def test_a_message_without_destination_goes_to_the_chat_that_is_answered(world: World) -> None:
     message = world.put(2, '!send_message {"text": "x"}', platform_id="chat-5", thread_id="t")
     await world.serve(Listener(), message)
-    assert sent(world) == [("tg", "chat-5", "t", {"text": "x"})]
+    assert sent(world) == [("tg", "chat-5", "t", {"markdown": "x"})]
 
 
 async def test_a_message_goes_to_a_named_destination(world: World) -> None:
     befriend(world)
     assert await call(world, 2, "send_message", text="hi", to="family") == "sent as message 3"
-    assert sent(world) == [("tg", "chat-9", None, {"text": "hi"})]
+    assert sent(world) == [("tg", "chat-9", None, {"markdown": "hi"})]
 
 
 async def test_a_message_to_an_agent_goes_to_its_group(world: World) -> None:
     befriend(world)
     await call(world, 2, "send_message", text="hi", to="cook")
-    assert sent(world) == [("agent", "ag-cook", None, {"text": "hi"})]
+    assert sent(world) == [("agent", "ag-cook", None, {"markdown": "hi"})]
 
 
 async def test_naming_the_own_chat_stays_in_its_thread(world: World) -> None:
     world.host("INSERT INTO destinations VALUES ('here', NULL, 'channel', 'tg', 'chat-1', NULL)")
     message = world.put(2, '!send_message {"text": "x", "to": "here"}', thread_id="t7")
     await world.serve(Listener(), message)
-    assert sent(world) == [("tg", "chat-1", "t7", {"text": "x"})]
+    assert sent(world) == [("tg", "chat-1", "t7", {"markdown": "x"})]
 
 
 async def test_an_unknown_destination_is_refused_with_the_names_there_are(world: World) -> None:
@@ -234,7 +234,7 @@ async def test_a_file_is_in_the_outbox_before_its_row_and_gone_after_its_deliver
     (world.config.workspace / "plan.txt").write_text("sow")
     assert await call(world, 2, "send_file", path="plan.txt", text="look") == "sent as message 3"
     ((*_, content),) = sent(world)
-    assert content == {"text": "look", "files": ["plan.txt"]}
+    assert content == {"markdown": "look", "files": ["plan.txt"]}
     ((id_,),) = world.out("SELECT id FROM messages_out WHERE seq = 3")
     folder = world.config.outbox / str(id_)
     assert (folder / "plan.txt").read_text() == "sow"
@@ -341,7 +341,7 @@ async def test_an_edit_of_an_own_message_takes_the_id_that_its_platform_gave(wor
     world.deliver(id_, "tg-77")
     assert await call(world, 4, "edit_message", message_id=3, text="better") == "message 3 will be edited"
     assert sent(world) == [
-        ("tg", "chat-1", None, {"operation": "edit", "messageId": "tg-77", "text": "better"})
+        ("tg", "chat-1", None, {"operation": "edit", "messageId": "tg-77", "markdown": "better"})
     ]
 
 

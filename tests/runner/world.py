@@ -241,7 +241,8 @@ class World:
     def texts(self) -> list[str]:
         """Return the text of every sent message, in order."""
         rows = self.out("SELECT content FROM messages_out ORDER BY seq")
-        return [json.loads(str(content)).get("text", "") for (content,) in rows]
+        sent = [json.loads(str(content)) for (content,) in rows]
+        return [each.get("markdown") or each.get("text", "") for each in sent]
 
     def acks(self) -> dict[object, object]:
         """Return the status of every ack, by message."""

@@ -51,7 +51,7 @@ def _request(play: Play) -> Mapping[str, object]:
 
 
 async def runner_edits(play: Play) -> None:
-    await _act_on(play, edit_message.TOOL, {"text": "better"}, {"operation": "edit", "text": "better"})
+    await _act_on(play, edit_message.TOOL, {"text": "better"}, {"operation": "edit", "markdown": "better"})
 
 
 async def runner_reacts(play: Play) -> None:

@@ -134,6 +134,15 @@ BROKEN: list[tuple[str, Break]] = [
         FROM messages_out WHERE in_reply_to IS NOT NULL LIMIT 1
         """
     )),
+    ("no_message_is_answered_by_two_turns", outbound(
+        """
+        INSERT INTO messages_out (id, seq, in_reply_to, timestamp, kind, channel_type, content, turn_id)
+        SELECT 'again', one.seq + 1000, one.in_reply_to, one.timestamp, one.kind, 'agent', one.content,
+          other.turn_id
+        FROM messages_out one JOIN messages_out other ON other.turn_id <> one.turn_id
+        WHERE one.in_reply_to IS NOT NULL LIMIT 1
+        """
+    )),
     ("ledger_agrees_with_itself", inbound("DELETE FROM delivered WHERE rowid = 1")),
     ("ledger_agrees_with_itself", inbound("DELETE FROM deliveries WHERE rowid = 1")),
     ("ledger_agrees_with_itself", inbound("UPDATE deliveries SET attempts = 0 WHERE rowid = 1")),

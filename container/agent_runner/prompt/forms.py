@@ -277,7 +277,7 @@ def write_sent(view: View, sent: Sent) -> str:
     to = view.chat(sent.address) or "this chat"
     match content:
         case {"operation": operation}:
-            value = content.get("text") or content.get("emoji") or ""
+            value = content.get("text") or content.get("markdown") or content.get("emoji") or ""
             return element("sent", view.text(value), id=sent.seq, to=to, operation=operation)
         case {"type": "ask_question"}:
             return element(

@@ -38,8 +38,14 @@ def read_output(text: str, turn: Turn) -> Output:
     texts = _texts(text)
     known = {each.name.casefold(): each.name for each in turn.destinations}
     elsewhere = {name: said for name, said in texts.items() if name is not None and said}
-    replies = [Reply(_bounded(texts[None]), in_reply_to=_answered(turn))] if texts[None] else []
-    replies += [Reply(_bounded(said), to=known[name]) for name, said in elsewhere.items() if name in known]
+    replies = (
+        [Reply(_bounded(texts[None]), in_reply_to=_answered(turn), markdown=True)] if texts[None] else []
+    )
+    replies += [
+        Reply(_bounded(said), to=known[name], markdown=True)
+        for name, said in elsewhere.items()
+        if name in known
+    ]
     return Output(tuple(replies), tuple(name for name in elsewhere if name not in known)[:MOST_UNKNOWN])
 
 

@@ -66,5 +66,7 @@ def _fits(content: Mapping[str, object], arguments: Mapping[str, object]) -> boo
         return {**arguments, "action": content["action"]} == content
     card = content.get("card")
     content = card if isinstance(card, Mapping) else content
+    if "markdown" in content:  # the row of a text
+        content = {"text": content["markdown"], **content}
     copied = ((COPIED[name], value) for name, value in arguments.items() if name in COPIED)
     return all(content.get(key) == value for key, value in copied)

@@ -12,7 +12,7 @@ async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
     """Request the edit."""
     seq = int(cast("float", arguments["message_id"]))
     target = await find_target(context, seq)
-    content = {"operation": "edit", "messageId": target.id, "text": arguments["text"]}
+    content = {"operation": "edit", "messageId": target.id, "markdown": arguments["text"]}
     await send(context, target.address, content)
     return f"message {seq} will be edited"
 
@@ -21,7 +21,7 @@ TOOL = BuiltinTool(
     ToolSpec(
         "edit_message",
         "Replace the text of a message that was sent before.",
-        schema({"message_id": MESSAGE_ID, "text": text("Its new text.")}),
+        schema({"message_id": MESSAGE_ID, "text": text("Its new text, in Markdown.")}),
     ),
     timeout=30.0,
     run=run,

@@ -14,7 +14,7 @@ async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
     source = _within(context.session.config.workspace, str(arguments["path"]))
     id_ = context.session.seams.new_id("out")
     name = await context.session.outbox.put(id_, source)
-    content = {"text": arguments.get("text", ""), "files": [name]}
+    content = {"markdown": arguments.get("text", ""), "files": [name]}
     return f"sent as message {await send(context, address, content, id_)}"
 
 

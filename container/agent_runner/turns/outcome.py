@@ -174,7 +174,7 @@ def _outgoing_row(session: Session, claimed: ClaimedTurn, reply: Reply, address:
         session.seams.new_id("out"),
         session.seams.clock.now(),
         address,
-        {"text": reply.text},
+        {"markdown" if reply.markdown else "text": reply.text},
         claimed.turn.turn_id,
         in_reply_to=reply.in_reply_to if reply.to is None else _answered(claimed, reply, address),
     )

@@ -72,8 +72,8 @@ class DiscordSender:
 
     async def _deliver(self, outgoing: Outgoing) -> Receipt:
         match outgoing.content:
-            case EditContent(message_id, text):
-                await self._edit(outgoing, message_id, await _pieces(text, markdown=True))
+            case EditContent(message_id, text, markdown):
+                await self._edit(outgoing, message_id, await _pieces(text, markdown=markdown))
             case CardEditContent(message_id, question):
                 await self.connection.edit(_chat(outgoing.address), message_id, await self._card(question))
             case ReactionContent(message_id, emoji):

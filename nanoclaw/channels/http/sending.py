@@ -103,7 +103,7 @@ def stored(content: OutgoingContent, own_id: str) -> tuple[EntryKind, str, Mappi
         case CardEditContent():
             return "card_edit", content.message_id, question(content.question)
         case EditContent():
-            return "edit", content.message_id, {"text": content.text, "markdown": True}
+            return "edit", content.message_id, {"text": content.text, "markdown": content.markdown}
         case ReactionContent():
             return "reaction", content.message_id, {"emoji": content.emoji}
 

@@ -128,7 +128,7 @@ class MatrixSender:
         if self.incoming.is_of_another(target):
             raise DeliveryRejected("only messages of the assistant can be edited")
         ids = json.loads(await self.state.get(_pieces_key(target)) or "[]") or [target]
-        contents = await self._texts(address.platform_id, said.text, markdown=True)
+        contents = await self._texts(address.platform_id, said.text, markdown=said.markdown)
         if not contents:
             raise DeliveryRejected("a message cannot be edited to an empty one")
         for n, content in enumerate(contents):

@@ -69,9 +69,8 @@ class SlackSender:
         content = outgoing.content
         match content:
             case EditContent():
-                return await self._edit(
-                    outgoing, content.message_id, await _in_parts(TextContent(content.text))
-                )
+                text = TextContent(content.text, content.markdown)
+                return await self._edit(outgoing, content.message_id, await _in_parts(text))
             case CardEditContent(message_id=id_, question=question):
                 return await self._edit(outgoing, id_, [_card(question)])
             case ReactionContent():

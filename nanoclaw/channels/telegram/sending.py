@@ -138,8 +138,8 @@ class TelegramSender:
         match outgoing.content:
             case TextContent() as content:
                 return await self._send_text(outgoing, content, place)
-            case EditContent(message_id, text):
-                return await self._edit(outgoing.address, message_id, messages(text, markdown=False), None)
+            case EditContent(message_id, text, markdown):
+                return await self._edit(outgoing.address, message_id, messages(text, markdown=markdown), None)
             case ReactionContent(message_id, emoji):
                 return await self._react(place, message_id, emoji)
             case QuestionContent() as question:

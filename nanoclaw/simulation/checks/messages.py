@@ -16,6 +16,7 @@ from nanoclaw.records.content import storable
 from nanoclaw.records.files import decoded
 from nanoclaw.simulation.snapshot import Snapshot, is_hot
 from nanoclaw.testing.invariants import (
+    SENT_TEXT,
     Evidence,
     rows,
 )
@@ -100,7 +101,7 @@ def completed_messages_are_answered(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _answered_together(paths: SessionPaths) -> Iterator[str]:
-    sql = "SELECT json_extract(content, '$.text') FROM messages_out WHERE in_reply_to IS NOT NULL"
+    sql = f"SELECT {SENT_TEXT} FROM messages_out WHERE in_reply_to IS NOT NULL"  # noqa: S608 -- a constant
     for (text,) in rows(paths.outbound_db, sql):
         yield from (line.removeprefix("re ") for line in str(text).splitlines() if line.startswith("re "))
 

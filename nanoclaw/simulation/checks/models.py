@@ -8,14 +8,14 @@ from nanoclaw.records import SessionPaths
 from nanoclaw.simulation.model_ledger import recorded
 from nanoclaw.simulation.scripted_model import KEY
 from nanoclaw.simulation.snapshot import Snapshot
-from nanoclaw.testing.invariants import rows
+from nanoclaw.testing.invariants import SENT_TEXT, rows
 
 _ANSWERED = re.compile(r"^re (#\S+)$", re.MULTILINE)
 _HISTORY = "SELECT value FROM session_state WHERE key GLOB 'history/*' ORDER BY key"
-_SAID = """
-    SELECT json_extract(content, '$.text') FROM messages_out
+_SAID = f"""
+    SELECT {SENT_TEXT} FROM messages_out
     WHERE kind = 'chat' AND in_reply_to IS NOT NULL ORDER BY seq
-    """
+    """  # noqa: S608 -- a constant
 
 
 def completed_turns_are_remembered_once(snapshot: Snapshot) -> Iterator[str]:
