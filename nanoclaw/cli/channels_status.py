@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.channels_pairing import ask
 from nanoclaw.cli.client import RequestFailed, connect
 from nanoclaw.cli.output import show
+from nanoclaw.cli.tables import moment
 from nanoclaw.config import Config
 from nanoclaw.config.nearest import nearest
 
@@ -23,17 +25,22 @@ async def status(config: Config, name: str | None, *, as_json: bool) -> int:
             ": it is configured, so `nanoclaw channels start` starts it" if name in config.channels else near
         )
         raise RequestFailed(f"the host has no channel {name!r:.100}{configured}", "not_found")
-    text = json.dumps(found, indent=2, ensure_ascii=False) if as_json else "\n".join(_lines(found))
+    text = (
+        json.dumps(found, indent=2, ensure_ascii=False)
+        if as_json
+        else "\n".join(_lines(found, ZoneInfo(config.timezone)))
+    )
     show(text if as_json else harmless(text))
     return 0
 
 
-def _lines(found: list[Mapping[str, Any]]) -> Iterator[str]:
+def _lines(found: list[Mapping[str, Any]], zone: ZoneInfo) -> Iterator[str]:
     for channel in found:
         yield channel_line(channel)
         yield f"  sending {channel['sender']}, receiving {channel['receiver']}"
         if channel["reason"]:
-            yield f"  {channel['condition']} since {channel['since']}: {channel['reason']}"
+            since = moment(channel["since"], zone) or channel["since"]
+            yield f"  {channel['condition']} since {since}: {channel['reason']}"
         elif channel["last_crash"]:
             yield f"  last error: {channel['last_crash']}"
         if channel["waiting"]:

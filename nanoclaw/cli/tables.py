@@ -88,7 +88,7 @@ def _cell(value: Any, zone: ZoneInfo) -> str:
         case bool():
             return "yes" if value else "no"
         case str():
-            return _moment(value, zone) or _plain(value.replace("\n", " ").replace("\t", " "))
+            return moment(value, zone) or _plain(value.replace("\n", " ").replace("\t", " "))
         case list() if all(isinstance(each, dict) and "label" in each for each in value):
             return _plain(" | ".join(str(option["label"]) for option in value))
         case list() | dict():
@@ -107,7 +107,7 @@ def _plain(text: str) -> str:
     return harmless(text if text.isascii() else "".join(turned))
 
 
-def _moment(text: str, zone: ZoneInfo) -> str | None:
+def moment(text: str, zone: ZoneInfo) -> str | None:
     """Return a date for people; None for any other text."""
     if len(text) < len("2026-01-31T09:00:00") or text[4:5] != "-" or text[10:11] != "T":
         return None

@@ -26,8 +26,8 @@ SHOWN = 12
 """Characters of a digest that name a browser."""
 BROWSERS = ("id", "user", "browser", "since", "until")
 MISSING = (
-    "the web chat is not running: add the line `[channels.http]` to config.toml, and start the host again; "
-    "it then listens on 127.0.0.1:8080, or on what `listen` says"
+    "the web chat is not running: add the line `[channels.http]` to config.toml, and say "
+    "`nanoclaw channels start http`; it then listens on 127.0.0.1:8080, or on what `listen` says"
 )
 
 
