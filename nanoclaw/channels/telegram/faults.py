@@ -17,10 +17,7 @@ from telegram.error import (
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.telegram.request import NotSent
 
-BAD_TOKEN = (  # noqa: S105 -- a sentence
-    "Telegram refuses the bot's token: get it again from @BotFather (`/token`), "
-    "and store it in the same place"
-)
+REFUSED_TOKEN = "Telegram refuses the bot's token: get it again from @BotFather (`/token`), and store it in the same place"
 SECOND_POLLER = (
     "another program uses this bot: Telegram gives its updates to one program at a time; "
     "stop the other one, or use another bot"
@@ -41,7 +38,7 @@ def unavailable(error: TelegramError) -> ChannelUnavailable | None:
             reason = f"Telegram asks to wait for {wait:g} s"
             return ChannelUnavailable(reason, wait, condition="rate limited")
         case InvalidToken():
-            return ChannelUnavailable(BAD_TOKEN, condition="unauthorized")
+            return ChannelUnavailable(REFUSED_TOKEN, condition="unauthorized")
         case Conflict():
             return ChannelUnavailable(SECOND_POLLER, condition="conflict")
         case NotSent():
