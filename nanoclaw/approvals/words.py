@@ -35,7 +35,7 @@ def decided(approval: PendingApproval, name: str | None, zone: str) -> str:
     """Return the text of a card whose approval is decided: what was asked, who decided, and when."""
     asked = approval.title if approval.text in {"", approval.title} else f"{approval.title}\n{approval.text}"
     parts = [asked, "", _sentence(approval, name, zone)]
-    if approval.note:
+    if approval.note and approval.status != "withdrawn":
         parts.append(f"Note: {approval.note}")
     error = (approval.outcome or {}).get("error")
     if approval.status != "expired" and isinstance(error, str):
@@ -49,7 +49,10 @@ def _sentence(approval: PendingApproval, name: str | None, zone: str) -> str:
     when = _time(approval.decided_at, zone)
     if approval.status == "expired":
         return f"Expired{when}: nobody decided in time."
-    return f"{what}{f' by {name}' if name else ''}{when}."
+    by = f" by {name}" if name else ""
+    if approval.status == "withdrawn":
+        return f"Needs no decision any more: {approval.note or 'it was withdrawn'}{by}{when}."
+    return f"{what}{by}{when}."
 
 
 def _time(at: datetime | None, zone: str) -> str:

@@ -34,6 +34,8 @@ CLOSE_S = 1.0
 END_S = 0.5
 """Seconds in which a cancelled task of the SDK must end."""
 AGAIN_S = 0.05
+MOST_THREADS = 32
+"""Limit of threads in which the SDK of one connection waits for something that blocks."""
 NEWEST = (3, 13)
 
 _log = structlog.get_logger()
@@ -98,11 +100,27 @@ async def open_asyncio_loop() -> AsyncIterator[AsyncioLoop]:
 
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(_on_error)
+        loop.set_default_executor(_executor())
         try:
             yield AsyncioLoop(loop, copy_context())
         finally:
             with trio.CancelScope(shield=True):
                 await _end_tasks(loop)
+
+
+def _executor() -> Any:
+    """Return what runs the SDK's blocking functions, such as look-ups of names, in threads.
+
+    The exit does not wait for them: a look-up may take a minute, and its thread ends by itself.
+    """
+    import trio_asyncio  # noqa: PLC0415 -- see the module
+
+    class Abandoning(trio_asyncio.TrioExecutor):  # type: ignore[misc]  # it has no types
+        async def submit(self, func: Callable[..., T], *args: Any) -> T:
+            limiter = self._limiter
+            return await trio.to_thread.run_sync(func, *args, abandon_on_cancel=True, limiter=limiter)
+
+    return Abandoning(limiter=trio.CapacityLimiter(MOST_THREADS))
 
 
 async def _called(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

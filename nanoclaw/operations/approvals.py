@@ -138,14 +138,19 @@ class Approvals(Noun):
         """
         return await self._registry.ask(ForgetApprovalRule(rule))
 
-    @operation(right=Right.ADMIN, asks="Delete approval {approval}? Who asked for it gets no answer.")
+    @operation(
+        right=Right.ADMIN,
+        asks="Delete approval {approval}? If it is open, it is withdrawn, and who asked is told.",
+    )
     async def delete(self, approval: ApprovalRef) -> PendingApproval:
-        """Delete an approval, decided or not.
+        """Delete a decided approval, or withdraw an open one.
+
+        The cards of a withdrawn one say so, and the agent that asked is told. It is kept like decided ones.
 
         Args:
             approval: its id.
         """
-        return await self._registry.ask(DeleteApproval(approval))
+        return await self._registry.ask(DeleteApproval(approval, await self._known_caller()))
 
     # -- for embedders
 

@@ -11,7 +11,7 @@ from nanoclaw.records.outgoing import Answerer
 SessionStatus = Literal["active", "paused", "archived"]
 ContainerStatus = Literal["stopped", "starting", "running"]
 CardStatus = Literal["pending", "sending", "unknown", "shown", "failed"]
-ApprovalStatus = Literal["pending", "approved", "rejected", "expired"]
+ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "withdrawn"]
 QuestionEnd = Literal["answered", "expired", "withdrawn"]
 
 

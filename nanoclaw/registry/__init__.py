@@ -36,7 +36,13 @@ from nanoclaw.registry.messaging_groups import (
     UpdateMessagingGroup,
 )
 from nanoclaw.registry.network import MOST_OPEN, AskForSite, DecideSite, ForgetSite
-from nanoclaw.registry.pairing import CreatePairingCode, ForgetPairingCode, PairingAnswered, TryPairingCode
+from nanoclaw.registry.pairing import (
+    CreatePairingCode,
+    ExpireShownCode,
+    ForgetPairingCode,
+    PairingAnswered,
+    TryPairingCode,
+)
 from nanoclaw.registry.performed_actions import ActionRefused, PerformAction
 from nanoclaw.registry.questions import (
     ChooseOption,
@@ -117,6 +123,7 @@ __all__ = [
     "EnsureChat",
     "EnsureUser",
     "ExpireApprovals",
+    "ExpireShownCode",
     "FinishApproval",
     "ForgetApprovalRule",
     "ForgetDm",

@@ -21,6 +21,9 @@ from nanoclaw.store.central import (
     pending_approvals,
 )
 
+DELETED = "the request was deleted"
+"""The note of an approval that was withdrawn because somebody deleted it."""
+
 
 @frozen
 class CreateApproval(CheckedMessage):
@@ -156,15 +159,28 @@ class ExpireApprovals:
 
 @frozen
 class DeleteApproval(CheckedMessage):
-    """Delete an approval that is no longer needed."""
+    """Delete an approval that is no longer needed. An open one of a kind is withdrawn instead.
+
+    The cards of a withdrawn one say so, and who asked is told. It is kept as long as decided ones.
+    """
 
     approval_id: str
+    by: str | None = None
+    """The user who deletes it, if known."""
 
     async def handle(self, actor: Registry) -> PendingApproval:
-        """Delete it, decided or not, and return it."""
-        deleted = await actor.commit(pending_approvals.delete, self.approval_id)
+        """Delete or withdraw it, and return it."""
+        deleted = await actor.commit(self._delete, actor)
         _tell(actor)
         return deleted
+
+    def _delete(self, connection: Connection, actor: Registry) -> PendingApproval:
+        approval = pending_approvals.require(connection, self.approval_id)
+        if approval.status != "pending" or approval.same is None:
+            return pending_approvals.delete(connection, self.approval_id)
+        now = actor.clock.now()
+        withdrawn = evolve(approval, status="withdrawn", decided_by=self.by, decided_at=now, note=DELETED)
+        return actor.approvals.close(connection, withdrawn, {}, now)
 
 
 def _tell(actor: Registry) -> None:

@@ -12,6 +12,7 @@ from nanoclaw.store.central import (
     agent_groups,
     messaging_groups,
     pairing_codes,
+    pending_approvals,
     people,
     refusals,
     unregistered_senders,
@@ -88,6 +89,7 @@ class TryPairingCode:
             actor.changes.tell_all()
             actor.changes.tell_admitted()
             actor.changes.tell_pairing()
+            actor.changes.tell_approvals()
         return verdict
 
     def _try(self, connection: Connection, actor: Registry) -> TryVerdict:
@@ -121,6 +123,7 @@ class TryPairingCode:
         agent = self._wire(connection, actor, stored.folder, chat)
         refusals.lift(connection, chat.id, self.user_id)
         unregistered_senders.forget(connection, chat.channel_type, chat.platform_id, self.user_id)
+        pending_approvals.end_early(connection, "admit_chat", chat.id, now)
         answer = f"You are paired. I know you here now as the owner{agent}"
         pairing_codes.mark_used(connection, used(stored, self.user_id, chat.platform_id, answer, now))
 
@@ -152,6 +155,27 @@ class TryPairingCode:
         )
         wirings.create(connection, wiring)
         return f", and {group.name} answers in this chat."
+
+
+@frozen
+class ExpireShownCode:
+    """End the life of a code that somebody has typed where others may read it."""
+
+    channel_type: str
+    code: str = field(repr=False)
+
+    async def handle(self, actor: Registry) -> bool:
+        """Return True if it was the code of the channel, and could still be used."""
+        return await actor.commit(self._expire, actor.clock.now())
+
+    def _expire(self, connection: Connection, now: datetime) -> bool:
+        stored = pairing_codes.get(connection, self.channel_type)
+        if stored is None or not stored.fits(self.code):
+            return False
+        if stored.used_by is not None or now >= stored.expires_at:
+            return False
+        pairing_codes.expire(connection, stored, now)
+        return True
 
 
 @frozen

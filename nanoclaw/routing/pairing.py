@@ -18,7 +18,7 @@ from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.senders import Senders
 from nanoclaw.records import Address, Outgoing, Routed, Said, TextContent
 from nanoclaw.records.pairing import PairingCode, TryVerdict, code_in
-from nanoclaw.registry import Changes, PairingAnswered, Registry, TryPairingCode
+from nanoclaw.registry import Changes, ExpireShownCode, PairingAnswered, Registry, TryPairingCode
 from nanoclaw.store import Reader, StoreError
 from nanoclaw.store.central import pairing_codes
 from nanoclaw.system.clock import Clock
@@ -37,6 +37,7 @@ ANSWERS: Mapping[TryVerdict, str] = {
     "used": f"This code was used before. {_NEW}",
     "too many": f"There were too many wrong codes. {_NEW}",
 }
+SHOWN = f"A code counts only as a message of its own in a direct chat. This one is void now. {_NEW}"
 DROPPED: Mapping[TryVerdict, str] = {
     "paired": "the message was a code, and its sender is paired",
     "again": "the sender has paired with this code before",
@@ -50,10 +51,14 @@ _log = structlog.get_logger()
 
 
 def possible_code(event: object) -> str | None:
-    """Return the code that a message in a direct chat may be."""
-    if not isinstance(event, Said) or event.is_group or event.message.sender_id is None:
-        return None
-    return None if event.message.attachments else code_in(event.message.text)
+    """Return the code that a message may be."""
+    return code_in(event.message.text) if isinstance(event, Said) else None
+
+
+def _is_private(event: Said) -> bool:
+    """Return True for a message that pairs its sender if it is the code: others get no other to see."""
+    message = event.message
+    return not (event.is_group or message.sender_id is None or message.attachments)
 
 
 @define(eq=False)
@@ -77,17 +82,31 @@ class Pairing:
         """Return True if the channel has a code, used or not."""
         return await self._central.run(pairing_codes.get, channel_type) is not None
 
+    async def shown(self, event: Said, code: str) -> Routed | None:
+        """Make a code void that others may have seen. Return None for an ordinary message."""
+        channel = event.address.channel_type
+        if _is_private(event) or not await self._registry.ask(ExpireShownCode(channel, code)):
+            return None
+        _log.warning("pairing.code_shown", channel=channel, sender=event.message.sender_id)
+        self._answer(event, SHOWN)
+        return Routed(dropped="the message was a code that others may have seen: it is void now")
+
     async def tried(self, event: Said, code: str, messaging_group_id: str) -> Routed | None:
         """Compare a code, and pair its sender if it is right. Return None for an ordinary message."""
+        if not _is_private(event):
+            return None
         sender = event.message.sender_id or ""
         verdict = await self._registry.ask(TryPairingCode(messaging_group_id, sender, code))
         if verdict == "none":
             return None
         _log.info("pairing.tried", channel=event.address.channel_type, sender=sender, verdict=verdict)
         if verdict in ANSWERS:
-            with suppress(trio.WouldBlock):
-                self._send.send_nowait((event.address, f"pairing-{event.message_id}", ANSWERS[verdict]))
+            self._answer(event, ANSWERS[verdict])
         return Routed(dropped=DROPPED[verdict])
+
+    def _answer(self, event: Said, text: str) -> None:
+        with suppress(trio.WouldBlock):
+            self._send.send_nowait((event.address, f"pairing-{event.message_id}", text))
 
     # -- the answers
 

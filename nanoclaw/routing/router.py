@@ -249,6 +249,9 @@ class Router:
         async with self._places:
             if isinstance(event, Webhook) or not await self._pairing.waits(event.address.channel_type):
                 return None
+        if (shown := await self._pairing.shown(event, code)) is not None:
+            return shown
+        async with self._places:
             found = await self._known(event)
         return None if found.chat is None else await self._pairing.tried(event, code, found.chat.id)
 

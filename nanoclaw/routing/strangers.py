@@ -14,6 +14,7 @@ from nanoclaw.routing.access import refusal
 from nanoclaw.routing.holding import MOST_BYTES, TOO_LARGE, TOO_LONG, Hold, NotHeld, RemoveHeld
 from nanoclaw.routing.plan import Plan, Routable, sender_of
 from nanoclaw.routing.waiting_files import WaitingFiles
+from nanoclaw.routing.withdrawing import WithdrawNeedless, needless
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import held_messages, messaging_groups, wirings
 from nanoclaw.system.clock import Clock
@@ -65,7 +66,10 @@ class Deliverer(Protocol):
 
 @frozen
 class HeldKeeper:
-    """Delivers held messages when rights change, and drops those that waited too long."""
+    """Delivers held messages when rights change, and drops those that waited too long.
+
+    Requests that need no decision any more are withdrawn.
+    """
 
     _router: Deliverer
     _registry: Ref[Registry]
@@ -86,12 +90,17 @@ class HeldKeeper:
                 await self._changes.admitted()
 
     async def _look(self) -> float:
-        """Drop what is overdue, deliver what need not wait, and return the seconds until the next look."""
+        """Drop what is overdue, deliver what need not wait, and withdraw requests about it.
+
+        Return the seconds until the next look.
+        """
         limit = timedelta(seconds=self._held_s)
         while overdue := await self._central.run(held_messages.overdue, self._clock.now() - limit):
             await self._registry.ask(RemoveHeld(overdue, TOO_LONG))
         for chat, user in await self._central.run(_free, self._clock.now()):
             await self._router.deliver_held(chat, user)
+        if await self._central.run(needless):
+            await self._registry.ask(WithdrawNeedless())
         oldest = await self._central.run(held_messages.oldest)
         if oldest is None:
             return LONGEST_S

@@ -198,7 +198,7 @@ async def test_old_decisions_are_pruned(site: World) -> None:
     assert rows(site.home / "data" / "v2.db", "SELECT count(*) FROM approval_cards") == [(0,)]
 
 
-async def test_a_deleted_approval_takes_its_cards_along_and_an_open_one_keeps_its_agent(site: World) -> None:
+async def test_an_open_approval_that_is_deleted_is_withdrawn_and_its_agent_is_told(site: World) -> None:
     ann = site.user("ann")
     chat = await site.direct(ann)
     await site.grant(ann, "owner")
@@ -206,8 +206,24 @@ async def test_a_deleted_approval_takes_its_cards_along_and_an_open_one_keeps_it
     await chat.expect("The wall north becomes white.", kind="card")
     [approval] = await site.host.admin.approvals.list()
     await site.host.admin.approvals.delete(approval.approval_id)
-    assert rows(site.home / "data" / "v2.db", "SELECT count(*) FROM approval_cards") == [(0,)]
+    await chat.expect(re.compile("Needs no decision any more: the request was deleted"), kind="edit")
+    await site.sleep(5)
+    sql = "SELECT json_extract(content, '$.decision') FROM messages_in WHERE id LIKE 'outcome-%'"
+    assert rows(only_session(site.home).inbound_db, sql) == [("withdrawn",)]
     assert (await ann.clicks("Approve")).dropped is not None
+
+
+async def test_a_decided_approval_that_is_deleted_takes_its_cards_along(site: World) -> None:
+    ann = site.user("ann")
+    chat = await site.direct(ann)
+    await site.grant(ann, "owner")
+    await ann.says(PAINT)
+    await ann.clicks("Approve")
+    await chat.expect(DECIDED, kind="edit")
+    [approval] = await site.host.admin.approvals.list()
+    await site.host.admin.approvals.delete(approval.approval_id)
+    assert await site.host.admin.approvals.list() == []
+    assert rows(site.home / "data" / "v2.db", "SELECT count(*) FROM approval_cards") == [(0,)]
 
 
 @pytest.mark.parametrize("redacted", [False, True])

@@ -165,3 +165,24 @@ async def test_asyncio_has_the_time_of_trio(autojump_clock: MockClock) -> None:
         before = trio.current_time()
         await loop.run(asyncio.sleep, 3600)
     assert trio.current_time() - before >= 3600
+
+
+async def test_leaving_does_not_wait_for_what_blocks_in_a_thread_of_the_sdk() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def look_up() -> None:
+        begun.set()
+        ended.wait(20)
+
+    async def called() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, look_up)
+
+    try:
+        with trio.fail_after(10):
+            async with open_asyncio_loop() as loop, trio.open_nursery() as nursery:
+                nursery.start_soon(loop.run, called)
+                await trio.to_thread.run_sync(begun.wait)
+                nursery.cancel_scope.cancel()
+        assert not ended.is_set()
+    finally:
+        ended.set()

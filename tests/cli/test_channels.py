@@ -246,3 +246,20 @@ async def _until(home: Path, condition: str | None) -> None:
             found = json.loads((await nanoclaw(home, "channels", "status", "telegram", "--json")).output)
             if found[0]["condition"] == condition:
                 return
+
+
+async def test_a_running_host_starts_a_web_chat_and_its_link_is_printed(home: Path) -> None:
+    async with a_host(home):
+        with (home / "config.toml").open("a") as file:
+            file.write('\n[channels.http]\nlisten = "127.0.0.1:0"\n')
+        assert (await nanoclaw(home, "channels", "start", "http")).code == 0
+        printed = await _link(home)
+    assert re.match(r"url    http://127\.0\.0\.1:\d+/chat/#login=\S+\nuser   http:owner\nuntil  ", printed)
+
+
+async def _link(home: Path) -> str:
+    """Return what `web` prints once the server runs. A child process has the only clock that counts here."""
+    with trio.fail_after(GUARD_S):
+        while (result := await nanoclaw(home, "web")).code:
+            pass
+        return result.output

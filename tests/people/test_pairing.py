@@ -9,7 +9,7 @@ from nanoclaw.operations.channels import PairingView
 from nanoclaw.records.pairing import NewCode, code_in
 from nanoclaw.registry import Bootstrap
 from nanoclaw.registry.pairing import MOST_WRONG, VALID_S
-from nanoclaw.routing.pairing import ANSWERS
+from nanoclaw.routing.pairing import ANSWERS, SHOWN
 from nanoclaw.store import NotAllowed
 from nanoclaw.testing import Chat, User, World
 
@@ -76,11 +76,24 @@ async def test_a_code_is_known_in_the_forms_in_which_people_and_networks_send_it
     assert await progress(world) == ("paired", olga.id)
 
 
-async def test_a_code_counts_in_no_group(world: World) -> None:
+async def test_a_code_that_others_have_seen_is_void_and_no_agent_gets_it(world: World) -> None:
     code = await a_code(world)
+    olga, eve = world.user("olga"), world.user("eve")
+    club = world.group("club", [olga, eve])
+    await world.wire(club)
+    routed = await olga.says(code.code, in_=club)
+    assert (routed.session_ids, routed.held) == ((), None)
+    await club.expect(SHOWN)
+    await eve.says(code.code, in_=world.chat(eve))
+    await world.chat(eve).expect(ANSWERS["expired"])
+    assert await rights(world, eve) == []
+    assert await progress(world) == ("expired", None)
+
+
+async def test_a_wrong_code_in_a_group_is_an_ordinary_message(world: World) -> None:
+    await a_code(world)
     olga = world.user("olga")
-    club = world.group("club", [olga])
-    await olga.says(code.code, in_=club)
+    assert (await olga.says("AB2CD-EF3GH", in_=world.group("club", [olga]))).dropped is not None
     assert await progress(world) == ("waiting", None)
 
 
@@ -200,3 +213,14 @@ def test_codes_have_no_characters_that_are_taken_for_one_another() -> None:
     assert not set("".join(codes)) & set("01ILOilo")
     assert all(code_in(code) == code.replace("-", "") for code in codes)
     assert len(set(codes)) == 1000
+
+
+async def test_the_request_to_choose_an_agent_for_the_chat_ends(world: World) -> None:
+    code = await a_code(world)
+    olga = world.user("olga")
+    chat = world.chat(olga)
+    await olga.says("hello", in_=chat)
+    [asked] = await world.host.admin.approvals.list(status="pending")
+    await olga.says(code.code, in_=chat)
+    await chat.expect("echo: hello")
+    assert (await world.host.admin.approvals.show(asked.approval_id)).status == "expired"

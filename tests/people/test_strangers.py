@@ -11,6 +11,10 @@ import trio
 
 from actors import ActorError
 from nanoclaw.records import Deleted
+from nanoclaw.registry import AddMember, GrantRole, LinkUsers
+from nanoclaw.routing import strangers
+from nanoclaw.simulation.checks.approvals import needless_requests_are_withdrawn
+from nanoclaw.simulation.snapshot import Snapshot
 from nanoclaw.store import StoreError
 from nanoclaw.testing import FakeChannel, World
 from nanoclaw.testing.world.chats import Chat, User
@@ -61,18 +65,61 @@ async def test_a_later_card_is_pressed_and_not_the_one_that_was_decided(world: W
     await club.expect("echo: two")
 
 
-async def test_a_block_of_somebody_who_was_let_in_meanwhile_says_that_they_are_heard(world: World) -> None:
-    _, eve = await a_group(world)
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("member", "they were let in by olga on "),
+        ("admin", "they were let in by olga on "),
+        ("link", "they were let in by olga on "),
+        ("public", "the chat lets everybody in on "),
+    ],
+)
+async def test_the_request_about_somebody_who_is_let_in_otherwise_is_withdrawn(
+    world: World, how: str, words: str
+) -> None:
+    club, eve = await a_group(world)
     olga = world.user("olga")
     desk = await world.direct(olga)
-    club = world.group("club", [olga, eve])
     await olga.says("hello")
-    await eve.says("one", in_=club)
+    for text in ("one", "two"):
+        await eve.says(text, in_=club)
     await desk.card_with("Block")
-    await world.host.admin.members.add("fake:eve", "main")
+    agent = await world.host.admin.agent_groups.by_folder("main")
+    assert agent is not None
+    match how:
+        case "member":
+            await world.host.registry.ask(AddMember("fake:eve", agent.id, "fake:olga"))
+        case "admin":
+            await world.host.registry.ask(GrantRole("fake:eve", "admin", agent.id, "fake:olga"))
+        case "link":
+            await world.host.registry.ask(LinkUsers("fake:olga", "fake:eve", "fake:olga"))
+        case _:
+            await world.wire(club, policy="public")
     await club.expect("echo: one")
-    await olga.clicks("Block", in_=desk)
-    await desk.expect(lambda entry: "members remove fake:eve main" in entry.text, kind="edit")
+    await club.expect("echo: two")
+    await desk.expect(lambda entry: f"Needs no decision any more: {words}" in entry.text, kind="edit")
+    assert await open_requests(world) == []
+    assert (await olga.clicks("Block", in_=desk)).dropped is not None
+    assert await world.host.admin.strangers.refused() == []
+    await club.expect_nothing(within=60)
+
+
+async def test_a_block_just_after_somebody_was_let_in_says_that_they_are_heard(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision comes before the request is withdrawn. The workloads' check sees that it is open."""
+    monkeypatch.setattr(strangers, "needless", lambda _connection: [])
+    club, eve = await a_group(world)
+    await eve.says("one", in_=club)
+    [request] = await open_requests(world)
+    found = Snapshot(world.home / "data")
+    assert list(needless_requests_are_withdrawn(found)) == []
+    await world.admit(eve)
+    await club.expect("echo: one")
+    assert len(list(needless_requests_are_withdrawn(found))) == 1
+    await decide(world, "block")
+    decided = await world.host.admin.approvals.show(request.approval_id)
+    assert "members remove fake:eve main" in str((decided.outcome or {}).get("error"))
     assert await world.host.admin.strangers.refused() == []
 
 
@@ -272,9 +319,20 @@ async def _decide(world: World, choice: str) -> None:
         await world.sleep(5)
 
 
+async def _let_in(world: World) -> None:
+    """Make the stranger a member as a person does who tries again if the host dies."""
+    while True:
+        with suppress(ActorError, StoreError, HostKilled, WorldError):
+            await world.host.admin.members.add("fake:eve", "main")
+            return
+        await world.sleep(5)
+
+
 async def _play(world: World, choice: str, kill: tuple[When, int] | None) -> int:
     """Let a stranger write while somebody decides, and kill the host. Return the number of commits."""
+    world.channel.opens_dms = True
     chat, eve = await a_group(world)
+    desk = world.inbox(world.user("olga"))
     commits = Counter[When]()
 
     def at_commit(path: Path, when: When, n: int) -> None:
@@ -290,14 +348,21 @@ async def _play(world: World, choice: str, kill: tuple[When, int] | None) -> int
         nursery.start_soon(_keep_alive, world)
         for text in TEXTS[:2]:
             await eve.says(text, in_=chat)
-        await _decide(world, choice)
+        await world.sleep(60)
+        await (_let_in(world) if choice == "add a member" else _decide(world, choice))
         await eve.says(TEXTS[2], in_=chat)
         await world.sleep(300)
         nursery.cancel_scope.cancel()
     heard = [text for answer in answers(chat) for text in TEXTS if text in answer]
-    assert heard == (list(TEXTS) if choice == "approve" else []), kill
+    assert heard == (list(TEXTS) if choice != "reject" else []), kill
     assert await world.host.admin.strangers.list() == []
-    if choice != "approve":
+    assert await open_requests(world) == [], kill
+    cards = [entry for entry in desk.transcript if entry.kind == "card"]
+    edits = [entry.text for entry in desk.transcript if entry.kind == "edit"]
+    assert (len(cards), len(edits)) == (1, 1), kill
+    if choice == "add a member":
+        assert all("Needs no decision any more: they were let in" in text for text in edits), kill
+    if choice == "reject":
         [(user, reason, count)] = await reasons(world)
         assert (user, reason) == ("fake:eve", "rejected")
         assert count in {2, 3}, "a crash may lose the count of the last second"
@@ -305,7 +370,7 @@ async def _play(world: World, choice: str, kill: tuple[When, int] | None) -> int
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("choice", ["approve", "reject"])
+@pytest.mark.parametrize("choice", ["approve", "reject", "add a member"])
 async def test_a_kill_at_any_commit_neither_loses_nor_doubles_a_held_message(
     world: World, choice: str, when: When
 ) -> None:

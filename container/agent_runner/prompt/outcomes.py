@@ -17,6 +17,8 @@ def words(content: Mapping[str, object]) -> str:
             return f"It was rejected. Do not ask for it again, unless a user tells you to.{said}"
         case "expired":
             return "Nobody decided in time, so it is not done. Ask again only if it still matters."
+        case "withdrawn":
+            return "It was withdrawn before anybody decided, so it is not done. Do not ask again unprompted."
         case _ if "error" in result:
             return f"It was approved, but it failed: {result['error']}{said}"
         case _:

@@ -38,7 +38,7 @@ DRAFT_S = 1.25
 """Seconds between two changes of a draft. Discord allows five changes in a chat in five seconds."""
 TYPING_S = 8.0
 """Seconds between two signs of typing. Discord shows one for ten."""
-IN_THREAD = 100_000
+IN_THREAD = 20_000
 """Characters of a text that is split in a thread, because it takes long."""
 
 
@@ -289,7 +289,7 @@ def _with_files(posts: list[Post], files: Sequence[tuple[str, Any]]) -> list[Pos
 
 def _as_draft(text: str) -> str:
     """Return the end of a text, as much as one message shows."""
-    shown = as_discord(text).strip()
+    shown = as_discord(text[-4 * LONGEST :]).strip()
     return shown if utf16_units(shown) <= LONGEST else f"…{shown[-(LONGEST // 2) :]}"
 
 

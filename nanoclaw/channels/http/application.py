@@ -95,6 +95,14 @@ class HttpServer:
             raise ApiError(429, "too many requests: wait and try again", retry_after_s=wait_s)
         return person
 
+    async def has_key(self, request: Request) -> bool:
+        """Return False if the key of a request that passed before was revoked since."""
+        header = request.headers.get("authorization", "")
+        try:
+            return await self.keys.person(header[len(BEARER) :].strip()) is not None
+        except StateUnavailable:
+            return True  # it cannot be checked now
+
     def check_chat(self, person: Person, chat: str) -> str:
         """Return the chat if the user may use it.
 

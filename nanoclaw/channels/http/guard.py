@@ -3,11 +3,11 @@
 import re
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 import trio
 from attrs import Factory, define, field
+from starlette.requests import ClientDisconnect
 
 from nanoclaw.channels.http.errors import ApiError
 
@@ -79,13 +79,16 @@ class Guard:
             await self.app(scope, receive, answer.send)
         except ApiError as error:
             await answer.refuse(error)
+        except ClientDisconnect:
+            pass  # there is nobody to answer
         except Exception as error:  # noqa: BLE001 -- one request must not end the server
             _log.error("http.request_failed", path=scope["path"][:200], reason=repr(error), exc_info=error)
             await answer.refuse(ApiError(500, "the server failed; its log says why", code="internal_error"))
 
     def _refusal(self, scope: Scope) -> ApiError | None:
         headers = dict(scope["headers"])
-        host = _host(headers.get(b"host", b"").decode("latin-1"))
+        asked = headers.get(b"host", b"").decode("latin-1")
+        host = _host(asked)
         if host not in self.hosts:
             shown = f"{host or 'none'!s:.100}"
             self._warn(shown)
@@ -93,7 +96,7 @@ class Guard:
                 421, f"the host {shown} is not this server's: add it to `hosts` of the channel", param="Host"
             )
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and scope["method"] not in READING and not self._is_own(origin):
+        if origin and scope["method"] not in READING and not self._is_own(origin, asked):
             return ApiError(403, "a page of another site may not use this server", param="Origin")
         if _length(headers) > self.largest:
             return ApiError(413, f"the body must have at most {self.largest:,} bytes", code="too_large")
@@ -101,11 +104,16 @@ class Guard:
             return ApiError(503, "too many requests are open; try again", retry_after_s=1)
         return None
 
-    def _is_own(self, origin: str) -> bool:
-        try:
-            return _host(urlsplit(origin).netloc) in self.hosts
-        except ValueError:
-            return False
+    def _is_own(self, origin: str, asked: str) -> bool:
+        """Return True for a page of this server: another port of the same host is another program's.
+
+        A proxy may ask by another name than browsers do. Then the page's is one of `hosts` as it is.
+        """
+        scheme, _, place = origin.partition("://")
+        default = {"http": "80", "https": "443"}.get(scheme)
+        if _host(place) == _host(asked):
+            return (_port(place) or default) == (_port(asked) or default)
+        return place.lower() in self.hosts and place.lower() not in LOOPBACK
 
     def _warn(self, host: str) -> None:
         if host not in self._warned and len(self._warned) < 100:  # noqa: PLR2004 -- enough for a log
@@ -123,6 +131,12 @@ def _host(value: str) -> str:
     """Return the host name of a `Host` header in lower case; empty if it is none."""
     match = _HOST.fullmatch(value.strip())
     return match[1].lower() if match else ""
+
+
+def _port(value: str) -> str:
+    """Return the port of a `Host` header; empty if it names none."""
+    name, colon, port = value.strip().rpartition(":")
+    return port if colon and name and port.isdigit() else ""
 
 
 def _length(headers: dict[bytes, bytes]) -> int:

@@ -1,6 +1,6 @@
 """The endpoints for messages: posting, asking, following, answering questions, downloads."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import quote
@@ -214,14 +214,22 @@ async def get_events(server: HttpServer, request: Request) -> Response:
     else:
         after = await server.rooms.newest(wanted.chats)
     subscription = server.rooms.follow(wanted.chats, after)
-    return EventStream(partial(stream_updates, subscription, wanted.has), server.closing)
+    allowed = partial(server.has_key, request)
+    return EventStream(partial(stream_updates, subscription, wanted.has, allowed), server.closing)
 
 
-async def stream_updates(subscription: Subscription, has: Callable[[str], bool], out: Out) -> None:
-    """Send updates of wanted threads until cancelled."""
+async def stream_updates(
+    subscription: Subscription, has: Callable[[str], bool], allowed: Callable[[], Awaitable[bool]], out: Out
+) -> None:
+    """Send updates of wanted threads until cancelled, or until the client may not have them any more."""
     await out(b"retry: 1000\n\n")
+    checked_at = trio.current_time()
     while True:
         found = await updates_within(subscription, PING_S)
+        if trio.current_time() >= checked_at + PING_S:
+            if not await allowed():
+                return
+            checked_at = trio.current_time()
         data = b"".join(event_of(each) for each in found if has(each.thread))
         await out(data or b": ping\n\n")
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from mimetypes import guess_type
 from typing import Any
@@ -13,6 +14,8 @@ Content = dict[str, Any]
 
 MOST_BYTES = 30_000
 """Limit of the JSON of a text in bytes. An event has at most 65,536, and encryption adds a third."""
+LEAST = 64
+"""Bytes of the smallest part into which a text is split."""
 LONGEST_DRAFT = 8_000
 USER_ID = re.compile(r"@[a-z0-9._=/+-]+:[A-Za-z0-9.:-]*[A-Za-z0-9]")
 
@@ -20,14 +23,27 @@ USER_ID = re.compile(r"@[a-z0-9._=/+-]+:[A-Za-z0-9.:-]*[A-Za-z0-9]")
 def texts(text: str, *, markdown: bool, members: Collection[str] = ()) -> Sequence[Content]:
     """Return the contents of the messages of a text. The users of the room that it names are notified."""
     split = pieces if markdown else plain_pieces
-    parts = split(text, MOST_BYTES, lambda piece: _size(_text(piece, markdown=markdown)))
-    return [_text(part, markdown=markdown, members=members) for part in parts]
+    # An event has a text twice, as it is and as HTML. That takes long to make, so not to measure only.
+    found = deque(split(text, MOST_BYTES // 2, _bytes))
+    contents = list[Content]()
+    while found:
+        part = found.popleft()
+        content = _text(part, markdown=markdown, members=members)
+        if _size(content) > MOST_BYTES and _bytes(part) > LEAST:
+            found.extendleft(reversed(split(part, max(_bytes(part) // 2, LEAST), _bytes)))
+        else:
+            contents.append(content)
+    return contents
 
 
 def shown(text: str) -> Content:
     """Return the content of a draft: the end of a text, if it is long."""
     text = text if len(text) <= LONGEST_DRAFT else "…" + text[-LONGEST_DRAFT:]
     return _text(text, markdown=True)
+
+
+def _bytes(text: str) -> int:
+    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _size(content: Content) -> int:

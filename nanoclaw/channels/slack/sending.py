@@ -36,6 +36,8 @@ SEARCHED = 200
 """Number of a chat's newest messages among which an earlier attempt is looked for."""
 DRAFTS = "drafts"
 """The key of the state that has the messages that show drafts."""
+IN_THREAD = 20_000
+"""Characters from which on a text is split in a thread: some texts take long."""
 
 Message = Mapping[str, Any]
 
@@ -73,7 +75,7 @@ class SlackSender:
         match content:
             case EditContent():
                 text = TextContent(content.text, content.markdown)
-                return await self._edit(outgoing, content.message_id, _posts(text))
+                return await self._edit(outgoing, content.message_id, await _in_posts(text))
             case CardEditContent(message_id=id_, question=question):
                 return await self._edit(outgoing, id_, [_card(question)])
             case ReactionContent():
@@ -81,7 +83,7 @@ class SlackSender:
             case QuestionContent() if cards.fits(content):
                 return await self._send(outgoing, [_card(content)])
             case _:
-                return await self._send(outgoing, _posts(as_text(content)))
+                return await self._send(outgoing, await _in_posts(as_text(content)))
 
     async def _send(self, outgoing: Outgoing, posts: Sequence[_Post]) -> Receipt:
         before = self._sent.pop(outgoing.message_out_id, {})
@@ -128,7 +130,7 @@ class SlackSender:
         if isinstance(content, EditContent | CardEditContent | ReactionContent):
             return None  # to do them again changes nothing
         card = isinstance(content, QuestionContent) and cards.fits(content)
-        wanted = 1 if card else len(_posts(as_text(content)))
+        wanted = 1 if card else len(await _in_posts(as_text(content)))
         found = dict[int, str]()
         names = [file.name for file in outgoing.files]
         for message in await self._recent(outgoing.address):
@@ -272,6 +274,13 @@ def _card(question: QuestionContent) -> _Post:
     shown = as_text(question)
     text = shown.text if isinstance(shown, TextContent | EditContent) else ""
     return _Post(escaped(text)[:LONGEST], {"blocks": cards.blocks(question)})
+
+
+async def _in_posts(content: object) -> Sequence[_Post]:
+    """Return the messages that show a text. A long one is split in a thread."""
+    if isinstance(content, TextContent | EditContent) and len(content.text) > IN_THREAD:
+        return await trio.to_thread.run_sync(_posts, content)
+    return _posts(content)
 
 
 def _posts(content: object) -> Sequence[_Post]:

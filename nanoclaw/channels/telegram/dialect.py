@@ -64,11 +64,12 @@ def titled(title: str, text: str) -> Sequence[Said]:
 
 def tail(text: str, longest: int = LONGEST_TEXT) -> Said:
     """Return a draft: the text so far as far as one message can show it, of a long one the end."""
-    found = messages(text, markdown=True, longest=longest - 2)
+    is_whole = len(text) <= 4 * longest
+    found = messages(text if is_whole else text[-4 * longest :], markdown=True, longest=longest - 2)
     if not found:
         return ("…", ())
     last, entities = found[-1]
-    if len(found) == 1:
+    if is_whole and len(found) == 1:
         return last, entities
     moved = [MessageEntity(one.type, one.offset + 1, one.length, url=one.url) for one in entities]
     return f"…{last}", moved

@@ -42,7 +42,7 @@ TYPING_S = 4.0
 UPLOAD_S = 60.0
 PIECES_KEPT_S = 2 * 86_400.0
 """Seconds for which the ids of the pieces of a long message are known."""
-LONG = 50_000
+LONG = 20_000
 """Characters of a text that is rendered in a thread."""
 
 _log = structlog.get_logger()

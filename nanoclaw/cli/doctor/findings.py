@@ -25,7 +25,7 @@ class Finding:
     def line(self) -> str:
         """The finding as one line."""
         words = f"{self.text}; {self.advice}" if self.advice else self.text
-        return printable(f"{self.level:<8} {self.area:<14} {words}")
+        return printable(f"{self.level:<8} {self.area:<16} {words}")
 
     def as_json(self) -> Mapping[str, str]:
         """Return the finding for programs."""

@@ -103,6 +103,7 @@ REST_CHECKS: tuple[Check, ...] = (
     models.all_answers_are_counted,
     access.drops_are_counted,
     approvals.approvals_end,
+    approvals.needless_requests_are_withdrawn,
     approvals.askers_are_told,
     approvals.decisions_are_carried_out_once,
     approvals.held_messages_end,

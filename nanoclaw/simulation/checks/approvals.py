@@ -23,6 +23,15 @@ _ASKERS = """
     SELECT approval_id, approval_askers.session_id, approval_askers.told_at, status FROM approval_askers
     JOIN pending_approvals USING (approval_id) WHERE status <> 'pending'
     """
+_NEEDLESS = """
+    SELECT approval_id FROM pending_approvals
+    WHERE action = 'admit_sender' AND status = 'pending' AND NOT EXISTS (
+      SELECT 1 FROM json_each(payload, '$.agents') AS agent WHERE NOT EXISTS (
+        SELECT 1 FROM agent_group_members
+        WHERE agent_group_id = agent.value AND user_id = json_extract(payload, '$.user')
+      )
+    )
+    """
 _DONE = """
     SELECT action, choice, outcome FROM pending_approvals
     WHERE status = 'approved' AND json_extract(outcome, '$.error') IS NULL
@@ -59,6 +68,12 @@ def approvals_end(snapshot: Snapshot) -> Iterator[str]:
     """An approval is decided or expires, and what was approved is done."""
     for id_, status in rows(snapshot.data / "v2.db", _OVERDUE, now=snapshot.now):
         yield f"{id_} is {status} and has not ended"
+
+
+def needless_requests_are_withdrawn(snapshot: Snapshot) -> Iterator[str]:
+    """No request about a sender is open whom all agents of the request hear as a member."""
+    for (id_,) in rows(snapshot.data / "v2.db", _NEEDLESS):
+        yield f"{id_} is open, but whom it is about was let in"
 
 
 def askers_are_told(snapshot: Snapshot) -> Iterator[str]:
@@ -137,9 +152,14 @@ def held_messages_end(snapshot: Snapshot) -> Iterator[str]:
 
 
 def stored_messages_are_held_no_more(snapshot: Snapshot) -> Iterator[str]:
-    """A message that waits for one agent only is not in a session of that agent."""
+    """A message that waits for one agent only is not in a session of that agent.
+
+    A message of a member may be offered again after the membership ended. Then it is stored and held.
+    """
     sql = "SELECT message_id, agents FROM held_messages"
-    waiting = {id_: json.loads(agents) for id_, agents in rows(snapshot.data / "v2.db", sql)}
+    at_once = {one.event.message_id for one in snapshot.confirmed if one.routed.session_ids}
+    found = rows(snapshot.data / "v2.db", sql)
+    waiting = {id_: json.loads(agents) for id_, agents in found if id_ not in at_once}
     for paths in snapshot.sessions() if waiting else ():
         agent = paths.root.parent.name
         for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in WHERE kind = 'chat'"):

@@ -1,9 +1,12 @@
 """Rows of `pairing_codes` and `pairing_tries`: at most one code for each channel."""
 
+from datetime import datetime
+
 import apsw
 
 from nanoclaw.records.pairing import PairingCode
 from nanoclaw.store.engine import rows
+from nanoclaw.store.engine.times import to_text
 
 _SELECT = """
     SELECT channel_type, code_hash, salt, person, folder, created_at, expires_at, used_by, used_at,
@@ -57,6 +60,14 @@ def mark_used(connection: apsw.Connection, code: PairingCode) -> None:
         WHERE channel_type = :channel_type AND code_hash = :code_hash
         """,
         rows.values(code),
+    )
+
+
+def expire(connection: apsw.Connection, code: PairingCode, now: datetime) -> None:
+    """End the life of a code."""
+    connection.execute(
+        "UPDATE pairing_codes SET expires_at = ? WHERE channel_type = ? AND code_hash = ?",
+        (to_text(now), code.channel_type, code.code_hash),
     )
 
 

@@ -222,6 +222,17 @@ def expire(connection: apsw.Connection, now: datetime) -> list[PendingApproval]:
     return [decide(connection, str(id_), "expired", None, now) for (id_,) in late]
 
 
+def end_early(connection: apsw.Connection, action: str, same: str, now: datetime) -> None:
+    """Let the open approvals of an action about one thing expire at once: it was settled in another way."""
+    connection.execute(
+        """
+        UPDATE pending_approvals SET expires_at = :now
+        WHERE status = 'pending' AND action = :action AND same = :same
+        """,
+        {"action": action, "same": same, "now": to_text(now)},
+    )
+
+
 def date_back(connection: apsw.Connection, now: datetime) -> None:
     """Let approvals that were created on a later date than `now` expire after their own length from now."""
     connection.execute(

@@ -132,3 +132,32 @@ async def test_a_public_name_of_a_private_address_is_not_reached() -> None:
     backend = GuardedBackend(Rebinding(), private=False)  # type: ignore[arg-type]  # it only resolves
     with pytest.raises(ConnectError, match="no public address"):
         await backend.connect_tcp("example.com", 80)
+
+
+async def test_a_public_address_of_this_machine_is_not_reached() -> None:
+    class Own:
+        async def resolve(self, _host: str) -> Sequence[str]:
+            await trio.lowlevel.checkpoint()
+            return ["93.184.216.34"]
+
+        def is_own(self, _address: str) -> bool:
+            return True
+
+    backend = GuardedBackend(Own(), private=False)  # type: ignore[arg-type]  # it never connects
+    with pytest.raises(ConnectError, match="no public address"):
+        await backend.connect_tcp("example.com", 80)
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example"])
+async def test_a_name_that_no_resolver_takes_costs_only_its_callback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setattr(callbacks, "BACKOFF_S", ())
+    async with listening() as told, open_api(tmp_path, **settings(tmp_path)) as api:
+        bad = await api.posted("hello", callback=f"http://{host}/told")
+        await api.answers("lost", in_reply_to=bad["id"])
+        good = await api.posted("hello", callback=f"http://127.0.0.1:{told.port}/told")
+        await api.answers("hi", in_reply_to=good["id"])
+        with trio.fail_after(WITHIN_S):
+            await told.enough.wait()
+        assert b'"text":"hi"' in told.bodies[0]

@@ -2,14 +2,18 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+import structlog
 import trio
 import trio.testing
+from starlette.requests import ClientDisconnect
 
-from nanoclaw.channels.http import guard, server
+from nanoclaw.channels.http import guard, messages_api, server
 from nanoclaw.channels.http.guard import hosts_of
+from nanoclaw.channels.http.keys import stored_as
 from nanoclaw.channels.http.rates import Rates
 from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.records import Address
@@ -52,10 +56,35 @@ async def test_a_page_of_another_site_changes_nothing(tmp_path: Path) -> None:
         for origin, status in (
             ("https://evil.example", 403),
             ("null", 403),
-            (f"http://localhost:{api.port}", 202),
+            (f"http://127.0.0.1:{api.port + 1}", 403),
+            ("http://127.0.0.1", 403),
+            (f"http://localhost:{api.port}", 403),
+            (f"http://127.0.0.1:{api.port}", 202),
         ):
             answer = await api.ann.post("/v1/messages", json={"text": "a"}, headers={"origin": origin})
             assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("chat.example", "https://chat.example", 202),
+        ("chat.example:443", "https://chat.example", 202),
+        ("127.0.0.1:1", "https://chat.example", 202),
+        ("chat.example", "https://chat.example:8443", 403),
+        ("127.0.0.1:1", "https://chat.example:8443", 403),
+        ("127.0.0.1:1", "http://localhost", 403),
+        ("[::1]:80", "http://[::1]", 202),
+        ("[::1]:81", "http://[::1]", 403),
+    ],
+)
+async def test_a_page_is_its_own_by_host_and_port(
+    tmp_path: Path, host: str, origin: str, status: int
+) -> None:
+    async with open_api(tmp_path, hosts=["chat.example"]) as api:
+        headers = {"host": host, "origin": origin}
+        answer = await api.ann.post("/v1/messages", json={"text": "a"}, headers=headers)
+        assert answer.status_code == status
 
 
 async def test_every_answer_has_the_headers_that_protect(tmp_path: Path) -> None:
@@ -169,3 +198,26 @@ async def test_an_address_in_use_is_said_to_be(tmp_path: Path) -> None:
                 pass
     async with second.sender() as sender:  # the other one is gone
         assert await sender.open_dm("http:ann") == Address("http", "ann")  # type: ignore[attr-defined]  # it has it
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages_api, "PING_S", 0.01)
+    async with open_api(tmp_path) as api, following(api.port, "/v1/events") as events:
+        await api.sender.server.state.delete(stored_as(KEYS["ann"]))
+        with trio.fail_after(WITHIN_S):
+            while await events.line() != "0":  # the last chunk
+                pass
+
+
+async def test_a_client_that_leaves_in_the_middle_is_no_error() -> None:
+    async def app(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise ClientDisconnect
+
+    async def unused(*_: object) -> Any:
+        raise AssertionError("nobody is there to be answered")
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
+    with structlog.testing.capture_logs() as logs:
+        await guard.Guard(app, {"localhost"}, 1)(scope, unused, unused)
+    assert logs == []

@@ -7,6 +7,9 @@ from functools import partial
 import trio
 from attrs import define, field
 
+HELD_S = 1.5
+"""Seconds of silence before a connection breaks whose answer is swallowed: time to cancel a delivery."""
+
 
 @define(eq=False)
 class Proxy:
@@ -38,7 +41,7 @@ class Proxy:
 
     @contextmanager
     def silent(self) -> Iterator[None]:
-        """Pass on messages, but no answers to them, while the context is open. Then break all connections."""
+        """Pass on messages, but no answers to them, while the context is open: connections break instead."""
         self.is_silent = True
         try:
             yield
@@ -77,8 +80,10 @@ class Proxy:
                     await trio.sleep_forever()
                 if self.is_silent and data.startswith(b"PUT ") and b"/send/" in data:
                     self._swallowed.add(sink)
-                if source not in self._swallowed:
-                    await sink.send_all(data)
+                if source in self._swallowed:
+                    await trio.sleep(HELD_S)
+                    break
+                await sink.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         scope.cancel()

@@ -1,11 +1,12 @@
 """The real Synapse, on loopback with SQLite, and people with accounts on it."""
 
+import hmac
 import os
 import socket
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -17,8 +18,11 @@ import yaml
 from attrs import Factory, define, field
 
 PASSWORD = "correct horse"  # noqa: S105 -- of nobody
+ADMINS = "battery staple"
+"""The secret of the server with which administrators register."""
 API = "/_matrix/client/v3"
 PATIENT: dict[str, Any] = {"per_second": 1000, "burst_count": 1000}
+NEWEST = '{"room":{"timeline":{"limit":1},"state":{"types":[]}},"presence":{"types":[]}}'
 _numbers = count(1)
 
 
@@ -135,6 +139,15 @@ class Person:
             if each["content"]["msgtype"] in {"m.text", "m.notice"}
         ]
 
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until a condition holds. It is asked again after each news for this user."""
+        since = self._news(NEWEST, "")
+        while not holds():
+            since = self._news(NEWEST, f"&timeout=10000&since={quote(since)}")
+
+    def _news(self, filter_: str, more: str) -> str:
+        return str(self.call("GET", f"/sync?filter={quote(filter_)}{more}")["next_batch"])
+
     def receipt(self, room: str, user: str) -> str | None:
         """Return the id of the last event that a user's client has shown as read."""
         filter_ = '{"room":{"timeline":{"limit":0},"state":{"types":[]}},"presence":{"types":[]}}'
@@ -168,6 +181,23 @@ class Synapse:
         answer = httpx2.post(f"{self.base}{API}/register", json=body, trust_env=False, timeout=30).json()
         self.people.append(Person(self.base, answer["user_id"], answer["access_token"]))
         return self.people[-1]
+
+    def limit(self, person: Person, per_second: int, burst: int) -> None:
+        """Limit how often a user may send messages."""
+        admin = self._admin()
+        place = f"{self.base}/_synapse/admin/v1/users/{quote(person.user_id)}/override_ratelimit"
+        limits = {"messages_per_second": per_second, "burst_count": burst}
+        bearer = {"Authorization": f"Bearer {admin}"}
+        assert httpx2.post(place, json=limits, headers=bearer, trust_env=False, timeout=30).status_code == 200
+
+    def _admin(self) -> str:
+        """Register an administrator, and return the token."""
+        place, name = f"{self.base}/_synapse/admin/v1/register", f"admin-{next(_numbers)}"
+        nonce = httpx2.get(place, trust_env=False, timeout=30).json()["nonce"]
+        signed = f"{nonce}\0{name}\0{PASSWORD}\0admin".encode()
+        mac = hmac.new(ADMINS.encode(), signed, "sha1").hexdigest()
+        body = {"nonce": nonce, "username": name, "password": PASSWORD, "admin": True, "mac": mac}
+        return str(httpx2.post(place, json=body, trust_env=False, timeout=30).json()["access_token"])
 
     def stop(self) -> None:
         self.process.terminate()
@@ -214,6 +244,7 @@ def _config(home: Path, port: int) -> dict[str, Any]:
         "signing_key_path": str(home / "signing.key"),
         "macaroon_secret_key": "x",
         "form_secret": "y",
+        "registration_shared_secret": ADMINS,
         "report_stats": False,
         "trusted_key_servers": [],
         "enable_registration": True,

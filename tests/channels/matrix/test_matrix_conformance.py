@@ -24,8 +24,7 @@ def _places(server: Synapse, tmp_path: Path) -> None:
 
 
 async def _until_read(ann: Person, room: str, bot: str, event_id: str) -> None:
-    while await trio.to_thread.run_sync(ann.receipt, room, bot) != event_id:
-        pass
+    await trio.to_thread.run_sync(ann.until, lambda: ann.receipt(room, bot) == event_id)
 
 
 @asynccontextmanager

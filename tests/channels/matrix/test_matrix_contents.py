@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nanoclaw.channels.matrix import contents
 from nanoclaw.channels.matrix.contents import edit, placed, texts
-from nanoclaw.channels.matrix.dialect import html_of
+from nanoclaw.channels.matrix.dialect import Html, html_of
 from nanoclaw.channels.matrix.server import ServerFailed, refusal
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 
@@ -85,3 +86,17 @@ def test_a_server_says_how_long_to_wait() -> None:
     error = refusal({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 1500}, 429)
     assert isinstance(error, ChannelUnavailable)
     assert error.retry_after == 1.5
+
+
+@pytest.mark.parametrize("text", ["a\n" * 10_000, "- a\n" * 5_000, "[" * 20_000])
+def test_a_long_text_is_rendered_a_few_times_only(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    rendered = list[int]()
+
+    def counted(part: str) -> Html:
+        rendered.append(len(part))
+        return html_of(part)
+
+    monkeypatch.setattr(contents, "html_of", counted)
+    found = contents.texts(text, markdown=True)
+    assert max(len(json.dumps(each, ensure_ascii=False)) for each in found) <= contents.MOST_BYTES
+    assert sum(rendered) <= 6 * len(text)

@@ -32,13 +32,11 @@ async def test_of_two_hundred_messages_none_is_lost_and_none_answered_twice(
     expected = [f"echo: {n}" for n in range(total)]
 
     async def until(answer: str) -> None:
-        while answer not in await trio.to_thread.run_sync(ann.latest, room):
-            pass
+        await trio.to_thread.run_sync(ann.until, lambda: answer in ann.latest(room))
 
     with trio.fail_after(GUARD_S):
         async with killed_host.running(home):
-            while bot.user_id not in await trio.to_thread.run_sync(ann.members, room):
-                pass
+            await trio.to_thread.run_sync(ann.until, lambda: bot.user_id in ann.members(room))
         for part in range(KILLS):
             async with killed_host.running(home):
                 for n in range(part * 100, part * 100 + 100):

@@ -10,8 +10,10 @@ import nanoclaw
 from nanoclaw import Address, ChannelUnavailable, Outgoing, TextContent
 from nanoclaw.channels.factory import ChannelContext, SetupFailed
 from nanoclaw.channels.slack.checking import check
+from nanoclaw.host import Seams
 from nanoclaw.system.foreign import ungrouped
 from nanoclaw.testing.networks.slack import FakeSlack, open_fake_slack, rate_limited
+from tests.bench.ingest import NoRuntime
 from tests.channels.killed_host import prepare, running, stored_texts
 from tests.channels.slack.slack_under_test import CHAT, USER, channel_of, config
 from tests.host.homes import config as host_config
@@ -69,7 +71,7 @@ async def say_all(slack: FakeSlack, texts: list[str]) -> None:
 
 
 async def test_messages_of_a_pause_come_in_order(tmp_path: Path) -> None:
-    channel, said = None, [f"message {n}" for n in range(1000)]
+    channel, said = None, [f"message {n}" for n in range(999)]
     async with open_fake_slack() as slack:
         channel = channel_of(slack, tmp_path)
         async with nanoclaw.open_host(host_config(tmp_path), channels=[channel]) as host:
@@ -78,9 +80,11 @@ async def test_messages_of_a_pause_come_in_order(tmp_path: Path) -> None:
             await host.channel_state("slack").set("newest", f'{{"{CHAT}": "{first}"}}')
         for text in said:
             slack.post(CHAT, USER, text)
-        async with nanoclaw.open_host(host_config(tmp_path), channels=[channel]):
-            await seen(slack, {f"echo: {said[-1]}"})
-    assert stored_texts(tmp_path) == ["first", *said]
+        seams = Seams(runtime=NoRuntime())
+        async with nanoclaw.open_host(host_config(tmp_path), channels=[channel], seams=seams):
+            with trio.fail_after(GUARD_S):
+                await slack.say(CHAT, USER, "and now")  # which is confirmed after all that came before
+    assert stored_texts(tmp_path) == ["first", *said, "and now"]
 
 
 async def test_a_flood_waits_as_long_as_slack_asks(tmp_path: Path) -> None:

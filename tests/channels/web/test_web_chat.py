@@ -156,7 +156,7 @@ async def test_an_edited_message_of_the_agent_changes_in_its_place(stage: Stage,
     thread = await begin(stage, browser)
     sent = await stage.deliver("one", thread)
     await stage.deliver("two", thread)
-    await stage.deliver(EditContent(str(sent.platform_message_id), "*uno*"), thread)
+    await stage.deliver(EditContent(str(sent.platform_message_id), "*uno*", markdown=True), thread)
     await browser.until("$('.message:not(.mine) em')?.textContent === 'uno'")
     assert await browser.texts(".message:not(.mine) .body") == ["uno", "two"]
 
@@ -217,7 +217,8 @@ async def test_a_press_answers_a_question(stage: Stage, browser: Browser) -> Non
     assert isinstance(clicked, Clicked)
     assert (clicked.question_id, clicked.value, clicked.user_id) == ("q-1", "yes", "http:ann")
     assert clicked.address == Address(NAME, "ann", thread)
-    await stage.deliver(EditContent(str(card.platform_message_id), "Deploy: **Shipped**"), thread)
+    shipped = EditContent(str(card.platform_message_id), "Deploy: **Shipped**", markdown=True)
+    await stage.deliver(shipped, thread)
     await browser.until("!$('.card') && $('.message:not(.mine) strong').textContent === 'Shipped'")
 
 

@@ -6,7 +6,7 @@ the stream.
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 import trio
@@ -16,7 +16,7 @@ from starlette.requests import Request
 from nanoclaw.channels.http.errors import ApiError
 from nanoclaw.channels.http.rooms import Subscription, updates_within
 from nanoclaw.channels.http.updates import Drafted, Settled, Update
-from nanoclaw.channels.http.web import requests, shown
+from nanoclaw.channels.http.web import markdown, requests, shown
 from nanoclaw.channels.http.web.browsers import Browsers
 from nanoclaw.channels.http.web.conversations import Conversation
 from nanoclaw.channels.http.web.talking import Talk
@@ -49,20 +49,22 @@ class EventStream:
     is_reset: bool = False
     """True if the page has seen numbers that the transcript does not have: another one took its place."""
 
-    async def lines(self) -> AsyncIterator[bytes]:
+    async def lines(self) -> AsyncGenerator[bytes]:
         """Yield events until the server stops or the browser is logged out."""
         yield _event("reset" if self.is_reset else "ready", {})
-        closing = self.talk.server.closing
+        closing, checked_at = self.talk.server.closing, trio.current_time()
         while not closing.is_set():
             updates = await _updates(self.following, closing)
             for update in updates:
                 for line in await self._shown(update):
                     yield line
+            if trio.current_time() >= checked_at + BEAT_S:
+                if not await self._is_logged_in():
+                    yield _event("logged-out", {})
+                    return
+                checked_at = trio.current_time()
             if updates:
                 await trio.sleep(PAUSE_S)
-            elif not await self._is_logged_in():
-                yield _event("logged-out", {})
-                return
             else:
                 yield b": \n\n"
 
@@ -72,6 +74,7 @@ class EventStream:
         name = Conversation(update.chat, update.thread).name(self.talk.person.user)
         match update:
             case Drafted(text=text):
+                await markdown.rendered_ahead([text])
                 return [_event("draft", shown.draft(name, text))]
             case Settled(message_id=id_, outcome=outcome):
                 return [_event("settled", {"thread": name, "id": id_, "outcome": outcome})]
@@ -83,7 +86,7 @@ class EventStream:
         now: Entry | None = entry
         if entry.kind == "user" or entry.kind not in MESSAGES:  # the host may have refused a user's
             now = await self.talk.server.rooms.room(entry.chat).message(entry.message_id)
-        return [] if now is None else [_event("message", self.talk.shown(now), entry.seq)]
+        return [] if now is None else [_event("message", await self.talk.shown(now), entry.seq)]
 
     async def _is_logged_in(self) -> bool:
         try:

@@ -1,10 +1,12 @@
 """Renders Markdown to safe HTML: without HTML of the text and images, with links to the web and mail only."""
 
 import re
-from collections.abc import Sequence
-from functools import cache, lru_cache
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from html import escape
+from threading import local
 
+import trio
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
@@ -12,6 +14,9 @@ from markdown_it.utils import EnvType, OptionsDict
 
 LONGEST = 256 << 10
 """Characters of a text that are rendered. A longer one is shown as it is."""
+LONG = 4_000
+"""Characters from which on a text is rendered in a thread: some texts take seconds."""
+_parsers = local()
 _LINK = re.compile(r"(https?://|mailto:)", re.IGNORECASE)
 
 
@@ -24,13 +29,27 @@ def html(text: str) -> str:
     return rendered
 
 
+async def rendered_ahead(texts: Iterable[object]) -> None:
+    """Render long texts in a thread, so that `html` has them and the host goes on meanwhile."""
+    for text in texts:
+        if isinstance(text, str) and len(text) > LONG:
+            await trio.to_thread.run_sync(html, text)
+
+
 def plain(rendered: str) -> str:
     """Return the beginning of rendered HTML as text, for screen readers and lists."""
     return " ".join(re.sub(r"<[^>]*>", " ", rendered[:2000]).split())[:300]
 
 
-@cache
 def _parser() -> MarkdownIt:
+    """Return the parser of this thread: what finds its links keeps a state."""
+    parser: MarkdownIt | None = getattr(_parsers, "parser", None)
+    if parser is None:
+        parser = _parsers.parser = _new_parser()
+    return parser
+
+
+def _new_parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True})
     parser.enable(["table", "strikethrough", "linkify"])
     if parser.linkify is not None:

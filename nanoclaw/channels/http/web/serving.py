@@ -1,12 +1,14 @@
 """The requests of the page: routes below `/chat/`, and who may make them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from attrs import frozen
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from nanoclaw.channels.http.application import HttpServer
 from nanoclaw.channels.http.errors import ApiError
@@ -128,4 +130,17 @@ class WebChat:
         is_reset = after is not None and after > newest
         stream = events.EventStream(talk, self.browsers, request, following, is_reset)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(stream.lines(), media_type="text/event-stream", headers=headers)
+        return _Stream(stream.lines(), headers)
+
+
+class _Stream(StreamingResponse):
+    """Server-sent events, whose generator ends with the request."""
+
+    def __init__(self, lines: AsyncGenerator[bytes], headers: Mapping[str, str]) -> None:
+        super().__init__(lines, media_type="text/event-stream", headers=headers)
+        self._lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        async with aclosing(self._lines):
+            await super().__call__(scope, receive, send)

@@ -38,6 +38,15 @@ def message(entry: Entry, assistant: str) -> Json:
     return {**shown, **_body(text, is_markdown=bool(content.get("markdown", False)))}
 
 
+def rendered_parts(entry: Entry) -> Sequence[str]:
+    """Return the texts of a message that are rendered as Markdown."""
+    if entry.kind == "user":
+        return ()
+    text = str(entry.content.get("text", ""))
+    is_list = "card" in entry.content and "question_id" not in entry.content
+    return (text.partition("\n")[2] if is_list else text,)
+
+
 def draft(thread: str, text: str) -> Json:
     """Return a draft. Without HTML it removes the one that is shown."""
     return {"thread": thread, "html": markdown.html(text) if text else ""}

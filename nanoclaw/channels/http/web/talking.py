@@ -18,7 +18,7 @@ from nanoclaw.channels.http.rooms import (
     Upload,
     posted_id,
 )
-from nanoclaw.channels.http.web import requests, shown
+from nanoclaw.channels.http.web import markdown, requests, shown
 from nanoclaw.channels.http.web.conversations import Chats, Conversation
 from nanoclaw.channels.http.web.uploads import Uploads
 from nanoclaw.records import (
@@ -102,10 +102,11 @@ class Talk:
         room = self.server.rooms.room(where.chat)
         found = await room.history(thread=where.thread, before=before, limit=PAGE)
         visible = [each for each in found if not each.content.get("deleted")]
-        return {"messages": [self.shown(each) for each in visible], "more": len(found) == PAGE}
+        return {"messages": [await self.shown(each) for each in visible], "more": len(found) == PAGE}
 
-    def shown(self, entry: Entry) -> Json:
+    async def shown(self, entry: Entry) -> Json:
         """Return a message as the page shows it."""
+        await markdown.rendered_ahead(shown.rendered_parts(entry))
         message = shown.message(entry, self.server.rooms.assistant)
         return {**message, "thread": self._name(entry), "client_id": self.sent.of(entry.message_id)}
 
@@ -164,11 +165,11 @@ class Talk:
         entry = await room.message(id_)
         if entry is None:
             raise ApiError(410, "The files are not here any more. Add them again.", code="files_gone")
-        return {"message": self.shown(entry)}
+        return {"message": await self.shown(entry)}
 
     async def _told(self, room: HttpRoom, posted: Posted) -> Json:
         entry = None if posted.dropped else await room.message(posted.id)
-        message = {"message": self.shown(entry)} if entry else {}
+        message = {"message": await self.shown(entry)} if entry else {}
         return {**message, "id": posted.id, "held": posted.held, "dropped": posted.dropped}
 
     async def _edit(self, where: Conversation, id_: str, text: str, version: str) -> Json:
