@@ -36,7 +36,8 @@ def test_each_command_works_while_a_host_runs(home: Path) -> None:
         wait_ready(host)
         for line in OURS:
             words = [word for word in shlex.split(line)[1:] if word != "-f"]  # which follows the log for ever
-            done = _run(home, words)
+            asks = words[:2] == ["channels", "add"]  # it asks a person for a token
+            done = _run(home, [*words, "--help"] if asks else words)
             assert (line, done.code, done.stderr) == (line, 0, "")
             assert done.output
 
