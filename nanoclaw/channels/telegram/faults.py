@@ -17,7 +17,10 @@ from telegram.error import (
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.telegram.request import NotSent
 
-BAD_TOKEN = "Telegram refuses the bot's token: get it again from @BotFather (`/token`), and store it in the same place"  # noqa: S105 -- a sentence
+BAD_TOKEN = (
+    "Telegram refuses the bot's token: "  # noqa: S105 -- a sentence
+    "get it again from @BotFather (`/token`), and store it in the same place"
+)
 SECOND_POLLER = (
     "another program uses this bot: Telegram gives its updates to one program at a time; "
     "stop the other one, or use another bot"
