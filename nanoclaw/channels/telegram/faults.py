@@ -17,7 +17,10 @@ from telegram.error import (
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.telegram.request import NotSent
 
-REFUSED_TOKEN = "Telegram refuses the bot's token: get it again from @BotFather (`/token`), and store it in the same place"
+BAD_TOKEN = (
+    "Telegram refuses the bot's token: "  # noqa: S105 -- a sentence
+    "get it again from @BotFather (`/token`), and store it in the same place"
+)
 SECOND_POLLER = (
     "another program uses this bot: Telegram gives its updates to one program at a time; "
     "stop the other one, or use another bot"
@@ -38,7 +41,7 @@ def unavailable(error: TelegramError) -> ChannelUnavailable | None:
             reason = f"Telegram asks to wait for {wait:g} s"
             return ChannelUnavailable(reason, wait, condition="rate limited")
         case InvalidToken():
-            return ChannelUnavailable(REFUSED_TOKEN, condition="unauthorized")
+            return ChannelUnavailable(BAD_TOKEN, condition="unauthorized")
         case Conflict():
             return ChannelUnavailable(SECOND_POLLER, condition="conflict")
         case NotSent():
