@@ -26,7 +26,7 @@ def compare(sdk: str) -> dict[str, object]:
     defer_reexports(sdk)
     import_module(sdk)
     modules = len(usual), len(_loaded(sdk))
-    differ = [(*found, _told(*found[:2])) for found in names if _told(*found[:2]) != found[2]]
+    differ = [(*found, now) for found in names if (now := _told(*found[:2])) != found[2]]
     return {"names": len(names), "differ": differ, "modules": modules}
 
 

@@ -153,6 +153,6 @@ def _requirements(lines: Sequence[str]) -> Mapping[str, str]:
 
 def test_it_simulates_without_the_checkout(installed: Installation, tmp_path: Path) -> None:
     page = tmp_path / "day.html"
-    arguments: Command = ["--seed", "1", "--days", "0.02", "--faults", "all", "--timeline", page]
+    arguments: Command = ["--seed", "1", "--days", "0.005", "--faults", "all", "--timeline", page]
     assert "violations" in call([installed.scripts / "nanoclaw", "simulate", *arguments], cwd=tmp_path)
     assert "<svg" in page.read_text()
