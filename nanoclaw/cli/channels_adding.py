@@ -13,7 +13,7 @@ import click
 import trio
 from attrs import Factory, define, evolve, field, frozen
 
-from nanoclaw.channels.accounts import account_file, dump_account
+from nanoclaw.channels.accounts import account_file, dump_account, read_account
 from nanoclaw.channels.extras import missing_packages
 from nanoclaw.channels.factory import (
     RESERVED,
@@ -344,7 +344,16 @@ def _result(adding: Adding, config: Config, *, started: bool) -> Mapping[str, ob
     """Return the result for programs, with a code if the channel runs."""
     pairs = adding.pair and adding.setup.how_to_pair is not None
     code = trio.run(_code, config, adding.name, adding.agent) if started and pairs else None
-    return {"ok": True, "name": adding.name, "type": adding.type, "started": started, "pairing": code}
+    account = read_account(config.data, adding.name)
+    return {
+        "ok": True,
+        "name": adding.name,
+        "type": adding.type,
+        "account": account and account.name,
+        "link": account and account.link,
+        "started": started,
+        "pairing": code,
+    }
 
 
 async def _code(config: Config, name: str, agent: str | None) -> Any:

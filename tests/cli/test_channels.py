@@ -130,6 +130,7 @@ async def test_a_running_host_starts_the_channel_and_the_owner_talks_there(
     async with a_host(home):
         result = await added(home, telegram)
         assert (result["started"], result["name"]) == (True, "telegram")
+        assert result["account"] == f"@{telegram.bot_json()['username']}"
         await telegram.confirmed(ann.says(result["pairing"]["code"]))
         await telegram.until_shown(ann.chat, 1)
         await telegram.confirmed(ann.says("hello"))
